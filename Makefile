@@ -1,0 +1,230 @@
+# Sluice: the whole build in one file.
+#
+#   make          build/sluice                     make run     set up what is missing, build, serve
+#   make check    lint, unit, wire                 make test    set up what is missing, every suite
+#   make docs     regenerate docs/{config,errors,metrics,routes}.md from the .def tables
+#
+# Every source is found by wildcard, header dependencies come from the compiler (-MMD -MP), and a
+# build variant is a directory: build/obj is the release, build/asan the one with AddressSanitizer
+# and UBSan that the suites run, build/tsan the one with ThreadSanitizer. A rule that must see what
+# `setup` has just installed calls make once more, because pkg-config is asked while make reads
+# this file; nothing else recurses.
+
+FOLDERS := base schema ingest flush gateway
+PROGRAMS := gateway/main.c schema/docgen.c
+SOURCES := $(filter-out $(PROGRAMS),$(wildcard $(FOLDERS:%=%/*.c)))
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+# What ThreadSanitizer looks at: the files that more than one thread is in.
+TSAN_TESTS := $(filter test_queue_ring test_journal test_runs test_inbox test_stats,$(UNIT_TESTS))
+
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j2
+endif
+
+# --- tools and flags -------------------------------------------------------------------------
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CCACHE := $(shell command -v ccache)
+COMPILE := $(CCACHE) $(CC)
+PYTHON ?= python3
+VENV := build/venv
+CLANG_FORMAT ?= clang-format-14
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
+	-Wwrite-strings -Wformat=2 -Wundef -Wvla
+ifeq ($(CI),true)
+WERROR ?= 1
+endif
+WERROR ?= 0
+WARNINGS += $(if $(filter 1,$(WERROR)),-Werror)
+
+LIBRARIES := libevent_core libpq msgpack libxxhash
+# Pinned sources (deps.lock) stand in for a library that pkg-config does not know.
+SYSTEM_YYJSON := $(shell pkg-config --exists 'yyjson >= 0.10' 2>/dev/null && echo yyjson)
+SYSTEM_LLHTTP := $(shell pkg-config --exists 'libllhttp >= 9.2' 2>/dev/null && echo libllhttp)
+LIBRARIES += $(SYSTEM_YYJSON) $(SYSTEM_LLHTTP)
+DEPS := $(if $(SYSTEM_YYJSON),,yyjson) $(if $(SYSTEM_LLHTTP),,llhttp)
+DEPS := $(strip $(DEPS))
+DEPS_OBJECTS := $(if $(filter yyjson,$(DEPS)),yyjson/yyjson.o) \
+	$(if $(filter llhttp,$(DEPS)),llhttp/api.o llhttp/http.o llhttp/llhttp.o)
+DEPS_STAMPS := $(DEPS:%=build/deps/%/.stamp)
+
+# The libraries' own headers are not held to our warnings: -isystem.
+INCLUDES := -I. $(DEPS:%=-isystem build/deps/%) \
+	$(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null))
+LIBS := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -pthread -lm
+BASE_FLAGS := -std=gnu11 -pthread -fno-omit-frame-pointer -MMD -MP $(INCLUDES)
+
+FLAGS_obj := -O2 -g
+FLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FLAGS_tsan := -O1 -g -fsanitize=thread
+# Only the release takes jemalloc: the sanitizers bring their own allocator.
+LIBS_obj := $(LIBS) $(shell pkg-config --libs jemalloc 2>/dev/null)
+LIBS_asan := $(LIBS)
+LIBS_tsan := $(LIBS)
+
+# --- packages ---------------------------------------------------------------------------------
+
+BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
+	libjemalloc-dev python3 python3-pip python3-venv
+RUN_PACKAGES := $(BUILD_PACKAGES) postgresql postgresql-client
+TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl
+BENCH_PACKAGES := $(TEST_PACKAGES) nginx-light wrk
+MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
+	grep -q '^install ok installed' || echo $$p; done)
+# Asks for a package manager, and for root, only when something is missing.
+define install_missing
+@command -v dpkg-query >/dev/null || { echo "not a Debian system: please install the like of $(1)"; exit 0; }; \
+missing="$(MISSING)"; [ -z "$$missing" ] && exit 0; \
+echo "installing:" $$missing; export DEBIAN_FRONTEND=noninteractive; \
+{ $(SUDO) apt-get install -y -q --no-install-recommends $$missing || \
+  { $(SUDO) apt-get update -q && \
+    $(SUDO) apt-get install -y -q --no-install-recommends $$missing; }; } >build/apt.log 2>&1 || \
+{ tail -n 20 build/apt.log; exit 1; }
+endef
+
+# --- what one asks for -------------------------------------------------------------------------
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all deps setup setup-test setup-bench run test check check-unit check-wire check-api \
+	check-crash bench docs lint format tsan units asan venv clean distclean
+
+all: build/sluice
+
+deps: $(DEPS_STAMPS)
+
+setup: | build
+	$(call install_missing,$(RUN_PACKAGES))
+setup-test: | build
+	$(call install_missing,$(TEST_PACKAGES))
+setup-bench: | build
+	$(call install_missing,$(BENCH_PACKAGES))
+
+# In the foreground and in place of the shell, so that Ctrl-C reaches the program itself. What it
+# prints (the URL and the example) is its own. ARGS="--listen 0.0.0.0:5000" adds settings.
+run: setup
+	@$(MAKE) --no-print-directory all
+	@exec build/sluice serve --data-dir ./var $(ARGS)
+
+test: setup-test
+	@$(MAKE) --no-print-directory WERROR=1 all asan units build/docgen venv
+	@$(PYTHON) tests/run.py lint unit wire api crash
+
+check: all asan units build/docgen
+	@$(PYTHON) tests/run.py lint unit wire
+check-unit: units
+	@$(PYTHON) tests/run.py unit
+check-wire: asan
+	@$(PYTHON) tests/run.py wire
+check-api: all asan venv
+	@$(PYTHON) tests/run.py api
+check-crash: all asan venv
+	@$(PYTHON) tests/run.py crash
+lint: build/docgen
+	@$(PYTHON) tests/run.py lint
+
+bench: setup-bench
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
+
+docs: build/docgen
+	build/docgen docs
+
+format:
+	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch])
+
+tsan: $(TSAN_TESTS:%=build/tsan/unit/%)
+	@$(PYTHON) tests/run.py tsan
+
+# The pinned sources stay: they are fetched, not built. distclean drops them and the venv too.
+clean:
+	rm -rf build/obj build/asan build/tsan build/docgen build/sluice build/libsluice.a
+distclean:
+	rm -rf build
+
+# --- pinned sources -----------------------------------------------------------------------------
+
+# pip checks the hash; so do we, because what is compiled is what we unpack.
+# PIP_NO_BINARY=name: the sdist itself, while what pip needs to look at it may come as wheels.
+build/deps/%/.stamp: deps.lock
+	@set -eu; mkdir -p build/deps/sdist $(@D); \
+	set -- $$(awk '$$4 == "$*"' deps.lock); package=$$1 version=$$2 hash=$$3 files=$$5; \
+	archive=build/deps/sdist/$$package-$$version.tar.gz; \
+	if ! echo "$$hash  $$archive" | sha256sum --status -c - 2>/dev/null; then \
+		echo "fetching $$package $$version"; \
+		echo "$$package==$$version --hash=sha256:$$hash" >build/deps/$$package.txt; \
+		$(PYTHON) -m pip download -q --disable-pip-version-check --no-deps \
+			--no-binary $$package --require-hashes -r build/deps/$$package.txt \
+			-d build/deps/sdist; \
+		echo "$$hash  $$archive" | sha256sum --status -c -; \
+	fi; \
+	for file in $$(echo $$files | tr , ' '); do \
+		tar -xzf $$archive -O $$package-$$version/$$file >$(@D)/$${file##*/}; \
+	done; \
+	touch $@
+
+# --- objects, archive, programs, for each variant ---------------------------------------------------
+
+build:
+	@mkdir -p build
+
+# $(1) is the variant's name; objects keep their source's path below it.
+define variant
+OBJECTS_$(1) := $$(SOURCES:%.c=build/$(1)/%.o)
+DEPS_OBJECTS_$(1) := $$(addprefix build/$(1)/deps/,$$(DEPS_OBJECTS))
+
+build/$(1)/%.o: %.c Makefile | $$(DEPS_STAMPS)
+	@mkdir -p $$(@D)
+	@echo "  CC $(1) $$<"
+	@$$(COMPILE) $$(BASE_FLAGS) $$(WARNINGS) $$(FLAGS_$(1)) $$(CFLAGS) -c $$< -o $$@
+
+# Other people's code: their warnings are theirs.
+build/$(1)/deps/%.o: $$(DEPS_STAMPS)
+	@mkdir -p $$(@D)
+	@echo "  CC $(1) build/deps/$$*.c"
+	@$$(COMPILE) $$(BASE_FLAGS) -w $$(FLAGS_$(1)) $$(CFLAGS) -c build/deps/$$*.c -o $$@
+
+build/$(1)/libsluice.a: $$(OBJECTS_$(1)) $$(DEPS_OBJECTS_$(1))
+	@rm -f $$@
+	@ar crs $$@ $$^
+
+build/$(1)/unit/%: build/$(1)/tests/unit/%.o build/$(1)/libsluice.a
+	@mkdir -p $$(@D)
+	@echo "  LD $(1) $$*"
+	@$$(CC) $$(FLAGS_$(1)) $$^ -lcmocka $$(LIBS_$(1)) $$(LDFLAGS) -o $$@
+
+build/$(1)/sluice: build/$(1)/gateway/main.o build/$(1)/libsluice.a
+	@echo "  LD $(1) $$@"
+	@$$(CC) $$(FLAGS_$(1)) $$^ $$(LIBS_$(1)) $$(LDFLAGS) -o $$@
+
+-include $$(OBJECTS_$(1):.o=.d) build/$(1)/gateway/main.d build/$(1)/schema/docgen.d
+-include $$(UNIT_TESTS:%=build/$(1)/tests/unit/%.d)
+endef
+$(foreach v,obj asan tsan,$(eval $(call variant,$(v))))
+.SECONDARY:
+
+units: $(UNIT_TESTS:%=build/asan/unit/%)
+asan: build/asan/sluice
+
+build/libsluice.a: build/obj/libsluice.a
+	@cp -f $< $@
+build/sluice: build/obj/gateway/main.o build/libsluice.a
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
+build/docgen: build/obj/schema/docgen.o build/libsluice.a
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
+
+# --- the tests' Python ----------------------------------------------------------------------------
+
+venv: $(VENV)/.stamp
+$(VENV)/.stamp: tests/requirements.txt | build
+	@echo "making the test venv (stock mlflow and its client)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
