@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Runs the suites, shows what each prints, adds up their counts.
+
+    tests/run.py [lint] [unit] [wire] [api] [crash] [tsan]
+
+Each suite stays a program of its own that can be run alone; this one only starts them in order
+and reads the numbers they print: cmocka's `[  PASSED  ] N test(s)`, pytest's last line, and
+`N passed, N failed` of the others. A program that dies, hangs or prints no count has failed once.
+The last line is the sum, `N passed, N failed`, and the exit code is 0 only when nothing failed.
+Standard library only, so that lint, unit and wire need no Python environment.
+"""
+
+import glob
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, "build/venv/bin/python")
+RELEASE = os.path.join(ROOT, "build/sluice")
+SANITIZED = os.path.join(ROOT, "build/asan/sluice")
+
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+def run(command, limit_s, env=None):
+    """Runs one program in its own session; returns (exit code, its output), shown as it comes."""
+    environment = dict(os.environ, **SANITIZERS, **(env or {}))
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, errors="replace",
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, start_new_session=True)
+
+    def expire():
+        print(f"{command[0]}: still running after {limit_s} s: killed", flush=True)
+        os.killpg(process.pid, signal.SIGKILL)
+
+    timer = threading.Timer(limit_s, expire)
+    timer.start()
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        print(line, end="", flush=True)
+    code = process.wait()
+    timer.cancel()
+    return code, "".join(lines)
+
+
+def judge(code, passed, failed, what):
+    """A program that ends badly without having counted a failure has failed once."""
+    if failed == 0 and (code != 0 or passed == 0):
+        print(f"{what}: exit code {code} and {passed} passed: counts as one failure", flush=True)
+        failed = 1
+    return passed, failed
+
+
+def counted(command, limit_s, env=None):
+    """A suite whose last `N passed, N failed` line counts."""
+    if not os.path.exists(command[1]):
+        print(f"{command[1]} is missing")
+        return 0, 1
+    code, output = run(command, limit_s, env)
+    found = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
+    passed, failed = map(int, found[-1]) if found else (0, 0)
+    return judge(code, passed, failed, command[1])
+
+
+def cmocka(folder):
+    passed = failed = 0
+    sources = sorted(glob.glob(os.path.join(ROOT, "tests/unit/test_*.c")))
+    names = [os.path.basename(s)[:-2] for s in sources]
+    binaries = [os.path.join(ROOT, folder, n) for n in names]
+    if folder.endswith("tsan/unit"):
+        binaries = [b for b in binaries if os.path.exists(b)]
+    for binary in binaries:
+        if not os.path.exists(binary):
+            print(f"{binary} was not built")
+            failed += 1
+            continue
+        code, output = run([binary], 120)
+        good = sum(map(int, re.findall(r"\[  PASSED  \] (\d+) test", output)))
+        bad = sum(map(int, re.findall(r"\[  FAILED  \] (\d+) test", output)))
+        good, bad = judge(code, good, bad, os.path.basename(binary))
+        passed += good
+        failed += bad
+    return (passed, failed) if binaries else (0, 1)
+
+
+def pytest(folder, limit_s):
+    command = [VENV, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5", folder]
+    code, output = run(command, limit_s, {"SLUICE_BINARY": SANITIZED})
+    last = (output.strip().splitlines() or [""])[-1]
+    count = {w: int(n) for n, w in re.findall(r"(\d+) (passed|failed|error)", last)}
+    return judge(code, count.get("passed", 0), count.get("failed", 0) + count.get("error", 0),
+                 folder)
+
+
+SUITES = {
+    "lint": lambda: counted([sys.executable, "tests/lint/lint.py"], 120),
+    "unit": lambda: cmocka("build/asan/unit"),
+    "wire": lambda: counted([sys.executable, "tests/wire/run.py", SANITIZED], 300),
+    "api": lambda: pytest("tests/api", 1200),
+    "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 900),
+    "tsan": lambda: cmocka("build/tsan/unit"),
+}
+
+
+def main():
+    os.chdir(ROOT)
+    wanted = sys.argv[1:] or ["lint", "unit", "wire", "api", "crash"]
+    unknown = [w for w in wanted if w not in SUITES]
+    if unknown:
+        sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")
+    rows = []
+    for name in wanted:
+        print(f"\n=== {name}", flush=True)
+        start = time.monotonic()
+        passed, failed = SUITES[name]()
+        rows.append((name, passed, failed, time.monotonic() - start))
+    print(f"\n{'suite':<8}{'passed':>8}{'failed':>8}{'seconds':>9}")
+    for name, passed, failed, seconds in rows:
+        print(f"{name:<8}{passed:>8}{failed:>8}{seconds:>9.1f}")
+    failed = sum(r[2] for r in rows)
+    print(f"\n{sum(r[1] for r in rows)} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
