@@ -1,0 +1,35 @@
+/*
+ * flusher: a thread that moves windows from the queue into PostgreSQL.
+ *
+ * Started and stopped by gateway/server.c only. Each owns the partitions p with
+ * p % count == index, and one PostgreSQL connection.
+ *
+ * Order of calls: flusher_start for each index, flusher_stop (asks, does not wait), flusher_join.
+ */
+#ifndef FLUSH_FLUSHER_H
+#define FLUSH_FLUSHER_H
+
+#include "ingest/queue.h"
+#include "schema/settings.h"
+#include "schema/stats.h"
+
+struct flusher;
+
+struct flusher_config {
+    struct queue *queue;
+    const struct settings *settings;
+    const char *pg_uri; /* of the database in use: a private cluster's is not in the settings */
+    struct stats *stats; /* this flusher's block */
+    unsigned index;
+    unsigned count;
+};
+
+/* Starts the thread; connects in the background and goes on trying. */
+must_check err_t flusher_start(const struct flusher_config *c, struct flusher **out,
+                               struct fail *f);
+/* Asks it to flush what is durable until deadline_us and then to end. Any thread. */
+void flusher_stop(struct flusher *fl, uint64_t deadline_us);
+/* Waits for its end and frees it. */
+void flusher_join(struct flusher *fl);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * api: the handlers, one file per MLflow noun; each has the shape that gateway/req.h describes.
+ * The list comes from routes.def.
+ */
+#ifndef GATEWAY_API_H
+#define GATEWAY_API_H
+
+#include "base/fail.h"
+#include "gateway/req.h"
+
+#define ROUTE(methods, path, handler, body, may, where) err_t handler(struct req *r, struct fail *f);
+#define MLFLOW(methods, path, handler, body, may) err_t handler(struct req *r, struct fail *f);
+#include "gateway/routes.def"
+#undef ROUTE
+#undef MLFLOW
+
+#endif

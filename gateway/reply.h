@@ -1,0 +1,31 @@
+/*
+ * reply: status, headers and bodies of answers.
+ *
+ * A handler writes its body with reply_json() and json_*, then calls reply_ok(). The worker's thread.
+ */
+#ifndef GATEWAY_REPLY_H
+#define GATEWAY_REPLY_H
+
+#include "base/fail.h"
+#include "base/json.h"
+#include "gateway/req.h"
+
+/* Starts a JSON body in MLflow's pretty form; then reply_ok(). */
+void reply_json(struct req *r, struct json *j);
+/* The same in another form. */
+void reply_json_as(struct req *r, struct json *j, enum json_form form);
+/* 200 with the body written so far; returns OK so that a handler can end with it. */
+err_t reply_ok(struct req *r);
+/* 200 and `{}`. */
+err_t reply_empty(struct req *r);
+/* Any status and body; content_type is a constant. */
+err_t reply_text(struct req *r, int status, const char *content_type, struct str body);
+/* One more header line. */
+void reply_header(struct req *r, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* MLflow's error JSON for f; Retry-After where the error row says so. */
+void reply_fail(struct req *r, const struct fail *f);
+/* The bytes of the whole answer, appended to out: status line, headers, body (not for HEAD). */
+void reply_write(const struct req *r, struct buf *out);
+
+#endif

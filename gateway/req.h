@@ -1,0 +1,106 @@
+/*
+ * req: one request on its way through a worker, and how a handler waits.
+ *
+ * A handler is err_t handler(struct req *r, struct fail *f). It reads r->input, works in r->arena,
+ * and either answers (reply_ok and its kind, gateway/reply.h) or starts exactly one wait and names
+ * the step that goes on. A step has the same shape. An error return becomes MLflow's error JSON.
+ * Everything here happens on the worker's thread; a step is never called from within the call that
+ * started the wait unless what it waits for is there already.
+ *
+ * The peer may go away during a wait: the request then stays alive until its wait ends, and the next
+ * step runs as if the peer were there; the answer is dropped.
+ */
+#ifndef GATEWAY_REQ_H
+#define GATEWAY_REQ_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/fail.h"
+#include "gateway/http.h"
+#include "gateway/sql.h"
+#include "ingest/bind.h"
+#include "ingest/queue.h"
+#include "ingest/runs.h"
+
+struct conn;
+struct req;
+struct route;
+struct worker;
+
+typedef err_t (*req_step)(struct req *r, struct fail *f);
+
+enum req_state {
+    REQ_IDLE,
+    REQ_RUNNING, /* a handler or step is on the stack */
+    REQ_WAITING, /* one wait is under way */
+    REQ_ANSWERED /* reply is complete */
+};
+
+enum req_wait { WAIT_NONE, WAIT_SQL, WAIT_DURABLE, WAIT_COMMITTED, WAIT_RUN };
+
+struct reply {
+    int status;
+    const char *content_type; /* NULL = no body and no type */
+    struct buf body;
+    struct buf headers;       /* further header lines, each with CRLF */
+    bool must_close;
+};
+
+struct req {
+    struct worker *worker;
+    struct conn *conn;
+    const struct route *route;
+    const struct http_head *head;
+    struct bind_input input; /* parameters: query, body, content type */
+    struct arena arena;      /* reset when the answer is written */
+    struct reply reply;
+    enum req_state state;
+    uint64_t started_us;     /* when its head was complete */
+    void *data;              /* the handler's own, in the arena */
+
+    /* what the last wait brought */
+    struct sql_call sql;     /* after req_sql: results, err; freed when the step returns */
+    struct run run;          /* after req_find_run */
+    bool has_run;            /* such a run exists */
+    uint64_t behind_us;      /* > 0: a read wait ran out; Sluice-Behind-Ms says it */
+
+    /* private */
+    enum req_wait wait;
+    bool sql_may_fail;
+    req_step next;
+    struct run_id wait_run;
+    pos_t wait_pos;
+    unsigned wait_partition; /* QUEUE_PARTITIONS = all */
+    uint64_t wait_since_us;
+    uint64_t wait_until_us;
+    struct req *list_next;   /* in one of the worker's parked lists */
+    struct req *list_prev;
+};
+
+/* Runs the statements; next follows with r->sql.results. A failure does not reach next: it becomes
+ * 503 TEMPORARILY_UNAVAILABLE or 400 BAD_REQUEST with the driver's words, as MLflow does it. */
+must_check err_t req_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step next);
+/* The same, but next is called after a failure too and looks at r->sql.err and sqlstate. */
+must_check err_t req_sql_try(struct req *r, const struct sql_step *steps, unsigned n,
+                             req_step next);
+/* What MLflow answers to the failure in r->sql. */
+err_t req_sql_fail(struct req *r, struct fail *f);
+/* Waits until the entry is durable; a lost one answers ERR_DISK (503) instead of calling next. */
+must_check err_t req_wait_durable(struct req *r, pos_t end, req_step next);
+/* Read your writes: waits until the run's accepted points are committed, at most read_wait. */
+must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
+/* The same for everything accepted before now: searches. */
+must_check err_t req_wait_all(struct req *r, req_step next);
+/* Fills r->run and r->has_run from the run table, else from PostgreSQL with one query for all who
+ * wait on this worker. */
+must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
+
+/* -- for conn and worker -------------------------------------------------------------------- */
+void req_init(struct req *r, struct worker *w, struct conn *c);
+void req_fini(struct req *r);
+/* Runs the route's handler and, until the request waits or is answered, what follows. */
+void req_start(struct req *r);
+/* The worker's inbox rang, or its timer: looks at parked requests. */
+void req_wake_parked(struct worker *w);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * route: (method, path) to a row; the rows stand in routes.def.
+ *
+ * Read-only after route_init(). Both prefixes, /api and /ajax-api, come from one row marked BOTH.
+ * Any thread.
+ */
+#ifndef GATEWAY_ROUTE_H
+#define GATEWAY_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "gateway/req.h"
+
+/* How large a body may be, and what the front end does before it is read. */
+enum route_body {
+    BODY_NONE,  /* a body is read and ignored, up to LIMIT_BODY_SMALL */
+    BODY_SMALL, /* LIMIT_BODY_SMALL */
+    BODY_BATCH  /* max_body_bytes; refused at the head when the queue is full */
+};
+
+/* What a caller must be allowed to do; the auth table of a later version reads it. */
+enum route_may { MAY_ANY, MAY_READ, MAY_EDIT, MAY_DELETE, MAY_MANAGE };
+
+/* Where a route is served. */
+enum route_where { ON_CLIENT = 1, ON_ADMIN = 2, ON_EITHER = 3 };
+
+struct route {
+    unsigned methods; /* enum http_method bits */
+    const char *path; /* exact; always with the /api prefix */
+    bool has_ajax;    /* also under /ajax-api */
+    err_t (*handler)(struct req *r, struct fail *f);
+    enum route_body body;
+    enum route_may may;
+    enum route_where where;
+    const char *label; /* for metrics: the path without prefix */
+};
+
+/* Builds the table; static_prefix "" or "/prefix". Main thread, once. */
+void route_init(const char *static_prefix);
+/* The row for method and path; NULL with *allowed = methods the path has (0: no such path). */
+const struct route *route_find(unsigned method, struct str path, enum route_where where,
+                               unsigned *allowed);
+/* All rows. */
+const struct route *route_rows(size_t *count);
+/* Index of a row, for per-route statistics. */
+unsigned route_index(const struct route *route);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * server: what is process-wide, started and stopped in a fixed order.
+ *
+ * server_run: private cluster when there is no pg_uri, schema check, queue replay, flushers, workers,
+ * listeners; then waits for SIGTERM or SIGINT (SIGHUP reloads), drains in the reverse order and
+ * returns the exit code. Main thread.
+ */
+#ifndef GATEWAY_SERVER_H
+#define GATEWAY_SERVER_H
+
+#include <stdbool.h>
+
+#include "base/fail.h"
+#include "schema/settings.h"
+#include "schema/stats.h"
+
+struct server;
+
+/* Does all of it; takes s over. 0 after a clean stop. */
+int server_run(struct settings *s);
+/* Sums the statistics of all threads. Any thread. */
+void server_stats(struct server *sv, struct stats_view *v);
+/* Sums one route's latency histograms; class is the first digit of the status. Any thread. */
+void server_route_hist(struct server *sv, unsigned route, unsigned status_class,
+                       struct hist_view *v);
+/* False while starting, draining, or when the journal or PostgreSQL is away; why gets words. Any thread. */
+bool server_is_ready(struct server *sv, struct buf *why);
+/* Where new experiments keep their artifacts; constant. Any thread. */
+const char *server_artifact_root(struct server *sv);
+
+#endif

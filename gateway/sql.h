@@ -1,0 +1,87 @@
+/*
+ * sql: a worker's pool of PostgreSQL connections on its event loop.
+ *
+ * A call is one to SQL_STEPS_MAX prepared statements with bound values, sent as one pipeline: they
+ * are one transaction. done is called exactly once, on the worker's thread, from the loop (never
+ * from within sql_call), also when the connection broke, the call timed out or the pool closes. A call
+ * that never reached PostgreSQL is tried on another connection; one that may have is not.
+ * Statements are prepared on a connection when first used there. Nothing here blocks.
+ */
+#ifndef GATEWAY_SQL_H
+#define GATEWAY_SQL_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/fail.h"
+#include "base/str.h"
+#include "schema/settings.h"
+#include "schema/stats.h"
+
+struct event_base;
+struct sql_pool;
+
+enum { SQL_STEPS_MAX = 8 };
+
+/* Static and constant; the address is its identity. text uses $1..$n. */
+struct stmt {
+    const char *name;
+    const char *text;
+};
+
+/* Values are text in PostgreSQL's input form; p == NULL is SQL NULL. They must be NUL-terminated
+ * (arena_dup, arena_printf and sql_* below make such) and live until done. */
+struct sql_step {
+    const struct stmt *stmt;
+    const struct str *values;
+    int nvalues;
+};
+
+struct sql_call {
+    /* set by the caller */
+    struct sql_step steps[SQL_STEPS_MAX];
+    unsigned nsteps;
+    void (*done)(struct sql_call *call);
+    void *owner;
+
+    /* valid in done; results are freed when done returns unless set to NULL there */
+    err_t err;                        /* OK, ERR_PG (away, timed out, deadlock), ERR_PG_ROW (refused) */
+    char sqlstate[6];                 /* "" when no answer came */
+    struct str message;               /* the driver's words; valid in done */
+    unsigned failed_step;
+    PGresult *results[SQL_STEPS_MAX]; /* NULL after a failure */
+
+    /* private */
+    struct sql_call *next;
+    uint64_t queued_us;
+    uint64_t deadline_us;
+    bool is_sent;
+};
+
+/* Connections are opened when needed, sql_connections at most. uri outlives the pool. */
+must_check err_t sql_pool_open(struct event_base *base, const struct settings *s, const char *uri,
+                               struct stats *stats, struct sql_pool **out, struct fail *f);
+/* Ends every call with ERR_CLOSING (done is called), closes the connections. */
+void sql_pool_close(struct sql_pool *p);
+/* Takes the call; done follows later, always. */
+void sql_call(struct sql_pool *p, struct sql_call *call);
+/* True when at least one connection works, or none was tried yet. */
+bool sql_is_up(const struct sql_pool *p);
+
+/* -- values ------------------------------------------------------------------------------- */
+struct str sql_text(struct arena *a, struct str s);  /* refuses nothing; NUL is for the caller to refuse */
+struct str sql_i64(struct arena *a, int64_t v);
+struct str sql_null(void);
+/* '{"a","b"}', quoted and escaped. */
+struct str sql_text_array(struct arena *a, const struct str *items, size_t n);
+struct str sql_i64_array(struct arena *a, const int64_t *items, size_t n);
+
+/* -- results; slices into res -------------------------------------------------------------- */
+struct str sql_get(const PGresult *res, int row, int column); /* empty for NULL */
+bool sql_is_null(const PGresult *res, int row, int column);
+int64_t sql_get_i64(const PGresult *res, int row, int column);
+bool sql_get_bool(const PGresult *res, int row, int column);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * worker: one thread, one event loop, its own listener, connections, pools and parked requests.
+ *
+ * Order of calls: worker_start, worker_drain (any thread: stop accepting, close idle connections,
+ * answer what is open), worker_join. All other fields belong to the worker's thread.
+ */
+#ifndef GATEWAY_WORKER_H
+#define GATEWAY_WORKER_H
+
+#include "base/inbox.h"
+#include "gateway/req.h"
+#include "ingest/queue.h"
+#include "ingest/runs.h"
+#include "schema/settings.h"
+#include "schema/stats.h"
+
+struct event_base;
+struct server;
+struct conn;
+
+/* Requests that wait for the same kind of thing, oldest first. */
+struct parked {
+    struct req *first;
+    struct req *last;
+    unsigned count;
+};
+
+struct worker {
+    struct server *server;
+    unsigned index;                  /* also its producer index in the queue */
+    const struct settings *settings; /* the snapshot of this turn */
+    struct event_base *base;
+    struct queue *queue;
+    struct runs *runs;
+    struct sql_pool *sql;
+    struct stats *stats;
+    struct hist *route_hists;        /* one a route and status class; written here only */
+    struct inbox inbox;
+    uint64_t now_us;                 /* of this loop turn */
+
+    /* private: worker.c, conn.c and req.c */
+    struct parked durable;           /* in pos order */
+    struct parked committed;         /* any order */
+    struct parked runs_waiting;      /* for the next run query */
+    struct sql_call run_call;        /* one run query at a time */
+    bool is_run_call_open;
+    struct arena run_arena;
+    struct worker_net *net;          /* listeners, connections, timers */
+};
+
+struct worker_config {
+    struct server *server;
+    unsigned index;
+    const struct settings *settings;
+    struct queue *queue;
+    struct runs *runs;
+    const char *pg_uri;
+    struct stats *stats;
+    int listen_fd;       /* owned by the worker from here on; -1 = none */
+    int admin_listen_fd; /* worker 0 only, else -1 */
+};
+
+must_check err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f);
+/* Asks; open requests are answered until deadline_us. Any thread. */
+void worker_drain(struct worker *w, uint64_t deadline_us);
+/* Waits for its end and frees it. */
+void worker_join(struct worker *w);
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * queue: the hinge between accepting and flushing.
+ *
+ * Workers append batches and learn when they are durable; flushers take durable entries of their
+ * partitions and commit them. Two implementations keep the same promises: the memory ring over
+ * the journal (queue_ring.c), and Kafka (queue_kafka.c).
+ *
+ * A place in the queue is a pos_t. committed <= durable <= appended always holds. What a writer
+ * waits for is the end position that queue_append gave it; every writer of one worker sees rising
+ * positions.
+ *
+ * Order of calls: queue_open, queue_subscribe for each inbox, then from any thread the calls
+ * marked so; queue_stop when nobody appends any more, queue_close when the flushers have ended.
+ */
+#ifndef INGEST_QUEUE_H
+#define INGEST_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/fail.h"
+#include "base/inbox.h"
+#include "schema/batch.h"
+#include "schema/settings.h"
+#include "schema/stats.h"
+
+typedef uint64_t pos_t;
+
+enum {
+    QUEUE_PARTITIONS = 16, /* part of the stored format: run id hash modulo this */
+    QUEUE_ID_BYTES = 32    /* hex digits of a queue id */
+};
+
+struct queue;
+struct queue_reader;
+
+enum queue_outcome { QUEUE_PENDING, QUEUE_DURABLE, QUEUE_LOST };
+
+/* One entry as a flusher sees it; payload lives until the next queue_take on the same reader. */
+struct entry {
+    pos_t pos; /* where it begins */
+    pos_t end; /* where the next one may begin */
+    unsigned partition;
+    unsigned version; /* record version of payload */
+    struct str payload;
+};
+
+/* What one queue_take gathered. */
+struct take {
+    struct entry *entries; /* owned by the reader, like their payloads */
+    size_t count;
+    pos_t cursor;          /* everything before it, of these partitions, has been handed out */
+    bool is_hurried;       /* a reader of a run waits: write now */
+    bool has_more;         /* durable entries are waiting: there is a backlog */
+};
+
+/* Opens or creates the queue under data_dir, replays what is there and starts the sealer. producers
+ * = number of threads that will append, each under its own index. stats: the sealer's block. */
+must_check err_t queue_open(const struct settings *s, unsigned producers, struct stats *stats,
+                            struct queue **out, struct fail *f);
+/* Seals and syncs what was appended, then stops the sealer. After it queue_append answers CLOSING. */
+void queue_stop(struct queue *q);
+void queue_close(struct queue *q);
+/* 32 hex digits that name this queue in PostgreSQL. Any thread. */
+const char *queue_id(const struct queue *q);
+
+/* The inbox is rung whenever a durable or committed mark moves. Before the threads start. */
+void queue_subscribe(struct queue *q, struct inbox *inbox);
+
+/* Partition of a run; a pure function. */
+unsigned queue_partition(struct str run_id);
+
+/* -- workers ------------------------------------------------------------------------------- */
+
+/* Is there room for about this many more bytes? OK, or ERR_BUSY / ERR_DISK / ERR_CLOSING. Any thread. */
+must_check err_t queue_headroom(const struct queue *q, size_t bytes, struct fail *f);
+/* Appends the batch's points as one entry; *end is what to wait for. Never blocks. Only the
+ * thread that owns index producer. ERR_BUSY when the ring or the disk budget is full. */
+must_check err_t queue_append(struct queue *q, unsigned producer, const struct batch *b,
+                              pos_t *end, struct fail *f);
+/* Is the entry that ends there durable, still waiting, or lost to a failed disk? Any thread; to be
+ * asked for within the same loop turn in which the inbox rang. */
+enum queue_outcome queue_outcome(const struct queue *q, pos_t end);
+/* End of the newest entry that anybody appended / that is durable / that is committed. Any thread. */
+pos_t queue_appended(const struct queue *q);
+pos_t queue_durable(const struct queue *q);
+pos_t queue_committed(const struct queue *q, unsigned partition);
+/* Lowest committed position of all partitions. Any thread. */
+pos_t queue_committed_all(const struct queue *q);
+/* A reader waits for this partition (or all, when QUEUE_PARTITIONS): close the window now. Any thread. */
+void queue_hurry(struct queue *q, unsigned partition);
+/* False while the journal cannot be written. Any thread. */
+bool queue_is_healthy(const struct queue *q);
+/* Points appended (replayed ones included) but not committed. Any thread. */
+uint64_t queue_backlog_points(const struct queue *q);
+/* Microseconds since the oldest uncommitted entry was appended or replayed; 0 = none. Any thread. */
+uint64_t queue_backlog_us(const struct queue *q);
+
+/* -- flushers ------------------------------------------------------------------------------ */
+
+/* A reader of the partitions in mask, from their committed positions (as PostgreSQL has them; 0 =
+ * never). Entries before from[partition] are skipped. One reader per partition at a time. */
+must_check err_t queue_reader_open(struct queue *q, uint64_t mask,
+                                   const pos_t from[QUEUE_PARTITIONS], struct queue_reader **out,
+                                   struct fail *f);
+void queue_reader_close(struct queue_reader *r);
+/* Gathers durable entries until max_points, until a hurry, or until deadline_us; blocks meanwhile.
+ * An empty take is normal. Advances the reader. Wakes early when its inbox rings for stopping
+ * (queue_reader_wake). */
+must_check err_t queue_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_us,
+                            struct take *out, struct fail *f);
+/* Makes a blocked queue_take return. Any thread. */
+void queue_reader_wake(struct queue_reader *r);
+/* The take up to cursor is committed in PostgreSQL: moves the partitions' marks, rings the
+ * subscribers, removes segments that nobody needs. points: how many points left the backlog. */
+void queue_commit(struct queue_reader *r, pos_t cursor, uint64_t points);
+
+#endif

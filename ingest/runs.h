@@ -1,0 +1,43 @@
+/*
+ * runs: what is known of runs, shared by all workers.
+ *
+ * A sharded, bounded map from run id to stage, experiment and the end of the newest entry that was
+ * appended for it here. Filled from PostgreSQL on a miss, trusted for a time (ttl), updated at once
+ * by calls that pass through. Any thread; a call holds one shard's mutex and calls nobody.
+ * What is known only negatively (no such run) is not kept.
+ */
+#ifndef INGEST_RUNS_H
+#define INGEST_RUNS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ingest/queue.h"
+#include "schema/batch.h"
+
+struct runs;
+
+struct run {
+    bool is_active;        /* lifecycle_stage is 'active' */
+    int32_t experiment_id;
+};
+
+/* max_entries bounds the memory. */
+struct runs *runs_new(uint64_t max_entries);
+void runs_free(struct runs *t);
+/* True and *out when the run is known and was learnt less than ttl_us ago. */
+bool runs_get(struct runs *t, const struct run_id *id, uint64_t now_us, uint64_t ttl_us,
+              struct run *out);
+/* What PostgreSQL or a call that passed through said, at now_us. */
+void runs_put(struct runs *t, const struct run_id *id, uint64_t now_us, const struct run *run);
+/* Forgets what is known of the run's state (not its position): the next look-up asks PostgreSQL. */
+void runs_forget(struct runs *t, const struct run_id *id);
+/* Forgets the state of every run: an experiment was deleted or restored. */
+void runs_forget_all(struct runs *t);
+/* The entry that ends there was appended for the run. */
+void runs_appended(struct runs *t, const struct run_id *id, pos_t end);
+/* The position a read of this run must wait for; 0 = nothing was ever appended here. */
+pos_t runs_position(struct runs *t, const struct run_id *id);
+uint64_t runs_count(struct runs *t);
+
+#endif

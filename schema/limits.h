@@ -1,0 +1,27 @@
+/*
+ * limits: MLflow's limits on names and values, and our own fixed sizes.
+ *
+ * MLflow's count Unicode code points, as PostgreSQL's varchar does. Source: MLflow 3.17.2,
+ * mlflow/utils/validation.py and the column types of its schema.
+ */
+#ifndef SCHEMA_LIMITS_H
+#define SCHEMA_LIMITS_H
+
+enum {
+    LIMIT_KEY = 250,               /* metric, param, tag and experiment tag names */
+    LIMIT_PARAM_VALUE = 6000,      /* longer ones are cut */
+    LIMIT_TAG_VALUE = 8000,        /* longer ones are cut */
+    LIMIT_EXPERIMENT_TAG = 20000,  /* longer ones are refused */
+    LIMIT_EXPERIMENT_NAME = 500,   /* by check; the column takes 256 */
+    LIMIT_ARTIFACT_LOCATION = 2048,
+    LIMIT_BATCH_METRICS = 1000,
+    LIMIT_BATCH_PARAMS = 100,
+    LIMIT_BATCH_TAGS = 100,
+    LIMIT_BATCH_ITEMS = 1000,      /* metrics, params and tags together */
+    LIMIT_CUSTOM_VIEWS = 50,
+    LIMIT_RUN_ID = 32,             /* bytes we keep of a run id: the column is varchar(32) */
+    LIMIT_JSON_DEPTH = 100,        /* nesting a request body may have */
+    LIMIT_BODY_SMALL = 4 << 20     /* body bytes of every call but log-batch */
+};
+
+#endif
