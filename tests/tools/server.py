@@ -1,0 +1,190 @@
+"""The servers that tests and benchmarks talk to: Sluice itself, and a stock MLflow server.
+
+Both are used as `with Sluice(...) as s:`, have .url and .pg_uri, keep what they print in
+.output(), and are stopped by the process id that was started, never by name.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import requests
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.environ.get("SLUICE_BINARY", os.path.join(ROOT, "build/sluice"))
+
+SANITIZER_REPORT = re.compile(
+    r"ERROR: (Address|Leak|Thread)Sanitizer|runtime error:|WARNING: ThreadSanitizer")
+
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true",
+         "GIT_PYTHON_REFRESH": "quiet"}
+
+
+def clean_environment(extra=None):
+    """The environment without settings of Sluice or MLflow that a developer may have set."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE_", "MLFLOW_"))}
+    return {**kept, **QUIET, **(extra or {})}
+
+
+def wait_until(condition, limit_s, what):
+    """Polls until condition() is true and returns what it gave; fails after limit_s."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {limit_s} s: {what}")
+        time.sleep(0.02)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Server:
+    """A started program whose output goes to a file."""
+
+    def __init__(self, pg_uri):
+        self.pg_uri = pg_uri
+        self.folder = tempfile.mkdtemp(prefix="server-")
+        self.process = None
+        self.url = None
+
+    def spawn(self, command, env, **more):
+        with open(os.path.join(self.folder, "output"), "ab") as out:
+            self.process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=out,
+                                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                            **more)
+
+    def output(self):
+        with open(os.path.join(self.folder, "output"), encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def is_answering(self, url):
+        if self.process.poll() is not None:
+            raise AssertionError(f"exit code {self.process.returncode} at start:\n{self.output()}")
+        try:
+            return requests.get(url, timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def __exit__(self, *unused):
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Sluice(Server):
+    """`sluice serve` on free ports. Stopping it asserts a clean end: code 0, no report."""
+
+    def __init__(self, pg_uri=None, data_dir=None, args=(), env=None, binary=None):
+        super().__init__(pg_uri)
+        self.binary = binary or os.environ.get("SLUICE_BINARY") or BINARY
+        self.data_dir = data_dir or os.path.join(self.folder, "data")
+        self.args = list(args)
+        self.env = env or {}
+        self.admin_url = None
+
+    def command(self):
+        command = [self.binary, "serve", "--listen", "127.0.0.1:0",
+                   "--admin-listen", "127.0.0.1:0", "--data-dir", self.data_dir]
+        if self.pg_uri:
+            command += ["--pg-uri", self.pg_uri]
+        return command + self.args
+
+    def start(self):
+        begin = len(self.output()) if self.process else 0
+        self.spawn(self.command(), clean_environment(self.env))
+
+        def address(word):
+            found = re.search(rf"{word} on (http://\S+:\d+)", self.output()[begin:])
+            if not found and self.process.poll() is not None:
+                raise AssertionError(
+                    f"exit code {self.process.returncode} at start:\n{self.output()}")
+            return found and found[1]
+
+        self.url = wait_until(lambda: address("listening"), 60, "the line `listening on`")
+        self.admin_url = wait_until(lambda: address("admin"), 60, "the line `admin on`")
+        wait_until(lambda: self.is_answering(self.admin_url + "/readyz"), 60, "/readyz")
+        return self
+
+    __enter__ = start
+
+    def kill(self):
+        """kill -9: nothing is flushed, nothing is closed."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(timeout=30)
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process is None or self.process.poll() == -signal.SIGKILL:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(timeout=90)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError(f"still running 90 s after {how}:\n{self.tail()}") from None
+        assert not SANITIZER_REPORT.search(self.output()), self.output()
+        assert self.process.returncode == 0, \
+            f"exit code {self.process.returncode}:\n{self.tail()}"
+
+    def tail(self):
+        return "\n".join(self.output().splitlines()[-60:])
+
+    def stat(self, name):
+        """One number of /metrics, by its full name with labels."""
+        text = requests.get(self.admin_url + "/metrics", timeout=10).text
+        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.M)
+        assert found, f"{name} is not in /metrics"
+        return float(found[1])
+
+
+class Stock(Server):
+    """`mlflow server` of the version in requirements.txt."""
+
+    def __init__(self, pg_uri, workers=1, env=None):
+        super().__init__(pg_uri)
+        self.workers = workers
+        self.env = env or {}
+
+    def start(self):
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        uri = self.pg_uri.replace("postgresql://", "postgresql+psycopg://", 1)
+        self.spawn([sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
+                    "--host", "127.0.0.1", "--port", str(port), "--workers", str(self.workers)],
+                   clean_environment(self.env), start_new_session=True)
+        wait_until(lambda: self.is_answering(self.url + "/health"), 120, "stock MLflow /health")
+        return self
+
+    __enter__ = start
+
+    def stop(self):
+        # Its own session holds the server, its workers and their helpers, and nothing else.
+        if self.process is None:
+            return
+        try:
+            os.killpg(self.process.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait(timeout=20)
+        self.process = None
