@@ -127,16 +127,19 @@ void buf_add_byte(struct buf *b, char c)
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
+    char *room = buf_room(b, 128);
+    size_t space = buf_space(b);
     va_list ap;
     int n;
 
     va_start(ap, fmt);
-    n = vsnprintf(buf_room(b, 128), buf_space(b), fmt, ap);
+    n = vsnprintf(room, space, fmt, ap);
     va_end(ap);
     check(n >= 0);
-    if ((size_t)n >= buf_space(b)) {
+    if ((size_t)n >= space) {
+        room = buf_room(b, (size_t)n + 1);
         va_start(ap, fmt);
-        vsnprintf(buf_room(b, (size_t)n + 1), (size_t)n + 1, fmt, ap);
+        vsnprintf(room, (size_t)n + 1, fmt, ap);
         va_end(ap);
     }
     b->tail += (size_t)n;
