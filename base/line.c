@@ -37,15 +37,20 @@ static void put(struct line *l, const char *p, size_t n)
 /* Length of the well-formed UTF-8 character at the front of s (not ASCII), or 0. */
 static size_t utf8_len(struct str s)
 {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* less is overlong */
     unsigned char c = (unsigned char)s.p[0];
-    size_t n = c >= 0xF0 && c < 0xF5 ? 4 : c >= 0xE0 ? 3 : c >= 0xC2 ? 2 : 0;
+    size_t n = c >= 0xF8 ? 0 : c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : c >= 0xC0 ? 2 : 0;
+    uint32_t code = n ? c & (0x7Fu >> n) : 0;
 
-    if (n == 0 || c >= 0xF5 || n > s.n)
+    if (n == 0 || n > s.n)
         return 0;
     for (size_t i = 1; i < n; i++) {
         if (((unsigned char)s.p[i] & 0xC0) != 0x80)
             return 0;
+        code = code << 6 | ((unsigned char)s.p[i] & 0x3F);
     }
+    if (code < least[n] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000))
+        return 0;
     return n;
 }
 
