@@ -1,0 +1,53 @@
+/* clock: monotonic time never goes back, wall time is now. */
+#include "base/clock.c"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static void test_monotonic_never_goes_back(void **state)
+{
+    uint64_t before = clock_us();
+
+    (void)state;
+    for (int i = 0; i < 100000; i++) {
+        uint64_t now = clock_us();
+
+        assert_true(now >= before);
+        before = now;
+    }
+}
+
+static void test_monotonic_counts_microseconds(void **state)
+{
+    struct timespec t;
+    uint64_t us = clock_us();
+    uint64_t expected;
+
+    (void)state;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    expected = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    assert_true(expected - us < 60 * UINT64_C(1000000));
+}
+
+static void test_wall_is_milliseconds_since_the_epoch(void **state)
+{
+    int64_t ms = clock_wall_ms();
+
+    (void)state;
+    assert_true(ms / 1000 - (int64_t)time(NULL) <= 1);
+    assert_true((int64_t)time(NULL) - ms / 1000 <= 60);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_monotonic_never_goes_back),
+        cmocka_unit_test(test_monotonic_counts_microseconds),
+        cmocka_unit_test(test_wall_is_milliseconds_since_the_epoch),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
