@@ -2,7 +2,27 @@
  * inbox: bounded notes, collapsed rings, and no lost wake-up with threads. Also run under
  * ThreadSanitizer, which checks that a ring hands over what the ringer wrote before it.
  */
+#include <unistd.h>
+
+/* inbox.c reads its eventfd through this, so that something can happen right before and after. */
+static void (*before_read)(void);
+static void (*after_read)(void);
+
+static ssize_t hooked_read(int fd, void *p, size_t n)
+{
+    ssize_t result;
+
+    if (before_read)
+        before_read();
+    result = read(fd, p, n);
+    if (after_read)
+        after_read();
+    return result;
+}
+
+#define read hooked_read
 #include "base/inbox.c"
+#undef read
 
 #include <sched.h>
 #include <stdlib.h>
@@ -100,6 +120,31 @@ static void test_notes_come_in_order_and_are_bounded(void **state)
     }
 }
 
+static struct inbox *hooked;
+
+static void ring_hooked(void)
+{
+    inbox_ring(hooked);
+}
+
+/* The two places inside inbox_clear() where another thread may ring; the next ring must wake. */
+static void test_a_ring_inside_clear_leaves_the_inbox_alive(void **state)
+{
+    hooked = *state;
+    for (int place = 0; place < 4; place++) {
+        if (place & 1)
+            inbox_ring(hooked);
+        before_read = place & 2 ? ring_hooked : NULL;
+        after_read = place & 2 ? NULL : ring_hooked;
+        inbox_clear(hooked);
+        before_read = after_read = NULL;
+        inbox_ring(hooked);
+        assert_true(is_readable(hooked));
+        inbox_clear(hooked);
+        assert_false(is_readable(hooked));
+    }
+}
+
 /* --- threads ---------------------------------------------------------------------------------- */
 
 struct ringer {
@@ -118,6 +163,11 @@ static void *ringer_run(void *arg)
     return NULL;
 }
 
+static void yield(void)
+{
+    sched_yield();
+}
+
 /* Relaxed stores before the ring: were a wake-up lost, the last of them would never be seen. */
 static void test_no_wake_up_is_lost(void **state)
 {
@@ -130,12 +180,14 @@ static void test_no_wake_up_is_lost(void **state)
         ringers[i].inbox = b;
         assert_int_equal(pthread_create(&threads[i], NULL, ringer_run, &ringers[i]), 0);
     }
+    before_read = after_read = yield;
     while (sum < (uint64_t)RINGERS * ROUNDS) {
         assert_true(inbox_wait(b, clock_us() + DEADLINE_US));
         sum = 0;
         for (int i = 0; i < RINGERS; i++)
             sum += atomic_load_explicit(&ringers[i].published, memory_order_relaxed);
     }
+    before_read = after_read = NULL;
     for (int i = 0; i < RINGERS; i++)
         pthread_join(threads[i], NULL);
 }
@@ -181,6 +233,37 @@ static void test_a_ring_hands_over_plain_memory(void **state)
     free(r);
 }
 
+struct collapsed {
+    struct inbox *inbox;
+    uint64_t value; /* plain */
+    _Atomic bool is_done;
+};
+
+static void *collapsed_run(void *arg)
+{
+    struct collapsed *c = arg;
+
+    c->value = 42;
+    inbox_ring(c->inbox);
+    atomic_store_explicit(&c->is_done, true, memory_order_relaxed);
+    return NULL;
+}
+
+/* A ring that finds the flag set writes no eventfd; the flag alone must hand the memory over. */
+static void test_a_collapsed_ring_hands_over_plain_memory(void **state)
+{
+    struct collapsed c = {.inbox = *state};
+    pthread_t thread;
+
+    inbox_ring(c.inbox);
+    assert_int_equal(pthread_create(&thread, NULL, collapsed_run, &c), 0);
+    while (!atomic_load_explicit(&c.is_done, memory_order_relaxed))
+        sched_yield();
+    inbox_clear(c.inbox);
+    assert_int_equal(c.value, 42);
+    pthread_join(thread, NULL);
+}
+
 static void *sender_run(void *arg)
 {
     struct inbox *b = arg;
@@ -219,8 +302,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clear_without_ring_is_harmless, begin, end),
         cmocka_unit_test_setup_teardown(test_wait_ends_at_its_deadline, begin, end),
         cmocka_unit_test_setup_teardown(test_notes_come_in_order_and_are_bounded, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_ring_inside_clear_leaves_the_inbox_alive, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(test_no_wake_up_is_lost, begin, end),
         cmocka_unit_test(test_a_ring_hands_over_plain_memory),
+        cmocka_unit_test_setup_teardown(test_a_collapsed_ring_hands_over_plain_memory, begin, end),
         cmocka_unit_test_setup_teardown(test_notes_from_threads_all_arrive, begin, end),
     };
 
