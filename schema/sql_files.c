@@ -7,15 +7,15 @@
 
 #include "base/check.h"
 
-#define SQL_TEXT(symbol, file)                                                                     \
-    __asm__(".pushsection .rodata\n"                                                               \
-            ".global " #symbol "\n"                                                                \
-            ".hidden " #symbol "\n"                                                                \
-            ".type " #symbol ", %object\n" #symbol ":\n"                                           \
-            ".incbin \"schema/sql/" file "\"\n"                                                    \
-            ".byte 0\n"                                                                            \
-            ".size " #symbol ", . - " #symbol "\n"                                                 \
-            ".popsection\n");                                                                      \
+#define SQL_TEXT(symbol, file)                           \
+    __asm__(".pushsection .rodata\n"                     \
+            ".global " #symbol "\n"                      \
+            ".hidden " #symbol "\n"                      \
+            ".type " #symbol ", %object\n" #symbol ":\n" \
+            ".incbin \"schema/sql/" file "\"\n"          \
+            ".byte 0\n"                                  \
+            ".size " #symbol ", . - " #symbol "\n"       \
+            ".popsection\n");                            \
     extern const char symbol[] __attribute__((visibility("hidden")))
 
 SQL_TEXT(sql_mlflow, "mlflow.sql");

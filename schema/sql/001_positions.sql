@@ -1,6 +1,14 @@
 -- Schema sluice: everything of ours that lives in the database. MLflow's tables are elsewhere.
 
-CREATE SCHEMA sluice;
+-- Not IF NOT EXISTS: that asks for the right to create schemas even when there is nothing to do,
+-- and an administrator may have made this one for a role that has not got it.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'sluice') THEN
+        CREATE SCHEMA sluice;
+    END IF;
+END;
+$$;
 
 -- Which of these numbered files have been applied.
 CREATE TABLE sluice.migrations (
