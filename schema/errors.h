@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/fail.h"
 
 enum err {
@@ -29,5 +30,7 @@ struct error_row {
 
 /* The row of err; err must be one of enum err. */
 const struct error_row *error_row(err_t err);
+/* docs/errors.md. */
+void errors_doc(struct buf *out);
 
 #endif

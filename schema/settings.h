@@ -1,8 +1,8 @@
 /*
  * settings: what the operator chose; the rows stand in settings.def.
  *
- * Order of calls: settings_new, settings_load (file, then environment, then flags: later wins),
- * settings_check; after that the snapshot is immutable and any thread may read it.
+ * Order of calls: settings_new, settings_load (file, then environment, then flags: later wins; then
+ * settings_check); after that the snapshot is immutable and any thread may read it.
  */
 #ifndef SCHEMA_SETTINGS_H
 #define SCHEMA_SETTINGS_H
@@ -21,30 +21,45 @@
 #define SETTING_C_TEXT const char *   /* owned by the snapshot, never NULL */
 #define SETTING_C_SECRET const char * /* same, never shown */
 
+enum setting {
+#define SETTING(type, name, def, min, max, reload, help) SETTING_##name,
+#include "schema/settings.def"
+#undef SETTING
+    SETTING_COUNT
+};
+
 struct settings {
 #define SETTING(type, name, def, min, max, reload, help) SETTING_C_##type name;
 #include "schema/settings.def"
 #undef SETTING
     /* private */
     struct arena arena;
+    bool is_set[SETTING_COUNT]; /* somebody chose it; false = the default */
 };
 
 /* A snapshot with every default. */
 struct settings *settings_new(void);
 void settings_free(struct settings *s);
-/* One setting by its name (underscores or dashes); ERR_SETTING names it, its bounds and its help. */
+/* One setting by its name (underscores or dashes), or name_file for a secret; ERR_SETTING names
+ * it, its bounds and its help. */
 must_check err_t settings_set(struct settings *s, struct str name, struct str value,
                               struct fail *f);
 /* Lines `name = value`, # begins a comment. */
 must_check err_t settings_load_file(struct settings *s, const char *path, struct fail *f);
-/* SLUICE_NAME, SLUICE_NAME_FILE for secrets, MLFLOW_BACKEND_STORE_URI and the other fallbacks that docs/config.md lists. */
+/* SLUICE_NAME, SLUICE_NAME_FILE for secrets; then MLflow's own variables (MLFLOW_BACKEND_STORE_URI
+ * and those that docs/config.md lists) for what nobody has set. */
 must_check err_t settings_load_env(struct settings *s, char **envp, struct fail *f);
-/* --name value and --name=value, --no-name for booleans, --config FILE; *argi stops at the first argument that is no flag. */
+/* --name value and --name=value, --no-name for booleans, --config FILE (which settings_load
+ * reads); *argi stops at the first argument that is no flag. */
 must_check err_t settings_load_args(struct settings *s, int argc, char **argv, int *argi,
                                     struct fail *f);
-/* File named by --config or SLUICE_CONFIG, then environment, then flags; then rules between settings. */
+/* The rules between settings, and the forms of addresses. */
+must_check err_t settings_check(const struct settings *s, struct fail *f);
+/* File named by --config or SLUICE_CONFIG, then environment, then flags; then settings_check. */
 must_check err_t settings_load(struct settings *s, int argc, char **argv, char **envp, int *argi,
                                struct fail *f);
+/* Where new experiments keep artifacts: as chosen, else as MLflow chooses; paths are absolute. */
+struct str settings_artifact_root(const struct settings *s, struct arena *a);
 /* `name = value` for every setting, secrets as ***. */
 void settings_dump(const struct settings *s, struct buf *out);
 /* The flags with defaults, bounds and help, for --help. */

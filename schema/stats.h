@@ -53,7 +53,10 @@ void stats_free(struct stats *s);
 void stats_sum(const struct stats *s, struct stats_view *v);
 /* Prometheus text of all rows. */
 void stats_expose(const struct stats_view *v, struct buf *out);
-/* One Prometheus histogram: name without unit, labels "" or "route=\"x\"". */
+/* # HELP and # TYPE of a series that is not a row; name in full, type "counter", "gauge" ... */
+void stats_expose_head(const char *name, const char *type, const char *help, struct buf *out);
+/* The lines of one histogram, sluice_<name>_seconds, without its head; labels "" or
+ * "route=\"x\"", already escaped. */
 void stats_expose_hist(const char *name, const char *labels, const struct hist_view *h,
                        struct buf *out);
 /* docs/metrics.md. */
