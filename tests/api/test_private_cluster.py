@@ -41,7 +41,7 @@ def server(place):
 def sweep(data, place):
     """Removes the cluster where it could not lie below data_dir."""
     if data and not data.startswith(place):
-        shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(os.path.dirname(data), ignore_errors=True)
 
 
 def pg_uri(server):

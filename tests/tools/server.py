@@ -50,6 +50,11 @@ def free_port():
         return s.getsockname()[1]
 
 
+def is_port_open(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Server:
     """A started program whose output goes to a file."""
 

@@ -1,0 +1,366 @@
+#!/usr/bin/env python3
+"""`make bench`: Sluice against nginx, psql \\copy and stock MLflow, in one run on one machine.
+
+  accept  log-metric requests/s on 64 keep-alive connections, fdatasync on, against nginx that
+          answers the same POST with a fixed 200 (two workers); and points/s in 1000-point
+          log-batch calls
+  apply   points/s that reach PostgreSQL, from the first byte sent to backlog zero, against
+          `psql \\copy` of the same points in the same order into the same tables of another
+          database (all indexes and foreign keys; \\copy keeps no latest_metrics)
+  stock   the same calls against a stock MLflow server with four workers on a database of its own
+
+All of it shares one throwaway PostgreSQL cluster with fsync on, and the machine: client, server
+and database compete for the same cores. What is compared is run in turns, the median counts; the
+ratios mean more than the figures. Writes build/bench.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "tools"))
+
+from cluster import Cluster, bin_dir  # noqa: E402
+from server import ROOT, Sluice, Stock, free_port, is_port_open, wait_until  # noqa: E402
+
+CONNECTIONS = 64
+RUNS = 1000
+KEYS = 10
+APPLY_BATCH = 100  # points of one call in the apply measurement: 10 steps of 10 keys
+
+
+def say(text):
+    print(text, flush=True)
+
+
+class Nginx:
+    def __init__(self, folder):
+        self.folder = os.path.join(folder, "nginx")
+        os.makedirs(self.folder)
+        # Its workers give up root, and must reach their temporary files all the same.
+        os.chmod(folder, 0o755)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        with open(os.path.join(HERE, "nginx.conf"), encoding="utf-8") as f:
+            text = f.read().replace("PORT", str(self.port))
+        path = os.path.join(self.folder, "nginx.conf")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        program = shutil.which("nginx") or "/usr/sbin/nginx"
+        self.process = subprocess.Popen([program, "-p", self.folder, "-c", path],
+                                        stderr=subprocess.DEVNULL)
+        wait_until(lambda: is_port_open(self.port), 10, "nginx listens")
+        return self
+
+    def __exit__(self, *unused):
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+
+def wrk(script, url, seconds, runs_file, number, connections=CONNECTIONS):
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s",
+               os.path.join(HERE, script), url, "--", runs_file, str(number)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    result = json.loads(re.search(r"^RESULT (.*)$", output, re.M)[1])
+    if result["not_200"] or result["broken"]:
+        say(f"    {result['not_200']} answers were not 200, {result['broken']} exchanges broke")
+    result["per_second"] = (result["requests"] - result["not_200"]) / result["seconds"]
+    return result
+
+
+def make_runs(cluster, uri, folder, name):
+    """RUNS runs, by SQL so that every database has the same ones; their ids in a file."""
+    ids = [f"{n:032x}" for n in range(1, RUNS + 1)]
+    with cluster.connect(name) as pg:
+        with pg.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, "
+                "user_id, status, start_time, source_version, lifecycle_stage, artifact_uri, "
+                "experiment_id) VALUES (%s, 'bench', 'UNKNOWN', '', '', 'bench', 'RUNNING', 1, '', "
+                "'active', 'mlflow-artifacts:/0/x', 0)", [(i,) for i in ids])
+        pg.execute("VACUUM ANALYZE runs")
+    path = os.path.join(folder, "runs.txt")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("\n".join(ids) + "\n")
+    return ids, path
+
+
+def drained(server):
+    """Waits until every accepted point is in PostgreSQL."""
+    wait_until(lambda: server.stat("sluice_backlog_points") == 0, 900, "backlog zero")
+
+
+# --- accept --------------------------------------------------------------------------------------------
+
+def accept_metric(nginx, server, runs_file, options):
+    rounds = {"nginx": [], "sluice": []}
+    for number in range(options.rounds):
+        rounds["nginx"].append(wrk("log_metric.lua", nginx.url, options.seconds, runs_file, 0))
+        rounds["sluice"].append(wrk("log_metric.lua", server.url, options.seconds, runs_file,
+                                    (number + 1) * 100_000_000))
+        drained(server)
+        say(f"    round {number + 1}: nginx {rounds['nginx'][-1]['per_second']:,.0f}/s, "
+            f"sluice {rounds['sluice'][-1]['per_second']:,.0f}/s "
+            f"(p99 {rounds['sluice'][-1]['p99_ms']:.1f} ms)")
+    return {who: median(results) for who, results in rounds.items()}
+
+
+def median(results):
+    """The round whose figure is in the middle, with all figures beside it."""
+    figures = [r["per_second"] for r in results]
+    middle = min(results, key=lambda r: abs(r["per_second"] - statistics.median(figures)))
+    return {**middle, "rounds": figures}
+
+
+def accept_batch(server, runs_file, options):
+    rounds = []
+    for number in range(options.rounds):
+        result = wrk("log_batch.lua", server.url, max(2, options.seconds // 2), runs_file,
+                     (number + 1) * 1_000_000)
+        result["per_second"] *= 1000
+        rounds.append(result)
+        say(f"    round {number + 1}: {result['per_second']:,.0f} points/s accepted; draining")
+        drained(server)
+    return median(rounds)
+
+
+# --- apply ---------------------------------------------------------------------------------------------
+
+def arrival(ids, points, first_step):
+    """Batches in the order they arrive: (run, [(key, value, timestamp, step)...]), run after run."""
+    steps_each = APPLY_BATCH // KEYS
+    for number in range(points // APPLY_BATCH):
+        step = first_step + number // RUNS * steps_each
+        yield ids[number % RUNS], [
+            (f"metric{k}", k + 1 / (s + 1), 1_700_000_000_000 + s, s)
+            for s in range(step, step + steps_each) for k in range(KEYS)]
+
+
+def request_bytes(run, points):
+    body = json.dumps({"run_id": run, "metrics": [
+        {"key": k, "value": v, "timestamp": t, "step": s} for k, v, t, s in points]}).encode()
+    head = ("POST /api/2.0/mlflow/runs/log-batch HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n")
+    return head.encode() + body
+
+
+def read_answer(sock):
+    """One answer off a keep-alive connection; its status."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = sock.recv(65536)
+        if not piece:
+            raise ConnectionError("closed in the middle of an answer")
+        data += piece
+    head, _, rest = data.partition(b"\r\n\r\n")
+    length = int(re.search(rb"(?i)content-length: *(\d+)", head)[1])
+    while len(rest) < length:
+        rest += sock.recv(65536)
+    return int(head.split()[1])
+
+
+def send_all(url, requests, connections=8):
+    """Sends prepared requests over some connections; every one must be answered 200."""
+    address = (urllib.parse.urlsplit(url).hostname, urllib.parse.urlsplit(url).port)
+    failures = []
+
+    def work(share):
+        try:
+            with socket.create_connection(address, timeout=120) as sock:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for request in share:
+                    while True:
+                        sock.sendall(request)
+                        status = read_answer(sock)
+                        if status != 429:
+                            break
+                        time.sleep(0.05)  # told to come back: a client does so
+                    if status != 200:
+                        failures.append(status)
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(requests[i::connections],))
+               for i in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise RuntimeError(f"{len(failures)} requests failed, the first: {failures[0]}")
+
+
+def apply_sluice(server, ids, points, first_step):
+    requests = [request_bytes(*batch) for batch in arrival(ids, points, first_step)]
+    before = server.stat("sluice_applied_points_total")
+    begin = time.monotonic()
+    send_all(server.url, requests)
+    sent = time.monotonic() - begin
+    wait_until(lambda: server.stat("sluice_applied_points_total") >= before + points, 900,
+               "every point applied")
+    seconds = time.monotonic() - begin
+    return {"seconds": seconds, "sent_seconds": sent, "per_second": points / seconds}
+
+
+def apply_copy(cluster, database, ids, points, first_step, folder):
+    path = os.path.join(folder, "points.tsv")
+    with open(path, "w", encoding="utf-8") as f:
+        for run, batch in arrival(ids, points, first_step):
+            for key, value, timestamp, step in batch:
+                f.write(f"{key}\t{value!r}\t{timestamp}\t{run}\t{step}\tf\n")
+    begin = time.monotonic()
+    subprocess.run([f"{bin_dir()}/psql", "-X", "-q", cluster.uri(database), "-c",
+                    "\\copy metrics (key, value, timestamp, run_uuid, step, is_nan) from "
+                    f"'{path}'"], check=True)
+    seconds = time.monotonic() - begin
+    return {"seconds": seconds, "per_second": points / seconds}
+
+
+def apply(cluster, server, ids, options, folder):
+    rounds = {"sluice": [], "copy": []}
+    for number in range(options.rounds):
+        # Beyond every step that the accept measurements have written.
+        first = 1_000_000_000 + number * 1_000_000
+        for who, measure in (("copy", lambda: apply_copy(cluster, "copied", ids, options.points,
+                                                         first, folder)),
+                             ("sluice", lambda: apply_sluice(server, ids, options.points, first))):
+            with cluster.connect("postgres") as pg:
+                pg.execute("CHECKPOINT")
+            rounds[who].append(measure())
+        say(f"    round {number + 1}: \\copy {rounds['copy'][-1]['per_second']:,.0f} points/s, "
+            f"sluice {rounds['sluice'][-1]['per_second']:,.0f} points/s")
+    return {who: median(results) for who, results in rounds.items()}
+
+
+# --- stock -------------------------------------------------------------------------------------------------
+
+def stock(cluster, folder, options):
+    uri = cluster.create_database("stock")
+    with Stock(uri, workers=4) as server:
+        wait_until(lambda: server.is_answering(
+            server.url + "/api/2.0/mlflow/experiments/get?experiment_id=0"), 60, "stock answers")
+        ids, runs_file = make_runs(cluster, uri, folder, "stock")
+        wrk("log_metric.lua", server.url, 4, runs_file, 0, 8)  # its imports and pools
+        # 64 connections are many for its pools: it is judged by the better of the two.
+        metric = max((wrk("log_metric.lua", server.url, options.seconds, runs_file,
+                          count * 10_000_000, count) for count in (8, CONNECTIONS)),
+                     key=lambda result: result["per_second"])
+        say(f"    log-metric {metric['per_second']:,.0f}/s")
+        requests = [request_bytes(run, [
+            (f"metric{k}", k + 1 / (s + 1), 1_700_000_000_000 + s, s)
+            for s in range(100) for k in range(KEYS)]) for run in ids[:options.stock_batches]]
+        begin = time.monotonic()
+        send_all(server.url, requests, connections=4)
+        seconds = time.monotonic() - begin
+        points = len(requests) * 1000
+        say(f"    log-batch {points / seconds:,.0f} points/s")
+    return metric, {"seconds": seconds, "per_second": points / seconds}
+
+
+# --- report --------------------------------------------------------------------------------------------------
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        model = re.search(r"model name\s*: (.*)", f.read())
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True,
+                            text=True).stdout.strip()
+    return {"cpus": os.cpu_count(), "model": model and model[1], "kernel": platform.release(),
+            "commit": commit, "postgresql": os.path.basename(os.path.dirname(bin_dir())),
+            "load_before": os.getloadavg()[0], "date": time.strftime("%Y-%m-%dT%H:%M:%SZ",
+                                                                     time.gmtime())}
+
+
+def rows_of(found):
+    """(what, Sluice's figure, the other's name, its figure)."""
+    metric, batch, applied = found["accept_metric"], found["accept_batch"], found["apply"]
+    rows = [("log-metric requests/s accepted", metric["sluice"], "nginx, fixed 200",
+             metric["nginx"]),
+            ("points/s applied", applied["sluice"], "psql \\copy", applied["copy"])]
+    if "stock" in found:
+        rows += [("log-metric requests/s accepted", metric["sluice"], "stock MLflow",
+                  found["stock"]["metric"]),
+                 ("points/s accepted, log-batch", batch, "stock MLflow", found["stock"]["batch"]),
+                 ("points/s applied", applied["sluice"], "stock MLflow", found["stock"]["batch"])]
+    else:
+        rows.append(("points/s accepted, log-batch", batch, None, None))
+    return rows
+
+
+def report(found):
+    lines = [f"{'what':<34}{'sluice':>12}  {'against':<18}{'':>10}{'ratio':>9}"]
+    found["table"] = []
+    for what, ours, name, theirs in rows_of(found):
+        row = {"what": what, "sluice": ours["per_second"]}
+        line = f"{what:<34}{ours['per_second']:>12,.0f}"
+        if name:
+            row.update(against=name, figure=theirs["per_second"],
+                       ratio=ours["per_second"] / theirs["per_second"])
+            line += f"  {name:<18}{theirs['per_second']:>10,.0f}{row['ratio']:>8.2f}x"
+        found["table"].append(row)
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--seconds", type=int, default=8, help="length of a wrk round")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds; the median counts")
+    parser.add_argument("--points", type=int, default=600_000, help="points of an apply round")
+    parser.add_argument("--stock-batches", type=int, default=20)
+    parser.add_argument("--no-stock", action="store_true", help="leave stock MLflow out")
+    parser.add_argument("--args", default="", help="settings for sluice, as on its command line")
+    options = parser.parse_args()
+
+    found = {"machine": machine(), "options": vars(options)}
+    folder = tempfile.mkdtemp(prefix="bench-")
+    try:
+        with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
+            measure(cluster, folder, options, found)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    say("\n" + report(found))
+    path = os.path.join(ROOT, "build", "bench.json")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(found, f, indent=2)
+        f.write("\n")
+    say(f"\nwritten to {os.path.relpath(path)}")
+
+
+def measure(cluster, folder, options, found):
+    uri = cluster.create_database("sluiced")
+    with Sluice(uri):  # makes the schema; \copy gets the same one
+        pass
+    ids, runs_file = make_runs(cluster, uri, folder, "sluiced")
+    cluster.create_database("copied", template="sluiced")
+    with Sluice(uri, args=options.args.split()) as server:
+        say("apply: \\copy and Sluice in turns")
+        found["apply"] = apply(cluster, server, ids, options, folder)
+        say("accept: log-metric, nginx and Sluice in turns")
+        with Nginx(folder) as nginx:
+            found["accept_metric"] = accept_metric(nginx, server, runs_file, options)
+        say("accept: 1000-point log-batch")
+        found["accept_batch"] = accept_batch(server, runs_file, options)
+    cluster.drop_database("sluiced")
+    cluster.drop_database("copied")
+    if not options.no_stock:
+        say("stock MLflow, 4 workers")
+        metric, batch = stock(cluster, folder, options)
+        found["stock"] = {"metric": metric, "batch": batch}
+
+
+if __name__ == "__main__":
+    main()

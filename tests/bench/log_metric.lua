@@ -1,0 +1,24 @@
+-- wrk: POST runs/log-metric, one point each, no point twice.
+-- args after "--": a file with one run id on each line, and the number of the first step.
+local runs, step = {}, 0
+
+function init(args)
+    for line in io.lines(args[1]) do runs[#runs + 1] = line end
+    step = tonumber(args[2])
+    wrk.headers["Content-Type"] = "application/json"
+end
+
+function request()
+    step = step + 1
+    return wrk.format("POST", "/api/2.0/mlflow/runs/log-metric", nil, string.format(
+        '{"run_uuid": "%s", "run_id": "%s", "key": "loss", "value": %.6f, "timestamp": %d, "step": %d}',
+        runs[step % #runs + 1], runs[step % #runs + 1], 1 / step, 1700000000000 + step, step))
+end
+
+function done(summary, latency)
+    io.write(string.format(
+        'RESULT {"requests": %d, "seconds": %.6f, "not_200": %d, "broken": %d, "p50_ms": %.3f, "p99_ms": %.3f}\n',
+        summary.requests, summary.duration / 1e6, summary.errors.status,
+        summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout,
+        latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+end
