@@ -3,8 +3,9 @@
  *
  *     lock -> (no cluster: initdb in pg.new, rename to pg) -> adopt or start -> answers -> database
  *
- * Making: initdb writes into pg.new, which becomes pg by rename once everything in it is synced,
- * so that a directory named pg is a whole cluster. What a killed attempt left in pg.new is removed.
+ * Making: initdb writes into pg.new.<pid>, which becomes pg by rename once everything in it is
+ * synced, so that a directory named pg is a whole cluster. What killed attempts have left is
+ * removed; the pid keeps an initdb that outlived its sluice from writing into ours.
  *
  * Settings: what must be so for the scheme to hold (no TCP, socket directory, its mode, where the
  * log goes) is given on the command line at every start and cannot be overridden. What is only good
@@ -19,6 +20,7 @@
 #define _GNU_SOURCE /* nftw */
 #include "schema/cluster.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -95,6 +97,21 @@ static int cluster_remove_entry(const char *path, const struct stat *st, int typ
     (void)type;
     (void)at;
     return remove(path);
+}
+
+/* Removes what attempts that were killed have left. */
+static void cluster_remove_attempts(const char *base)
+{
+    char path[CLUSTER_PATH_MAX];
+    DIR *dir = opendir(base);
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir)))
+        if (str_starts(str_of(entry->d_name), STR("pg.new.")) &&
+            cluster_path(path, NULL, "%s/%s", base, entry->d_name) == OK)
+            nftw(path, cluster_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    if (dir)
+        closedir(dir);
 }
 
 /* Both sort by code point, which is fast and never changes with the C library; C.UTF-8 also knows
@@ -187,9 +204,9 @@ static err_t cluster_make(const struct cluster *c, struct fail *f)
     err_t e;
 
     log_info("", "creating the private PostgreSQL", "dir=%s user_id=%u", p->dir, (unsigned)p->uid);
-    if ((e = cluster_path(fresh, f, "%s/pg.new", p->base)))
+    if ((e = cluster_path(fresh, f, "%s/pg.new.%d", p->base, (int)getpid())))
         return e;
-    nftw(fresh, cluster_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    cluster_remove_attempts(p->base);
     if (mkdir(fresh, 0700) != 0 || (p->drops_user && lchown(fresh, p->uid, p->gid) != 0))
         return fail(f, ERR_PG, "%s: %s", fresh, strerror(errno));
     if ((e = cluster_initdb(c, fresh, f)) ||
@@ -302,7 +319,12 @@ static err_t cluster_start_wait(struct cluster *c, struct fail *f)
         return e;
     for (;;) {
         if (process_ended(c->pid, &status)) {
+            bool found;
+
             c->pid = 0;
+            /* It may have lost to one that a killed sluice had just started. */
+            if ((e = cluster_adopt(c, &found, f)) || found)
+                return e;
             if (clock_us() - begin > CLUSTER_RETRY_US) {
                 process_log_tail(log_path, tail, sizeof(tail));
                 return fail(f, ERR_PG, "PostgreSQL does not start: %s", tail);
@@ -345,6 +367,7 @@ static err_t cluster_make_database(const struct cluster *c, struct fail *f)
                                  NULL};
     const char *const values[] = {c->sock, port, "sluice", "postgres", "-c statement_timeout=60s",
                                   "10",    NULL};
+    uint64_t deadline = clock_us() + CLUSTER_RETRY_US;
     PGconn *conn;
     int rows = 0;
     err_t e;
@@ -356,16 +379,22 @@ static err_t cluster_make_database(const struct cluster *c, struct fail *f)
         e = fail(f, ERR_PG, "private PostgreSQL: %.*s", STR_ARG(why));
         goto out;
     }
-    if ((e = cluster_sql(conn, "SELECT 1 FROM pg_database WHERE datname = 'sluice'",
-                         PGRES_TUPLES_OK, &rows, f)) ||
-        rows > 0)
-        goto out;
-    /* The role has the name of our schema: without this, "$user" would lead MLflow into it (see
-     * migrate.c). Before the database, so that a database that exists has it. */
-    if ((e = cluster_sql(conn, "ALTER ROLE sluice SET search_path = public", PGRES_COMMAND_OK,
-                         &rows, f)))
-        goto out;
-    e = cluster_sql(conn, "CREATE DATABASE sluice", PGRES_COMMAND_OK, &rows, f);
+    for (;;) {
+        if ((e = cluster_sql(conn, "SELECT 1 FROM pg_database WHERE datname = 'sluice'",
+                             PGRES_TUPLES_OK, &rows, f)) ||
+            rows > 0)
+            break;
+        /* The role has the name of our schema: without this, "$user" would lead MLflow into it
+         * (see migrate.c). Before the database, so that a database that exists has it. */
+        e = cluster_sql(conn, "ALTER ROLE sluice SET search_path = public", PGRES_COMMAND_OK, &rows,
+                        f);
+        if (!e)
+            e = cluster_sql(conn, "CREATE DATABASE sluice", PGRES_COMMAND_OK, &rows, f);
+        /* A backend that a killed sluice has left may be doing the very same: look again. */
+        if (!e || clock_us() > deadline)
+            break;
+        process_pause();
+    }
 out:
     PQfinish(conn);
     return e;

@@ -12,7 +12,7 @@
  *
  *     data_dir/pg             the cluster, or a link to it
  *     data_dir/pg.lock        held (flock) by the sluice that runs it        } or both under
- *     data_dir/pg.new         a cluster being made; renamed when it is whole } /var/lib/sluice/...
+ *     data_dir/pg.new.<pid>   a cluster being made; renamed when it is whole } /var/lib/sluice/...
  *
  * The path of a Unix socket fits 107 bytes, and libpq takes a comma in it for a list. The socket
  * lies in the cluster's own directory (mode 0700: who cannot enter it cannot connect, which is the
