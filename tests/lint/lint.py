@@ -65,6 +65,8 @@ def check_folder_graph():
                 yield where + ", which is not a path from the root"
             elif target == "flush" and path in STARTS_FLUSHERS:
                 continue
+            elif path == "schema/docgen.c" and found[1] == "gateway/routes.def":
+                continue  # as text: it makes a page of the rows
             elif target not in GRAPH[folder]:
                 yield where + f", but {folder} may not see {target}"
             elif folder == "flush" and target == "ingest" and found[1] not in FLUSH_SEES:

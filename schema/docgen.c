@@ -1,0 +1,155 @@
+/*
+ * docgen: the pages of docs/ that are made of tables, written from the tables.
+ *
+ *   docgen errors|settings|stats|routes     prints one page
+ *   docgen FOLDER                           writes all four into FOLDER
+ *
+ * Run by `make docs`; `make lint` writes them elsewhere and compares. The output depends on the
+ * .def files alone. routes.def is the only thing of the gateway that it sees, and sees it as
+ * text: every argument is made a string, so no handler has to be linked.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "schema/errors.h"
+#include "schema/settings.h"
+#include "schema/stats.h"
+
+/* One row of routes.def, as written there. */
+struct route_text {
+    const char *methods;
+    const char *path;
+    const char *handler;
+    const char *body;
+    const char *may;
+    const char *where;
+    bool is_mlflow; /* the path stands below MLflow's two prefixes */
+};
+
+static const struct route_text routes[] = {
+#define ROUTE(methods, path, handler, body, may, where) \
+    {#methods, path, #handler, #body, #may, #where, false},
+#define MLFLOW(methods, path, handler, body, may) \
+    {#methods, path, #handler, #body, #may, "ON_CLIENT", true},
+#include "gateway/routes.def"
+#undef ROUTE
+#undef MLFLOW
+};
+
+/* "GET | POST" as "GET, POST"; HEAD comes with GET. */
+static void add_methods(struct buf *out, const char *methods)
+{
+    struct str rest = str_of(methods);
+
+    while (rest.n) {
+        struct str method = str_trim(str_cut(&rest, '|'));
+
+        buf_add_str(out, method);
+        if (str_eq(method, STR("GET")))
+            buf_add_str(out, STR(", HEAD"));
+        buf_add_str(out, rest.n ? STR(", ") : STR(""));
+    }
+}
+
+/* "BODY_SMALL" as "small": what follows the first underscore, in lower case. */
+static void add_word(struct buf *out, const char *name)
+{
+    struct str word = str_of(name);
+
+    str_cut(&word, '_');
+    for (size_t i = 0; i < word.n; i++)
+        buf_add_byte(out,
+                     word.p[i] >= 'A' && word.p[i] <= 'Z' ? (char)(word.p[i] + 32) : word.p[i]);
+}
+
+static void routes_doc(struct buf *out)
+{
+    buf_add_str(out,
+                STR("# Routes\n\n"
+                    "Generated from `gateway/routes.def` by `make docs`.\n\n"
+                    "Every path that Sluice answers itself; any other gets 404 with MLflow's "
+                    "error JSON. `…` stands for\n`/api/2.0/mlflow` and `/ajax-api/2.0/mlflow`; "
+                    "`static_prefix` goes before both. Body: `none` is read\nand ignored, "
+                    "`small` is at most 4 MiB, `batch` at most `max_body_bytes` and refused at "
+                    "the head when\nthe queue is full. Permission is what the caller needs once "
+                    "authentication is on. Listener: `client`\nis `listen`, `admin` is "
+                    "`admin_listen`.\n\n"
+                    "| methods | path | body | permission | listener | handler |\n"
+                    "|---|---|---|---|---|---|\n"));
+    for (size_t i = 0; i < array_len(routes); i++) {
+        const struct route_text *r = &routes[i];
+
+        buf_add_str(out, STR("| "));
+        add_methods(out, r->methods);
+        buf_printf(out, " | `%s%s` | ", r->is_mlflow ? "…" : "", r->path);
+        add_word(out, r->body);
+        buf_add_str(out, STR(" | "));
+        add_word(out, r->may);
+        buf_add_str(out, STR(" | "));
+        add_word(out, r->where);
+        buf_printf(out, " | `%s` |\n", r->handler);
+    }
+}
+
+static const struct page {
+    const char *name; /* as on the command line */
+    const char *file;
+    void (*write)(struct buf *out);
+} pages[] = {
+    {"errors", "errors.md", errors_doc},
+    {"settings", "config.md", settings_doc},
+    {"stats", "metrics.md", stats_doc},
+    {"routes", "routes.md", routes_doc},
+};
+
+/* Writes page to file and closes it, unless it is standard output. */
+static int print_page(const struct page *page, FILE *file)
+{
+    struct buf out;
+    struct str text;
+    bool is_written;
+
+    buf_init(&out);
+    page->write(&out);
+    text = buf_str(&out);
+    is_written = fwrite(text.p, 1, text.n, file) == text.n;
+    buf_fini(&out);
+    if ((file == stdout ? fflush(file) : fclose(file)) != 0)
+        is_written = false;
+    if (!is_written)
+        fprintf(stderr, "docgen: cannot write %s: %s\n", page->file, strerror(errno));
+    return is_written ? 0 : 1;
+}
+
+static int write_all(const char *folder)
+{
+    for (size_t i = 0; i < array_len(pages); i++) {
+        char path[4096];
+        FILE *file;
+
+        snprintf(path, sizeof(path), "%s/%s", folder, pages[i].file);
+        file = fopen(path, "we");
+        if (file == NULL) {
+            fprintf(stderr, "docgen: cannot write %s: %s\n", path, strerror(errno));
+            return 1;
+        }
+        if (print_page(&pages[i], file))
+            return 1;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: docgen errors|settings|stats|routes|FOLDER\n");
+        return 2;
+    }
+    for (size_t i = 0; i < array_len(pages); i++) {
+        if (strcmp(argv[1], pages[i].name) == 0)
+            return print_page(&pages[i], stdout);
+    }
+    return write_all(argv[1]);
+}
