@@ -1,5 +1,6 @@
 /* sql_files: the texts are in the program, whole, terminated and numbered without holes. */
 #include "schema/sql_files.c"
+#include "schema/migrate.h" /* before cmocka: it has a macro named fail */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,8 +8,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
-
-#include "schema/migrate.h"
 
 static void assert_ends(const char *text, const char *end)
 {
