@@ -76,20 +76,31 @@ static void buf_grow(struct buf *b, size_t n)
     *b = (struct buf){.data = data, .tail = len, .cap = cap};
 }
 
-char *buf_room(struct buf *b, size_t n)
+/* The tail has no room for n bytes: moves or grows. */
+static __attribute__((noinline)) void buf_make_room(struct buf *b, size_t n)
 {
     size_t len = buf_len(b);
 
-    if (b->cap - b->tail < n || b->data == NULL) {
-        if (b->head >= len && b->cap - len >= n && b->data) {
-            memcpy(b->data, b->data + b->head, len);
-            b->head = 0;
-            b->tail = len;
-        } else {
-            buf_grow(b, n);
-        }
+    if (b->head >= len && b->cap - len >= n && b->data) {
+        memcpy(b->data, b->data + b->head, len);
+        b->head = 0;
+        b->tail = len;
+    } else {
+        buf_grow(b, n);
     }
+}
+
+/* The part of buf_room that nearly every call needs, small enough for the compiler to inline. */
+static inline char *buf_fit(struct buf *b, size_t n)
+{
+    if (__builtin_expect(b->cap - b->tail < n || b->data == NULL, 0))
+        buf_make_room(b, n);
     return b->data + b->tail;
+}
+
+char *buf_room(struct buf *b, size_t n)
+{
+    return buf_fit(b, n);
 }
 
 void buf_added(struct buf *b, size_t n)
@@ -110,7 +121,7 @@ void buf_add(struct buf *b, const void *p, size_t n)
 {
     if (n == 0)
         return; /* p may be NULL then */
-    memcpy(buf_room(b, n), p, n);
+    memcpy(buf_fit(b, n), p, n);
     b->tail += n;
 }
 
@@ -121,7 +132,7 @@ void buf_add_str(struct buf *b, struct str s)
 
 void buf_add_byte(struct buf *b, char c)
 {
-    *buf_room(b, 1) = c;
+    *buf_fit(b, 1) = c;
     b->tail++;
 }
 
@@ -148,17 +159,20 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 void buf_add_be16(struct buf *b, uint16_t v)
 {
     v = htobe16(v);
-    buf_add(b, &v, sizeof(v));
+    memcpy(buf_fit(b, sizeof(v)), &v, sizeof(v));
+    b->tail += sizeof(v);
 }
 
 void buf_add_be32(struct buf *b, uint32_t v)
 {
     v = htobe32(v);
-    buf_add(b, &v, sizeof(v));
+    memcpy(buf_fit(b, sizeof(v)), &v, sizeof(v));
+    b->tail += sizeof(v);
 }
 
 void buf_add_be64(struct buf *b, uint64_t v)
 {
     v = htobe64(v);
-    buf_add(b, &v, sizeof(v));
+    memcpy(buf_fit(b, sizeof(v)), &v, sizeof(v));
+    b->tail += sizeof(v);
 }
