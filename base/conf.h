@@ -2,7 +2,8 @@
  * conf: the values a settings row may hold, from text and back.
  *
  * SIZE "64MiB" (bytes; B KiB MiB GiB TiB, plain = bytes), TIME "250ms" (microseconds; us ms s m h),
- * COUNT "16", BOOL "true|false|on|off|1|0|yes|no", TEXT anything. Used by schema/settings.c; any thread.
+ * COUNT "16", BOOL "true|false|on|off|1|0|yes|no", TEXT anything. Used by schema/settings.c; any
+ * thread.
  */
 #ifndef BASE_CONF_H
 #define BASE_CONF_H

@@ -29,7 +29,8 @@ struct hist_view {
 void hist_note(struct hist *h, uint64_t us);
 /* Adds h to v; any thread. */
 void hist_sum(const struct hist *h, struct hist_view *v);
-/* Upper bound in microseconds of the bucket that holds quantile q (0..1]; 0 when empty. */
+/* Upper bound in microseconds of the bucket that holds quantile q (0..1]; the highest bound when
+ * that is the unbounded bucket, 0 when empty. */
 uint64_t hist_quantile(const struct hist_view *v, double q);
 
 #endif

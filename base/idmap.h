@@ -2,7 +2,8 @@
  * idmap: a hash map from byte strings to 64-bit values.
  *
  * Open addressing, linear probing, XXH3; grows by doubling at 3/4. Keys are borrowed: they must
- * outlive the map or idmap_reset(). One owner, one thread. Bounded by whoever bounds what is put in.
+ * outlive the map or idmap_reset(). One owner, one thread. Bounded by whoever bounds what is put
+ * in.
  */
 #ifndef BASE_IDMAP_H
 #define BASE_IDMAP_H

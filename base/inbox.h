@@ -3,8 +3,8 @@
  *
  * Any thread may ring it or put a note in; only the owner takes notes out. It has an eventfd, so
  * the owner waits for it in epoll or poll together with everything else. Rings collapse: ten rings
- * before the owner wakes are one wake-up. Notes are bounded (INBOX_NOTES); a full inbox refuses, and the
- * sender says what that means.
+ * before the owner wakes are one wake-up. Notes are bounded (INBOX_NOTES); a full inbox refuses,
+ * and the sender says what that means.
  */
 #ifndef BASE_INBOX_H
 #define BASE_INBOX_H

@@ -47,7 +47,7 @@ void log_set_json(bool on)
     atomic_store_explicit(&log_is_json, on, memory_order_relaxed);
 }
 
-/* --- one conversion of the format --------------------------------------------------------------- */
+/* --- one conversion of the format ------------------------------------------------------------- */
 
 struct args {
     va_list ap; /* in a struct, so that its address can be passed on every platform */
@@ -161,7 +161,7 @@ static const char *log_piece(struct line *l, const char *fmt, struct args *args)
     return fmt;
 }
 
-/* --- the line ----------------------------------------------------------------------------------- */
+/* --- the line --------------------------------------------------------------------------------- */
 
 static void log_put_time(struct line *l)
 {

@@ -16,7 +16,7 @@
 bool pg_uri_is_postgresql(struct str text);
 /* Has the scheme a +driver? */
 bool pg_uri_has_driver(struct str text);
-/* A SQLAlchemy URL of PostgreSQL as a libpq URI; parameters that libpq does not know are left out. */
+/* A SQLAlchemy URL of PostgreSQL as a libpq URI; parameters unknown to libpq are dropped. */
 struct str pg_uri_from_sqlalchemy(struct str text, struct arena *a);
 /* Would libpq parse it? Says nothing about a server. */
 must_check bool pg_uri_is_valid(const char *text);

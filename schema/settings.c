@@ -32,7 +32,7 @@ const struct setting_row setting_rows[SETTING_COUNT] = {
 #undef RELOAD
 #undef RESTART
 
-/* --- finding a row ------------------------------------------------------------------------------ */
+/* --- finding a row ---------------------------------------------------------------------------- */
 
 /* Same name, dashes standing for underscores? */
 static bool is_name(struct str given, struct str name)
@@ -109,7 +109,7 @@ static err_t setting_unknown(struct str name, struct fail *f)
     return fail(f, ERR_SETTING, "unknown setting \"%.*s\"", STR_ARG(name));
 }
 
-/* --- one value ---------------------------------------------------------------------------------- */
+/* --- one value -------------------------------------------------------------------------------- */
 
 void setting_bounds(const struct setting_row *row, struct buf *out)
 {
@@ -211,7 +211,7 @@ static err_t setting_set_text(struct settings *s, const struct setting_row *row,
         text = pg_uri_from_sqlalchemy(text, &s->arena);
     value = arena_cstr(&s->arena, text);
     if (row == &setting_rows[SETTING_pg_uri] && *value && !pg_uri_is_valid(value))
-        return setting_refuse(row, text, "such as postgresql://user:password@host:port/database", f);
+        return setting_refuse(row, text, "such as postgresql://user:password@host/database", f);
     memcpy((char *)s + row->offset, &value, sizeof(value));
     return OK;
 }
@@ -283,7 +283,7 @@ void settings_free(struct settings *s)
     free(s);
 }
 
-/* --- rules between settings --------------------------------------------------------------------- */
+/* --- rules between settings ------------------------------------------------------------------- */
 
 /* host:port with a port that exists; an IPv6 host stands in brackets. */
 static bool is_address(struct str text)
@@ -351,7 +351,7 @@ err_t settings_check(const struct settings *s, struct fail *f)
     return OK;
 }
 
-/* --- what follows from settings ----------------------------------------------------------------- */
+/* --- what follows from settings --------------------------------------------------------------- */
 
 /* Joins the working directory and a relative path; drops "." and empty parts, as pathlib does. */
 static void add_absolute(struct buf *out, struct str path)

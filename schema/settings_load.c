@@ -42,7 +42,7 @@ static err_t refuse_at(err_t e, struct str where, struct fail *f)
     return fail(f, e, "%.*s: %.*s", STR_ARG(where), STR_ARG(f->text));
 }
 
-/* --- the file ----------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 /* The whole file, into s' arena. */
 static err_t read_file(struct settings *s, const char *path, struct str *text, struct fail *f)
@@ -104,7 +104,7 @@ err_t settings_load_file(struct settings *s, const char *path, struct fail *f)
     return OK;
 }
 
-/* --- the environment ---------------------------------------------------------------------------- */
+/* --- the environment -------------------------------------------------------------------------- */
 
 static bool is_foreign_variable(struct str name)
 {
@@ -183,7 +183,7 @@ err_t settings_load_env(struct settings *s, char **envp, struct fail *f)
     return OK;
 }
 
-/* --- flags -------------------------------------------------------------------------------------- */
+/* --- flags ------------------------------------------------------------------------------------ */
 
 struct flag {
     struct str name;

@@ -52,7 +52,7 @@ void settings_dump(const struct settings *s, struct buf *out)
     }
 }
 
-/* --- --help ------------------------------------------------------------------------------------- */
+/* --- --help ----------------------------------------------------------------------------------- */
 
 static void add_with(struct buf *out, const char *name, char from, char to)
 {
@@ -128,7 +128,7 @@ void settings_help(struct buf *out)
     }
 }
 
-/* --- docs/config.md ----------------------------------------------------------------------------- */
+/* --- docs/config.md --------------------------------------------------------------------------- */
 
 static const char doc_head[] =
     "# Settings\n\n"
