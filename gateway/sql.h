@@ -23,9 +23,11 @@
 struct event_base;
 struct sql_pool;
 
-enum { SQL_STEPS_MAX = 8 };
+enum { SQL_STEPS_MAX = 8, SQL_VALUES_MAX = 16 };
 
-/* Static and constant; the address is its identity. text uses $1..$n. */
+/* Static and constant; the address is its identity, and no two have the same name. text uses
+ * $1..$n. With name NULL it is not prepared, and need live until done only: for text that is put
+ * together for one request. */
 struct stmt {
     const char *name;
     const char *text;
@@ -46,18 +48,20 @@ struct sql_call {
     void (*done)(struct sql_call *call);
     void *owner;
 
-    /* valid in done; results are freed when done returns unless set to NULL there */
-    err_t err;                        /* OK, ERR_PG (away, timed out, deadlock), ERR_PG_ROW (refused) */
+    /* valid in done; the pool frees the results when done returns, and does not look at the call
+     * again, so done may end its life or hand it in anew */
+    err_t err;                        /* OK, ERR_PG (away, timed out, deadlock), ERR_PG_ROW (refused),
+                                       * ERR_UNAVAILABLE (sql_queue is full), ERR_CLOSING */
     char sqlstate[6];                 /* "" when no answer came */
-    struct str message;               /* the driver's words; valid in done */
+    struct str message;               /* PostgreSQL's words, or the pool's */
     unsigned failed_step;
     PGresult *results[SQL_STEPS_MAX]; /* NULL after a failure */
 
     /* private */
     struct sql_call *next;
     uint64_t queued_us;
-    uint64_t deadline_us;
-    bool is_sent;
+    unsigned attempts;
+    PGresult *error; /* holds message, until done returns */
 };
 
 /* Connections are opened when needed, sql_connections at most. uri outlives the pool. */
@@ -65,6 +69,8 @@ must_check err_t sql_pool_open(struct event_base *base, const struct settings *s
                                struct stats *stats, struct sql_pool **out, struct fail *f);
 /* Ends every call with ERR_CLOSING (done is called), closes the connections. */
 void sql_pool_close(struct sql_pool *p);
+/* Takes sql_queue and sql_timeout from a newer snapshot. */
+void sql_pool_reload(struct sql_pool *p, const struct settings *s);
 /* Takes the call; done follows later, always. */
 void sql_call(struct sql_pool *p, struct sql_call *call);
 /* True when at least one connection works, or none was tried yet. */

@@ -1,0 +1,94 @@
+/*
+ * sql_value: C values to PostgreSQL's text form, and back.
+ *
+ * Everything goes as text: what a client sends is text already, and what goes back becomes JSON
+ * text. The one place where binary would pay, doubles, does not need it: float8's output is the
+ * shortest text that reads back, digit for digit Python's repr but for the layout (entity.c).
+ *
+ * Array literals quote every element, so that NULL, blanks and braces in a text mean themselves.
+ */
+#include "gateway/sql.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct str sql_text(struct arena *a, struct str s)
+{
+    return arena_dup(a, s);
+}
+
+struct str sql_i64(struct arena *a, int64_t v)
+{
+    char *p = arena_alloc(a, 24);
+    int n = snprintf(p, 24, "%lld", (long long)v);
+
+    return (struct str){p, (size_t)n};
+}
+
+struct str sql_null(void)
+{
+    return (struct str){NULL, 0};
+}
+
+struct str sql_text_array(struct arena *a, const struct str *items, size_t n)
+{
+    size_t bytes = 3; /* braces and NUL */
+    char *p, *out;
+
+    for (size_t i = 0; i < n; i++) {
+        bytes += items[i].n + 3;
+        for (size_t k = 0; k < items[i].n; k++)
+            bytes += items[i].p[k] == '"' || items[i].p[k] == '\\';
+    }
+    out = p = arena_alloc(a, bytes);
+    *p++ = '{';
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            *p++ = ',';
+        *p++ = '"';
+        for (size_t k = 0; k < items[i].n; k++) {
+            if (items[i].p[k] == '"' || items[i].p[k] == '\\')
+                *p++ = '\\';
+            *p++ = items[i].p[k];
+        }
+        *p++ = '"';
+    }
+    *p++ = '}';
+    *p = '\0';
+    check((size_t)(p - out) < bytes);
+    return (struct str){out, (size_t)(p - out)};
+}
+
+struct str sql_i64_array(struct arena *a, const int64_t *items, size_t n)
+{
+    char *out = arena_alloc(a, 3 + 22 * n);
+    char *p = out;
+
+    *p++ = '{';
+    for (size_t i = 0; i < n; i++)
+        p += snprintf(p, 23, i ? ",%lld" : "%lld", (long long)items[i]);
+    *p++ = '}';
+    *p = '\0';
+    return (struct str){out, (size_t)(p - out)};
+}
+
+struct str sql_get(const PGresult *res, int row, int column)
+{
+    return (struct str){PQgetvalue(res, row, column), (size_t)PQgetlength(res, row, column)};
+}
+
+bool sql_is_null(const PGresult *res, int row, int column)
+{
+    return PQgetisnull(res, row, column) != 0;
+}
+
+int64_t sql_get_i64(const PGresult *res, int row, int column)
+{
+    return strtoll(PQgetvalue(res, row, column), NULL, 10);
+}
+
+bool sql_get_bool(const PGresult *res, int row, int column)
+{
+    return PQgetvalue(res, row, column)[0] == 't';
+}
