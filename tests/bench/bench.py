@@ -250,12 +250,12 @@ def apply(cluster, server, ids, options, folder):
 
 def warm(server, ids):
     """Each of its processes imports much at its first request: that is not to be measured."""
-    requests = [request_bytes(run, [("warm", 1.0, 1, 1)]) for run in ids[:CONNECTIONS]]
+    requests = [request_bytes(run, [("warm", 1.0, 1, 1)]) for run in ids[:64]]
 
     def is_warm():
         begin = time.monotonic()
         try:
-            send_all(server.url, requests, connections=CONNECTIONS)
+            send_all(server.url, requests, connections=16)
         except RuntimeError as error:  # seen: a 400 while its modules are half loaded
             say(f"    while warming up: {error}")
             return False
