@@ -70,19 +70,19 @@ LIBS_tsan := $(LIBS)
 
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
 	libjemalloc-dev python3 python3-pip python3-venv
-RUN_PACKAGES := $(BUILD_PACKAGES) postgresql postgresql-client
+RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl
-BENCH_PACKAGES := $(TEST_PACKAGES) nginx-light wrk
+BENCH_PACKAGES := $(TEST_PACKAGES) nginx wrk
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
 	grep -q '^install ok installed' || echo $$p; done)
+APT := $(SUDO) apt-get -y -q -o DPkg::Lock::Timeout=300
 # Asks for a package manager, and for root, only when something is missing.
 define install_missing
-@command -v dpkg-query >/dev/null || { echo "not a Debian system: please install the like of $(1)"; exit 0; }; \
+@command -v dpkg-query >/dev/null || { echo "not Debian: please install the like of $(1)"; exit 0; }; \
 missing="$(MISSING)"; [ -z "$$missing" ] && exit 0; \
 echo "installing:" $$missing; export DEBIAN_FRONTEND=noninteractive; \
-{ $(SUDO) apt-get install -y -q --no-install-recommends $$missing || \
-  { $(SUDO) apt-get update -q && \
-    $(SUDO) apt-get install -y -q --no-install-recommends $$missing; }; } >build/apt.log 2>&1 || \
+install="$(APT) install --no-install-recommends $$missing"; \
+{ $$install || { $(APT) update && $$install; }; } >build/apt.log 2>&1 || \
 { tail -n 20 build/apt.log; exit 1; }
 endef
 
