@@ -2,8 +2,8 @@
  * sql_value: C values to PostgreSQL's text form, and back.
  *
  * Everything goes as text: what a client sends is text already, and what goes back becomes JSON
- * text. The one place where binary would pay, doubles, does not need it: float8's output is the
- * shortest text that reads back, digit for digit Python's repr but for the layout (entity.c).
+ * text. The one place where binary would pay, doubles, does not need it: float8's output is nearly
+ * Python's repr already (entity.c).
  *
  * Array literals quote every element, so that NULL, blanks and braces in a text mean themselves.
  */
