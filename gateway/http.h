@@ -1,9 +1,13 @@
 /*
  * http: request heads and body framing on llhttp (strict); touches no socket.
  *
- * One parser per connection. http_feed() is given bytes and stops at the end of the head and at
- * the end of the message, so that the connection can refuse at the head and keep what is pipelined
- * behind. Slices in the head point into memory the parser owns until http_next(). One thread.
+ * One parser per request under way, used again for the next. Order of calls: http_feed_head with
+ * all bytes since the message's first one until HTTP_HEAD_END; then, when the head announces a body,
+ * http_feed_body until HTTP_END, or http_body_took for bytes that went straight to where they
+ * belong; then http_next. One thread.
+ *
+ * Slices in the head point into the bytes that were fed, so nothing is copied while a request is
+ * whole in one buffer; http_keep_head() moves them out of there.
  */
 #ifndef GATEWAY_HTTP_H
 #define GATEWAY_HTTP_H
@@ -27,14 +31,15 @@ enum http_method {
     HTTP_M_OTHER = 128
 };
 
-/* Header fields that somebody reads; all others are passed over (kept raw for the proxy). */
+/* Header fields that somebody reads; all others are passed over. The last one wins, but for Host,
+ * which may stand there once only. */
 struct http_head {
     enum http_method method;
     struct str method_text;
     struct str target;      /* as sent */
-    struct str path;        /* percent-decoded, without query; leading slashes merged */
+    struct str path;        /* percent-decoded, without query; leading slashes merged; "*" */
     struct str query;       /* after '?', raw */
-    struct str host;
+    struct str host;        /* of an absolute target, else the header field */
     struct str origin;
     struct str content_type;
     struct str authorization;
@@ -42,6 +47,7 @@ struct http_head {
     struct str traceparent;
     struct str preflight_method;  /* Access-Control-Request-Method */
     struct str preflight_headers; /* Access-Control-Request-Headers */
+    bool has_host;
     bool has_origin;
     bool has_content_type;
     bool has_body;          /* Content-Length > 0 or chunked */
@@ -54,24 +60,33 @@ struct http_head {
 
 enum http_event {
     HTTP_MORE,     /* all bytes taken, the message goes on */
-    HTTP_HEAD_END, /* the head is complete; feed again for the body */
+    HTTP_HEAD_END, /* the head is complete; what follows it is body, or the next message */
     HTTP_END,      /* the message is complete; the rest of the bytes belongs to the next one */
     HTTP_ERROR     /* f says what and which status; the connection must close */
 };
 
-struct http; /* opaque; embedded by conn through http_new */
+struct http; /* opaque */
 
 struct http *http_new(size_t max_head_bytes);
 void http_free(struct http *h);
-/* Parses from bytes; *used says how many were taken. Body bytes are appended to body, which is held
- * to max_body (ERR_HTTP_TOO_LARGE). */
-enum http_event http_feed(struct http *h, struct str bytes, size_t *used, struct buf *body,
-                          uint64_t max_body, struct fail *f);
+/* bytes: everything unread since the first byte of the message; what an earlier call saw is not
+ * looked at again, but must still stand there. */
+enum http_event http_feed_head(struct http *h, struct str bytes, struct fail *f);
+/* Length of the head in the bytes that were fed, after HTTP_HEAD_END. */
+size_t http_head_bytes(const struct http *h);
+/* Copies the head into a, so that the bytes it was parsed from may go. */
+void http_keep_head(struct http *h, struct arena *a);
+/* Parses body bytes; *used says how many were taken. The content is appended to body, which is held
+ * to max_body (ERR_HTTP_TOO_LARGE); body NULL drops it. */
+enum http_event http_feed_body(struct http *h, struct str bytes, size_t *used, struct buf *body,
+                               uint64_t max_body, struct fail *f);
+/* Body bytes still to come; 0 when it is chunked. */
+uint64_t http_body_left(const struct http *h);
+/* The caller has taken n of those itself. */
+void http_body_took(struct http *h, uint64_t n);
 /* The head, after HTTP_HEAD_END and until http_next(). */
 const struct http_head *http_head(const struct http *h);
 /* Makes ready for the next message on the connection. */
 void http_next(struct http *h);
-/* True when part of a head has arrived: a peer that goes quiet here is slow, not idle. */
-bool http_is_started(const struct http *h);
 
 #endif
