@@ -1,7 +1,8 @@
 /*
  * reply: status, headers and bodies of answers.
  *
- * A handler writes its body with reply_json() and json_*, then calls reply_ok(). The worker's thread.
+ * A handler writes its body with reply_json() and json_*, then calls reply_ok(). The worker's
+ * thread.
  */
 #ifndef GATEWAY_REPLY_H
 #define GATEWAY_REPLY_H
@@ -25,6 +26,12 @@ void reply_header(struct req *r, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* MLflow's error JSON for f; Retry-After where the error row says so. */
 void reply_fail(struct req *r, const struct fail *f);
+/* An Allow header for the methods in a mask of enum http_method. */
+void reply_allow(struct req *r, unsigned methods);
+/* Status line and header fields, appended to out. */
+void reply_head(const struct req *r, struct buf *out);
+/* True when the body goes out behind the head: not for HEAD, 204 and 304. */
+bool reply_has_body(const struct req *r);
 /* The bytes of the whole answer, appended to out: status line, headers, body (not for HEAD). */
 void reply_write(const struct req *r, struct buf *out);
 

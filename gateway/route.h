@@ -1,7 +1,7 @@
 /*
  * route: (method, path) to a row; the rows stand in routes.def.
  *
- * Read-only after route_init(). Both prefixes, /api and /ajax-api, come from one row marked BOTH.
+ * Read-only after route_init(). Both prefixes, /api and /ajax-api, come from one MLFLOW row.
  * Any thread.
  */
 #ifndef GATEWAY_ROUTE_H
@@ -39,7 +39,8 @@ struct route {
 
 /* Builds the table; static_prefix "" or "/prefix". Main thread, once. */
 void route_init(const char *static_prefix);
-/* The row for method and path; NULL with *allowed = methods the path has (0: no such path). */
+/* The row for method and path; NULL with *allowed = methods the path has (0: no such path). OPTIONS
+ * has no row: *allowed is its answer. */
 const struct route *route_find(unsigned method, struct str path, enum route_where where,
                                unsigned *allowed);
 /* All rows. */

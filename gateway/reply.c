@@ -1,0 +1,229 @@
+/*
+ * reply: the bytes of an answer.
+ *
+ * The body gathers in r->reply.body, further header lines in r->reply.headers; the status line and
+ * the lines that every answer has are put before them when the answer goes out. The order of the
+ * lines is fixed, and nearly every answer is a 200 with JSON, so that beginning is one constant.
+ *
+ * What is the same on every answer is MLflow's security middleware: nosniff, SAMEORIGIN, Vary.
+ * Errors are MLflow's one-line JSON. The only place where an err_t becomes an HTTP status.
+ */
+#include "gateway/reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/worker.h"
+#include "schema/errors.h"
+
+#define COMMON_LINES                                                                       \
+    "server: sluice\r\nx-content-type-options: nosniff\r\nx-frame-options: SAMEORIGIN\r\n" \
+    "vary: Origin\r\n"
+#define TYPE_JSON "application/json"
+
+static const struct {
+    unsigned method;
+    const char *name;
+} method_names[] = {
+    {HTTP_M_GET, "GET"},       {HTTP_M_HEAD, "HEAD"}, {HTTP_M_OPTIONS, "OPTIONS"},
+    {HTTP_M_POST, "POST"},     {HTTP_M_PUT, "PUT"},   {HTTP_M_PATCH, "PATCH"},
+    {HTTP_M_DELETE, "DELETE"},
+};
+
+static const char *reply_reason(int status)
+{
+    switch (status) {
+    case 200: return "OK";
+    case 204: return "No Content";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 417: return "Expectation Failed";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    default: return "Status";
+    }
+}
+
+/* -- what handlers call ---------------------------------------------------------------------- */
+
+static void reply_set(struct req *r, int status, const char *content_type)
+{
+    r->reply.status = status;
+    r->reply.content_type = content_type;
+    r->state = REQ_ANSWERED;
+}
+
+void reply_json_as(struct req *r, struct json *j, enum json_form form)
+{
+    buf_reset(&r->reply.body);
+    json_init(j, &r->reply.body, form);
+}
+
+void reply_json(struct req *r, struct json *j)
+{
+    reply_json_as(r, j, JSON_PRETTY);
+}
+
+err_t reply_ok(struct req *r)
+{
+    reply_set(r, 200, TYPE_JSON);
+    return OK;
+}
+
+err_t reply_empty(struct req *r)
+{
+    return reply_text(r, 200, TYPE_JSON, STR("{}"));
+}
+
+err_t reply_text(struct req *r, int status, const char *content_type, struct str body)
+{
+    if (body.p != buf_str(&r->reply.body).p) { /* else it was written in place */
+        buf_reset(&r->reply.body);
+        buf_add_str(&r->reply.body, body);
+    }
+    reply_set(r, status, content_type);
+    return OK;
+}
+
+void reply_header(struct req *r, const char *name, const char *fmt, ...)
+{
+    struct buf *out = &r->reply.headers;
+    char value[512];
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(value, sizeof(value), fmt, ap);
+    va_end(ap);
+    check(n >= 0);
+    buf_add_str(out, str_of(name));
+    buf_add_str(out, STR(": "));
+    if ((size_t)n < sizeof(value)) {
+        buf_add(out, value, (size_t)n);
+    } else {
+        va_start(ap, fmt);
+        buf_add_str(out, arena_vprintf(&r->arena, fmt, ap));
+        va_end(ap);
+    }
+    buf_add_str(out, STR("\r\n"));
+}
+
+void reply_allow(struct req *r, unsigned methods)
+{
+    char list[64] = "";
+
+    for (size_t i = 0; i < array_len(method_names); i++) {
+        if (!(methods & method_names[i].method))
+            continue;
+        if (list[0])
+            strcat(list, ", ");
+        strcat(list, method_names[i].name);
+    }
+    reply_header(r, "allow", "%s", list);
+}
+
+/* One to three seconds, so that clients refused together do not come back together. */
+static unsigned reply_jitter(const struct req *r)
+{
+    uint64_t x = r->worker->now_us ^ ((uint64_t)(uintptr_t)r >> 6);
+
+    x *= 0x9e3779b97f4a7c15u;
+    return 1 + (unsigned)((x >> 40) % 3);
+}
+
+void reply_fail(struct req *r, const struct fail *f)
+{
+    const struct error_row *row = error_row(f->err ? f->err : ERR_INTERNAL);
+    struct json j;
+
+    reply_json_as(r, &j, JSON_LINE);
+    json_open(&j);
+    json_pair_str(&j, "error_code", str_of(row->code));
+    json_pair_str(&j, "message", f->text);
+    if (row->sqlstate[0])
+        json_pair_str(&j, "sqlstate", str_of(row->sqlstate));
+    if (row->cls[0])
+        json_pair_str(&j, "error_class", str_of(row->cls));
+    json_close(&j);
+    if (row->may_retry)
+        reply_header(r, "retry-after", "%u", reply_jitter(r));
+    reply_set(r, row->status, TYPE_JSON);
+}
+
+/* -- bytes ----------------------------------------------------------------------------------- */
+
+bool reply_has_body(const struct req *r)
+{
+    return !(r->head && r->head->method == HTTP_M_HEAD) && r->reply.status != 204 &&
+           r->reply.status != 304;
+}
+
+static void reply_add_number(struct buf *out, uint64_t v)
+{
+    char digits[20];
+    size_t i = sizeof(digits);
+
+    do {
+        digits[--i] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    buf_add(out, digits + i, sizeof(digits) - i);
+}
+
+static void reply_add_first_lines(const struct req *r, struct buf *out)
+{
+    static const struct str ok_json =
+        STR_INIT("HTTP/1.1 200 OK\r\n" COMMON_LINES "content-type: application/json\r\n");
+    const struct reply *p = &r->reply;
+
+    if (p->status == 200 && p->content_type && strcmp(p->content_type, TYPE_JSON) == 0) {
+        buf_add_str(out, ok_json);
+        return;
+    }
+    buf_printf(out, "HTTP/1.1 %d %s\r\n" COMMON_LINES, p->status, reply_reason(p->status));
+    if (p->content_type && p->status != 204)
+        buf_printf(out, "content-type: %s\r\n", p->content_type);
+}
+
+void reply_head(const struct req *r, struct buf *out)
+{
+    const struct reply *p = &r->reply;
+
+    buf_room(out, 512); /* one growth for the usual answer */
+    reply_add_first_lines(r, out);
+    buf_add_str(out, str_of(r->worker->date));
+    buf_add_str(out, buf_str(&p->headers));
+    if (r->behind_us)
+        buf_printf(out, "sluice-behind-ms: %llu\r\n",
+                   (unsigned long long)((r->behind_us + 999) / 1000));
+    if (p->must_close)
+        buf_add_str(out, STR("connection: close\r\n"));
+    else if (r->head && r->head->is_http_1_0)
+        buf_add_str(out, STR("connection: keep-alive\r\n"));
+    if (p->status != 204) {
+        buf_add_str(out, STR("content-length: "));
+        reply_add_number(out, buf_len(&p->body));
+        buf_add_str(out, STR("\r\n"));
+    }
+    buf_add_str(out, STR("\r\n"));
+}
+
+void reply_write(const struct req *r, struct buf *out)
+{
+    reply_head(r, out);
+    if (reply_has_body(r))
+        buf_add_str(out, buf_str(&r->reply.body));
+}

@@ -1,0 +1,237 @@
+/*
+ * Tests of gateway/reply.c: the bytes of whole answers. (fail) is ours, fail() would be cmocka's.
+ */
+#include "gateway/reply.c"
+
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+struct fixture {
+    struct worker worker;
+    struct req req;
+    struct http_head head;
+    struct buf out;
+};
+
+static int setup(void **state)
+{
+    struct fixture *t = calloc(1, sizeof(*t));
+
+    check(t != NULL);
+    strcpy(t->worker.date, "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+    t->head.method = HTTP_M_POST;
+    t->req.worker = &t->worker;
+    t->req.head = &t->head;
+    arena_init(&t->req.arena, 1024);
+    *state = t;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *t = *state;
+
+    arena_fini(&t->req.arena);
+    buf_fini(&t->req.reply.body);
+    buf_fini(&t->req.reply.headers);
+    buf_fini(&t->out);
+    free(t);
+    return 0;
+}
+
+static void expect(struct fixture *t, const char *text)
+{
+    struct str s;
+
+    buf_reset(&t->out);
+    reply_write(&t->req, &t->out);
+    s = buf_str(&t->out);
+    if (!str_eq(s, str_of(text)))
+        fail_msg("<%.*s> is not <%s>", STR_ARG(s), text);
+}
+
+static bool has(struct fixture *t, const char *text)
+{
+    buf_reset(&t->out);
+    reply_write(&t->req, &t->out);
+    buf_add_byte(&t->out, '\0');
+    return strstr(buf_str(&t->out).p, text) != NULL;
+}
+
+#define COMMON                                              \
+    "server: sluice\r\nx-content-type-options: nosniff\r\n" \
+    "x-frame-options: SAMEORIGIN\r\nvary: Origin\r\n"
+#define DATE "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+
+static void test_usual_answer(void **state)
+{
+    struct fixture *t = *state;
+
+    assert_int_equal(reply_empty(&t->req), OK);
+    assert_int_equal(t->req.state, REQ_ANSWERED);
+    expect(t, "HTTP/1.1 200 OK\r\n" COMMON "content-type: application/json\r\n" DATE
+              "content-length: 2\r\n\r\n{}");
+}
+
+static void test_json_is_pretty(void **state)
+{
+    struct fixture *t = *state;
+    struct json j;
+
+    reply_json(&t->req, &j);
+    json_open(&j);
+    json_pair_str(&j, "a", STR("b"));
+    json_close(&j);
+    assert_int_equal(reply_ok(&t->req), OK);
+    assert_true(has(t, "content-length: 14\r\n\r\n{\n  \"a\": \"b\"\n}"));
+}
+
+static void test_error_is_mlflows_line(void **state)
+{
+    struct fixture *t = *state;
+    struct fail f;
+
+    fail_init(&f, NULL);
+    (void)(fail)(&f, ERR_NOT_FOUND, "Run with id=%s not found", "\xc3\xa4\"");
+    reply_fail(&t->req, &f);
+    expect(t, "HTTP/1.1 404 Not Found\r\n" COMMON "content-type: application/json\r\n" DATE
+              "content-length: 144\r\n\r\n"
+              "{\"error_code\": \"RESOURCE_DOES_NOT_EXIST\", \"message\": \"Run with id=\\u00e4\\\""
+              " not found\", \"sqlstate\": \"KAM00\", \"error_class\": \"RESOURCE_NOT_FOUND\"}");
+}
+
+static void test_busy_says_when_to_come_back(void **state)
+{
+    struct fixture *t = *state;
+    bool is_seen[4] = {false};
+
+    for (int i = 0; i < 200; i++) {
+        struct fail f;
+        const char *p;
+
+        fail_init(&f, NULL);
+        (void)(fail)(&f, ERR_BUSY, "full");
+        buf_reset(&t->req.reply.headers);
+        t->worker.now_us = (uint64_t)i * 1237;
+        reply_fail(&t->req, &f);
+        assert_true(has(t, "retry-after: "));
+        p = strstr(buf_str(&t->out).p, "retry-after: ") + 13;
+        assert_in_range(*p, '1', '3');
+        is_seen[*p - '0'] = true;
+        assert_true(has(t, "{\"error_code\": \"REQUEST_LIMIT_EXCEEDED\", \"message\": \"full\"}"));
+    }
+    assert_true(is_seen[1] && is_seen[2] && is_seen[3]);
+}
+
+static void test_too_large_is_final(void **state)
+{
+    struct fixture *t = *state;
+    struct fail f;
+
+    fail_init(&f, NULL);
+    (void)(fail)(&f, ERR_HTTP_TOO_LARGE, "long");
+    reply_fail(&t->req, &f);
+    assert_false(has(t, "retry-after"));
+}
+
+static void test_head_has_length_but_no_body(void **state)
+{
+    struct fixture *t = *state;
+
+    t->head.method = HTTP_M_HEAD;
+    assert_int_equal(reply_text(&t->req, 200, "text/plain", STR("four")), OK);
+    assert_true(has(t, "content-length: 4\r\n\r\n"));
+    assert_false(has(t, "four"));
+}
+
+static void test_no_content_has_neither(void **state)
+{
+    struct fixture *t = *state;
+
+    t->head.method = HTTP_M_OPTIONS;
+    reply_allow(&t->req, HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS);
+    assert_int_equal(reply_text(&t->req, 204, "text/html", STR("")), OK);
+    expect(t, "HTTP/1.1 204 No Content\r\n" COMMON DATE "allow: GET, HEAD, OPTIONS\r\n\r\n");
+}
+
+static void test_connection_lines(void **state)
+{
+    struct fixture *t = *state;
+
+    assert_int_equal(reply_empty(&t->req), OK);
+    assert_false(has(t, "connection:"));
+    t->head.is_http_1_0 = true;
+    assert_true(has(t, "connection: keep-alive\r\n"));
+    t->req.reply.must_close = true;
+    assert_true(has(t, "connection: close\r\n"));
+    assert_false(has(t, "keep-alive"));
+}
+
+static void test_behind_is_rounded_up(void **state)
+{
+    struct fixture *t = *state;
+
+    t->req.behind_us = 1;
+    assert_int_equal(reply_empty(&t->req), OK);
+    assert_true(has(t, "sluice-behind-ms: 1\r\n"));
+    t->req.behind_us = 2000500;
+    assert_true(has(t, "sluice-behind-ms: 2001\r\n"));
+}
+
+static void test_long_header_value(void **state)
+{
+    struct fixture *t = *state;
+    char value[2000];
+
+    memset(value, 'v', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    reply_header(&t->req, "access-control-allow-headers", "%s", value);
+    assert_int_equal(reply_empty(&t->req), OK);
+    assert_true(has(t, value));
+}
+
+static void test_request_that_was_none(void **state)
+{
+    struct fixture *t = *state;
+    struct fail f;
+
+    t->req.head = NULL; /* the head could not be parsed */
+    t->req.reply.must_close = true;
+    fail_init(&f, NULL);
+    (void)(fail)(&f, ERR_HTTP_VERSION, "no");
+    reply_fail(&t->req, &f);
+    assert_true(has(t, "HTTP/1.1 505 HTTP Version Not Supported\r\n"));
+    assert_true(has(t, "connection: close\r\n"));
+}
+
+static void test_every_error_has_a_reason(void **state)
+{
+    struct fixture *t = *state;
+
+    for (int e = ERR_NONE + 1; e < ERR_COUNT; e++) {
+        struct fail f;
+
+        fail_init(&f, NULL);
+        (void)(fail)(&f, e, "x");
+        reply_fail(&t->req, &f);
+        assert_false(has(t, " Status\r\n"));
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_usual_answer),           TEST(test_json_is_pretty),
+        TEST(test_error_is_mlflows_line),  TEST(test_busy_says_when_to_come_back),
+        TEST(test_too_large_is_final),     TEST(test_head_has_length_but_no_body),
+        TEST(test_no_content_has_neither), TEST(test_connection_lines),
+        TEST(test_behind_is_rounded_up),   TEST(test_long_header_value),
+        TEST(test_request_that_was_none),  TEST(test_every_error_has_a_reason),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
