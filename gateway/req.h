@@ -7,7 +7,7 @@
  * Everything here happens on the worker's thread; a step is never called from within the call that
  * started the wait unless what it waits for is there already.
  *
- * The peer may go away during a wait: the request then stays alive until its wait ends, and the next
+ * The peer may go away during a wait: the request stays alive until its wait ends, and the next
  * step runs as if the peer were there; the answer is dropped.
  */
 #ifndef GATEWAY_REQ_H
@@ -36,6 +36,7 @@ enum req_state {
     REQ_ANSWERED /* reply is complete */
 };
 
+enum req_park { PARK_NONE, PARK_DURABLE, PARK_COMMITTED, PARK_RUN_WAITING, PARK_RUN_ASKED };
 enum req_wait { WAIT_NONE, WAIT_SQL, WAIT_DURABLE, WAIT_COMMITTED, WAIT_RUN };
 
 struct reply {
@@ -65,6 +66,7 @@ struct req {
     uint64_t behind_us;      /* > 0: a read wait ran out; Sluice-Behind-Ms says it */
 
     /* private */
+    struct fail *fail;       /* of the step on the stack */
     enum req_wait wait;
     bool sql_may_fail;
     req_step next;
@@ -72,7 +74,8 @@ struct req {
     pos_t wait_pos;
     unsigned wait_partition; /* QUEUE_PARTITIONS = all */
     uint64_t wait_since_us;
-    uint64_t wait_until_us;
+    uint64_t wait_until_us;      /* UINT64_MAX = somebody else's deadline bounds it */
+    enum req_park parked_in;
     struct req *list_next;   /* in one of the worker's parked lists */
     struct req *list_prev;
 };
@@ -98,9 +101,15 @@ must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
 /* -- for conn and worker -------------------------------------------------------------------- */
 void req_init(struct req *r, struct worker *w, struct conn *c);
 void req_fini(struct req *r);
+/* Forgets the request, keeps a little memory for the next one. */
+void req_reset(struct req *r);
 /* Runs the route's handler and, until the request waits or is answered, what follows. */
 void req_start(struct req *r);
-/* The worker's inbox rang, or its timer: looks at parked requests. */
+/* The worker's inbox rang: looks at parked requests. */
 void req_wake_parked(struct worker *w);
+/* The timer: parked requests whose time is over go on, or are answered. */
+void req_expire_parked(struct worker *w);
+/* The worker ends: everything parked is answered 503. */
+void req_end_parked(struct worker *w);
 
 #endif

@@ -2,7 +2,7 @@
  * worker: one thread, one event loop, its own listener, connections, pools and parked requests.
  *
  * Order of calls: worker_start, worker_drain (any thread: stop accepting, close idle connections,
- * answer what is open), worker_join. All other fields belong to the worker's thread.
+ * answer what is open), worker_join, worker_free. All other fields belong to the worker's thread.
  */
 #ifndef GATEWAY_WORKER_H
 #define GATEWAY_WORKER_H
@@ -37,11 +37,13 @@ struct worker {
     struct hist *route_hists;        /* one a route and status class; written here only */
     struct inbox inbox;
     uint64_t now_us;                 /* of this loop turn */
+    char date[40];                   /* header line of this second, with CRLF; constant length */
 
     /* private: worker.c, conn.c and req.c */
     struct parked durable;           /* in pos order */
     struct parked committed;         /* any order */
     struct parked runs_waiting;      /* for the next run query */
+    struct parked runs_asked;        /* for the one under way */
     struct sql_call run_call;        /* one run query at a time */
     bool is_run_call_open;
     struct arena run_arena;
@@ -63,7 +65,15 @@ struct worker_config {
 must_check err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f);
 /* Asks; open requests are answered until deadline_us. Any thread. */
 void worker_drain(struct worker *w, uint64_t deadline_us);
-/* Waits for its end and frees it. */
+/* Takes a newer snapshot of the settings; true once every request goes by it. Any thread. */
+void worker_reload(struct worker *w, const struct settings *s);
+bool worker_has_reloaded(const struct worker *w, const struct settings *s);
+/* The latency histogram of a route (its index; the number of routes stands for none found) and the
+ * first digit of a status. Written by its thread, read by any. */
+struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class);
+/* Waits for its thread's end. */
 void worker_join(struct worker *w);
+/* After queue_close: until then the queue rings its inbox. */
+void worker_free(struct worker *w);
 
 #endif

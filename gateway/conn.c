@@ -1,0 +1,696 @@
+/*
+ * conn: the machine of one client socket.
+ *
+ *             +------------------------- next request ------------------------+
+ *             v                                                               |
+ *   READING --head--> BODY --whole--> HANDLING --answered--> WRITING ---------+
+ *      |  \             |                ^  (the request        |   \         ^
+ *      |   \---- whole already ----------+   may wait)          |    \        |
+ *      |                |                                       |  SKIPPING --+
+ *      |                +-- refused at the head -----> WRITING  |
+ *   CLOSED <--idle, gone-- any          LINGERING <--must close-+
+ *
+ *   READING    conn_read_head     BODY      conn_read_body    HANDLING  conn_handle
+ *   WRITING    conn_write         SKIPPING  conn_skip         LINGERING conn_linger
+ *
+ * One read and one write for the usual request: the head, with its body behind it, comes in one
+ * read and stays where it was read; the handler gets slices of it. Only when the body is not
+ * there yet is the head copied aside, and a long body then read in place, growing as it comes: what
+ * a peer announces costs nothing until it sends it. The answer is written at once; the socket is
+ * watched for room only when it has none.
+ *
+ * The read event stays registered throughout. When bytes come while a request is being handled
+ * it is taken out (else the loop would spin) and put back before the next wait, so a client that
+ * waits for its answers never costs an epoll_ctl. While a request waits nobody reads the socket:
+ * a peer that half-closed still gets its answer, one that is gone is noticed by the write.
+ *
+ * Requests of one connection are answered in order because the next is not looked at before the
+ * previous answer is out. After PIPELINE_MAX of them the loop gets its turn.
+ *
+ * Closing with unread bytes would reset the connection and may destroy the answer on its way. So
+ * unless the peer itself asked for the end, our side is shut down and what still comes is
+ * read and dropped, up to a bound in time and bytes.
+ */
+#include "gateway/conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/guard.h"
+#include "gateway/reply.h"
+#include "gateway/worker.h"
+#include "gateway/worker_net.h"
+#include "schema/errors.h"
+
+enum {
+    READ_ROOM = 4096,   /* for a head and a small body */
+    CHUNK_ROOM = 16384, /* for a chunked body */
+    BODY_ROOM = 65536,  /* for the first read of a long body; then as much as there is */
+    BODY_KEEP = 262144, /* of a body's memory, from one request to the next */
+    READS_MAX = 16,     /* of one connection in a turn */
+    PIPELINE_MAX = 16,  /* answers of one connection in a turn */
+    SKIP_MAX = 65536,   /* rest of a refused body that is worth keeping the connection */
+    LINGER_BYTES_MAX = 64 << 20
+};
+
+enum read_result { READ_SOME, READ_WAIT, READ_END };
+
+static void conn_drive(struct conn *c);
+
+/* -- the socket: the seam for TLS -------------------------------------------------------------- */
+
+static ssize_t conn_io_read(struct conn *c, void *p, size_t n)
+{
+    ssize_t got;
+
+again:
+    got = read(c->fd, p, n);
+    if (got < 0 && errno == EINTR)
+        goto again;
+    return got;
+}
+
+static ssize_t conn_io_write(struct conn *c, struct iovec *v, int count)
+{
+    struct msghdr m = {.msg_iov = v, .msg_iovlen = (size_t)count};
+    ssize_t sent;
+
+again:
+    sent = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR)
+        goto again;
+    return sent;
+}
+
+/* sendmsg takes a pointer that is not const, and only reads. */
+static struct iovec conn_io_slice(struct str s)
+{
+    return (struct iovec){(void *)(uintptr_t)s.p, s.n};
+}
+
+/* -- small moves ------------------------------------------------------------------------------- */
+
+static void conn_goto(struct conn *c, enum conn_state to)
+{
+    static const unsigned edges[] = {
+        [CONN_READING] = 1u << CONN_BODY | 1u << CONN_HANDLING | 1u << CONN_WRITING,
+        [CONN_BODY] = 1u << CONN_HANDLING | 1u << CONN_WRITING,
+        [CONN_HANDLING] = 1u << CONN_WRITING,
+        [CONN_WRITING] = 1u << CONN_READING | 1u << CONN_SKIPPING | 1u << CONN_LINGERING,
+        [CONN_SKIPPING] = 1u << CONN_READING,
+    };
+
+    check(edges[c->state] & 1u << to);
+    c->state = to;
+}
+
+static const struct settings *conn_settings(const struct conn *c)
+{
+    return c->worker->settings;
+}
+
+/* Waits for bytes; false, so that the machine stops there. */
+static bool conn_await_bytes(struct conn *c, enum conn_timer timer)
+{
+    if (!c->is_listening) {
+        event_add(&c->readable, NULL);
+        c->is_listening = true;
+    }
+    if (c->timer != timer)
+        worker_set_timer(c, timer);
+    return false;
+}
+
+/* One read into b, at most max bytes. */
+static enum read_result conn_read_into(struct conn *c, struct buf *b, size_t room, size_t max)
+{
+    char *p;
+    size_t n;
+    ssize_t got;
+
+    if (!c->is_readable)
+        return READ_WAIT;
+    p = buf_room(b, room);
+    n = buf_space(b) < max ? buf_space(b) : max;
+    got = conn_io_read(c, p, n);
+    if (got > 0) {
+        buf_added(b, (size_t)got);
+        stat_add(c->worker->stats, received_bytes, got);
+        c->is_readable = (size_t)got == n; /* else the kernel has no more */
+        return READ_SOME;
+    }
+    if (got < 0 && errno == EAGAIN) {
+        c->is_readable = false;
+        return READ_WAIT;
+    }
+    return READ_END;
+}
+
+static bool conn_gone(struct conn *c, const char *why)
+{
+    conn_close(c, why);
+    return false;
+}
+
+/* -- answers ----------------------------------------------------------------------------------- */
+
+/* The reply is complete: makes its bytes. */
+static bool conn_answer(struct conn *c)
+{
+    struct exchange *x = c->x;
+    struct req *r = &x->req;
+
+    if (c->worker->net->is_draining || (r->head && !r->head->is_keep_alive))
+        r->reply.must_close = true;
+    buf_reset(&x->out);
+    reply_head(r, &x->out);
+    x->sent_bytes = 0;
+    conn_goto(c, CONN_WRITING);
+    return true;
+}
+
+/* What came is not a request, or not in time: answer and close. */
+static bool conn_refuse(struct conn *c, const struct fail *f)
+{
+    struct req *r = &c->x->req;
+
+    stat_add(c->worker->stats, connections_dropped, 1);
+    reply_fail(r, f);
+    r->reply.must_close = true;
+    return conn_answer(c);
+}
+
+/* Answered at the head. A body that is here, or nearly, is passed over; otherwise it is not worth
+ * reading, and the connection ends. */
+static bool conn_answer_early(struct conn *c)
+{
+    struct exchange *x = c->x;
+    struct req *r = &x->req;
+    uint64_t left = http_body_left(x->http);
+    size_t here = buf_len(&x->in) - x->taken_bytes;
+
+    if (here > left)
+        here = (size_t)left;
+    http_body_took(x->http, here);
+    x->taken_bytes += here;
+    left -= here;
+    if (r->head->is_chunked || left > SKIP_MAX || (left && r->head->wants_continue))
+        r->reply.must_close = true;
+    return conn_answer(c);
+}
+
+static bool conn_refuse_early(struct conn *c, const struct fail *f)
+{
+    reply_fail(&c->x->req, f);
+    return conn_answer_early(c);
+}
+
+/* -- READING ----------------------------------------------------------------------------------- */
+
+static bool conn_answer_options(struct conn *c, unsigned allowed)
+{
+    struct req *r = &c->x->req;
+    struct str prefix = str_of(conn_settings(c)->static_prefix);
+    struct str path = str_skip(r->head->path, prefix.n);
+    bool is_api = str_starts(path, STR("/api/")) || str_starts(path, STR("/ajax-api/")) ||
+                  str_eq(r->head->path, STR("*"));
+
+    reply_allow(r, allowed);
+    (void)reply_text(r, is_api ? 204 : 200, "text/html; charset=utf-8", STR(""));
+    return conn_answer_early(c);
+}
+
+/* There is no row for method and path. */
+static bool conn_answer_unrouted(struct conn *c, unsigned allowed, struct fail *f)
+{
+    struct req *r = &c->x->req;
+    const struct http_head *d = r->head;
+
+    if (d->method == HTTP_M_OPTIONS && str_eq(d->path, STR("*")))
+        allowed = HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS | HTTP_M_POST;
+    if (allowed && d->method == HTTP_M_OPTIONS)
+        return conn_answer_options(c, allowed);
+    if (allowed) {
+        reply_allow(r, allowed);
+        (void)fail(f, ERR_BAD_METHOD, "The method %.*s is not allowed for this path.",
+                   STR_ARG(d->method_text));
+    } else {
+        (void)fail(f, ERR_NO_ENDPOINT, "There is no endpoint at %.*s.",
+                   STR_ARG(str_head(d->path, 200)));
+    }
+    return conn_refuse_early(c, f);
+}
+
+/* What can be judged before the body is read: its length, and whether there is room for it. */
+static err_t conn_judge(struct conn *c, struct fail *f)
+{
+    struct exchange *x = c->x;
+    const struct http_head *d = x->req.head;
+    uint64_t max = conn_settings(c)->max_body_bytes;
+
+    if (x->req.route->body != BODY_BATCH && max > LIMIT_BODY_SMALL)
+        max = LIMIT_BODY_SMALL;
+    x->max_body = max;
+    if (d->content_length > max)
+        return fail(f, ERR_HTTP_TOO_LARGE, "The body has %llu bytes; this path takes %llu.",
+                    (unsigned long long)d->content_length, (unsigned long long)max);
+    if (x->req.route->body != BODY_BATCH || d->method != HTTP_M_POST)
+        return OK;
+    return queue_headroom(c->worker->queue, (size_t)d->content_length, f);
+}
+
+static void conn_send_continue(struct conn *c)
+{
+    struct iovec v = conn_io_slice(STR("HTTP/1.1 100 Continue\r\n\r\n"));
+
+    /* Nothing else is on its way, so it fits; if not, the client sends after a moment anyway. */
+    if (conn_io_write(c, &v, 1) > 0)
+        stat_add(c->worker->stats, sent_bytes, v.iov_len);
+}
+
+/* All of the request is here: the handler's turn. */
+static bool conn_handle(struct conn *c, struct str body)
+{
+    struct req *r = &c->x->req;
+
+    conn_goto(c, CONN_HANDLING);
+    r->input = (struct bind_input){.is_get = r->head->method == HTTP_M_GET,
+                                   .has_content_type = r->head->has_content_type,
+                                   .content_type = r->head->content_type,
+                                   .query = r->head->query,
+                                   .body = body};
+    req_start(r);
+    if (r->state == REQ_ANSWERED)
+        return conn_answer(c);
+    worker_set_timer(c, TIMER_NONE);
+    return false;
+}
+
+/* The head was let through: is the body here already? */
+static bool conn_take_body(struct conn *c)
+{
+    struct exchange *x = c->x;
+    const struct http_head *d = x->req.head;
+    struct str rest = str_skip(buf_str(&x->in), x->taken_bytes);
+
+    if (!d->is_chunked && d->content_length <= rest.n) {
+        x->taken_bytes += (size_t)d->content_length;
+        http_body_took(x->http, d->content_length);
+        return conn_handle(c, str_head(rest, (size_t)d->content_length));
+    }
+    if (d->wants_continue && rest.n == 0)
+        conn_send_continue(c);
+    http_keep_head(x->http, &x->req.arena);
+    buf_consume(&x->in, x->taken_bytes);
+    x->taken_bytes = 0;
+    conn_goto(c, CONN_BODY);
+    return true;
+}
+
+/* The head is complete. */
+static bool conn_route(struct conn *c)
+{
+    struct exchange *x = c->x;
+    struct req *r = &x->req;
+    unsigned allowed;
+    struct fail f;
+
+    fail_init(&f, &r->arena);
+    r->head = http_head(x->http);
+    r->started_us = c->worker->now_us;
+    x->taken_bytes = http_head_bytes(x->http);
+    if (!guard_admits(r))
+        return conn_answer_early(c);
+    r->route = route_find(r->head->method, r->head->path, c->where, &allowed);
+    if (r->route == NULL)
+        return conn_answer_unrouted(c, allowed, &f);
+    if (conn_judge(c, &f) != OK)
+        return conn_refuse_early(c, &f);
+    return conn_take_body(c);
+}
+
+/* No byte of a request is here. */
+static bool conn_await_request(struct conn *c)
+{
+    struct exchange *x = c->x;
+
+    c->x = NULL;
+    if (x)
+        worker_put_exchange(c->worker, x);
+    if (c->worker->net->is_draining)
+        return conn_gone(c, "draining");
+    return conn_await_bytes(c, TIMER_IDLE);
+}
+
+static bool conn_read_head(struct conn *c)
+{
+    struct exchange *x = c->x;
+    struct fail f;
+
+    if (x == NULL) {
+        if (!c->is_readable)
+            return conn_await_request(c);
+        x = c->x = worker_take_exchange(c->worker, c);
+    }
+    for (unsigned reads = 0;; reads++) {
+        if (buf_len(&x->in)) {
+            enum http_event event;
+
+            fail_init(&f, &x->req.arena);
+            event = http_feed_head(x->http, buf_str(&x->in), &f);
+            if (event == HTTP_HEAD_END)
+                return conn_route(c);
+            if (event == HTTP_ERROR)
+                return conn_refuse(c, &f);
+        }
+        if (reads >= READS_MAX)
+            return conn_await_bytes(c, TIMER_RECEIVE);
+        switch (conn_read_into(c, &x->in, READ_ROOM, SIZE_MAX)) {
+        case READ_SOME: break;
+        case READ_END: return conn_gone(c, buf_len(&x->in) ? "left in a head" : "closed by peer");
+        default:
+            return buf_len(&x->in) ? conn_await_bytes(c, TIMER_RECEIVE) : conn_await_request(c);
+        }
+    }
+}
+
+/* -- BODY -------------------------------------------------------------------------------------- */
+
+/* One read of body bytes: in place when their number is known. */
+static enum read_result conn_read_more(struct conn *c)
+{
+    struct exchange *x = c->x;
+    uint64_t left = http_body_left(x->http);
+    size_t before = buf_len(&x->body);
+    size_t room = before > BODY_ROOM ? before : BODY_ROOM;
+    enum read_result got;
+
+    if (x->req.head->is_chunked)
+        return conn_read_into(c, &x->in, CHUNK_ROOM, SIZE_MAX);
+    got = conn_read_into(c, &x->body, room < left ? room : (size_t)left, (size_t)left);
+    if (got == READ_SOME)
+        http_body_took(x->http, buf_len(&x->body) - before);
+    return got;
+}
+
+static bool conn_read_body(struct conn *c)
+{
+    struct exchange *x = c->x;
+    struct fail f;
+    size_t used;
+
+    for (unsigned reads = 0;; reads++) {
+        enum http_event event;
+
+        fail_init(&f, &x->req.arena);
+        event = http_feed_body(x->http, buf_str(&x->in), &used, &x->body, x->max_body, &f);
+        buf_consume(&x->in, used);
+        if (event == HTTP_END)
+            return conn_handle(c, buf_str(&x->body));
+        if (event == HTTP_ERROR)
+            return conn_refuse(c, &f);
+        if (reads >= READS_MAX)
+            return conn_await_bytes(c, TIMER_RECEIVE);
+        switch (conn_read_more(c)) {
+        case READ_SOME: break;
+        case READ_END: return conn_gone(c, "left in a body");
+        default: return conn_await_bytes(c, TIMER_RECEIVE);
+        }
+    }
+}
+
+/* -- WRITING ----------------------------------------------------------------------------------- */
+
+static void conn_count(struct conn *c)
+{
+    struct worker *w = c->worker;
+    struct req *r = &c->x->req;
+    uint64_t took_us;
+    size_t rows;
+
+    worker_touch(w);
+    took_us = r->started_us ? w->now_us - r->started_us : 0;
+    stat_add(w->stats, requests, 1);
+    if (r->reply.status == 429)
+        stat_add(w->stats, refused_busy, 1);
+    stat_add(w->stats, sent_bytes, c->x->sent_bytes);
+    route_rows(&rows);
+    hist_note(worker_hist(w, r->route ? route_index(r->route) : (unsigned)rows,
+                          (unsigned)r->reply.status / 100),
+              took_us);
+}
+
+/* Our side ends here. */
+static bool conn_end(struct conn *c)
+{
+    const struct req *r = &c->x->req;
+    bool is_wanted = r->head && !r->head->is_keep_alive && r->reply.status < 400;
+
+    if (is_wanted || shutdown(c->fd, SHUT_WR) != 0)
+        return conn_gone(c, "done");
+    worker_put_exchange(c->worker, c->x);
+    c->x = NULL;
+    c->is_readable = true;
+    conn_goto(c, CONN_LINGERING);
+    return true;
+}
+
+/* The request is over and done with; the next one may stand in the buffer already. */
+static bool conn_next(struct conn *c)
+{
+    struct exchange *x = c->x;
+
+    buf_consume(&x->in, x->taken_bytes);
+    x->taken_bytes = 0;
+    http_next(x->http);
+    req_reset(&x->req);
+    buf_shrink(&x->body, BODY_KEEP);
+    conn_goto(c, CONN_READING);
+    if (buf_len(&x->in) == 0) {
+        worker_set_timer(c, TIMER_IDLE);
+        return true;
+    }
+    worker_set_timer(c, TIMER_RECEIVE);
+    if (++c->pipelined < PIPELINE_MAX)
+        return true;
+    worker_yield(c);
+    return false;
+}
+
+static bool conn_write(struct conn *c)
+{
+    struct exchange *x = c->x;
+    struct str head = buf_str(&x->out);
+    struct str body = reply_has_body(&x->req) ? buf_str(&x->req.reply.body) : STR("");
+
+    while (x->sent_bytes < head.n + body.n) {
+        struct str h = str_skip(head, x->sent_bytes);
+        struct str b = str_skip(body, x->sent_bytes > head.n ? x->sent_bytes - head.n : 0);
+        struct iovec v[2];
+        ssize_t n;
+        int count = 0;
+
+        if (h.n)
+            v[count++] = conn_io_slice(h);
+        if (b.n)
+            v[count++] = conn_io_slice(b);
+        n = conn_io_write(c, v, count);
+        if (n > 0) {
+            x->sent_bytes += (size_t)n;
+            continue;
+        }
+        if (n < 0 && errno != EAGAIN)
+            return conn_gone(c, "peer does not take the answer");
+        event_add(&c->writable, NULL);
+        if (c->timer != TIMER_SEND)
+            worker_set_timer(c, TIMER_SEND);
+        return false;
+    }
+    conn_count(c);
+    if (x->req.reply.must_close)
+        return conn_end(c);
+    if (http_body_left(x->http)) {
+        conn_goto(c, CONN_SKIPPING);
+        return true;
+    }
+    return conn_next(c);
+}
+
+/* -- SKIPPING and LINGERING -------------------------------------------------------------------- */
+
+/* Reads into the scratch; READ_SOME with *got bytes. */
+static enum read_result conn_read_away(struct conn *c, size_t max, size_t *got)
+{
+    struct worker_net *net = c->worker->net;
+    size_t room = max < SCRATCH_BYTES ? max : SCRATCH_BYTES;
+    ssize_t n;
+
+    if (!c->is_readable)
+        return READ_WAIT;
+    n = conn_io_read(c, net->scratch, room);
+    if (n > 0) {
+        *got = (size_t)n;
+        return READ_SOME;
+    }
+    c->is_readable = false;
+    return n < 0 && errno == EAGAIN ? READ_WAIT : READ_END;
+}
+
+static bool conn_skip(struct conn *c)
+{
+    struct http *http = c->x->http;
+    size_t n;
+
+    while (http_body_left(http)) {
+        switch (conn_read_away(c, (size_t)http_body_left(http), &n)) {
+        case READ_SOME: http_body_took(http, n); break;
+        case READ_END: return conn_gone(c, "left in a body");
+        default: return conn_await_bytes(c, TIMER_RECEIVE);
+        }
+    }
+    return conn_next(c);
+}
+
+static bool conn_linger(struct conn *c)
+{
+    size_t n;
+
+    for (unsigned reads = 0; reads < READS_MAX; reads++) {
+        switch (conn_read_away(c, SCRATCH_BYTES, &n)) {
+        case READ_SOME:
+            c->lingered_bytes += n;
+            if (c->lingered_bytes > LINGER_BYTES_MAX)
+                return conn_gone(c, "sends on and on");
+            break;
+        case READ_END: return conn_gone(c, "done");
+        default: return conn_await_bytes(c, TIMER_LINGER);
+        }
+    }
+    return conn_await_bytes(c, TIMER_LINGER);
+}
+
+/* -- the machine ------------------------------------------------------------------------------- */
+
+static void conn_drive(struct conn *c)
+{
+    bool goes_on = true;
+
+    while (goes_on) {
+        switch (c->state) {
+        case CONN_READING: goes_on = conn_read_head(c); break;
+        case CONN_BODY: goes_on = conn_read_body(c); break;
+        case CONN_WRITING: goes_on = conn_write(c); break;
+        case CONN_SKIPPING: goes_on = conn_skip(c); break;
+        case CONN_LINGERING: goes_on = conn_linger(c); break;
+        default: goes_on = false; break;
+        }
+    }
+}
+
+static void conn_on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+
+    (void)fd, (void)what;
+    worker_touch(c->worker);
+    c->is_readable = true;
+    if (c->state == CONN_HANDLING || c->state == CONN_WRITING || c->is_queued) {
+        event_del(&c->readable); /* not now: the answer comes first */
+        c->is_listening = false;
+        return;
+    }
+    c->pipelined = 0;
+    conn_drive(c);
+}
+
+static void conn_on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+
+    (void)fd, (void)what;
+    worker_touch(c->worker);
+    c->pipelined = 0;
+    conn_drive(c);
+}
+
+void conn_answered(struct conn *c)
+{
+    check(c->state == CONN_HANDLING);
+    c->pipelined = 0;
+    (void)conn_answer(c);
+    conn_drive(c);
+}
+
+void conn_resume(struct conn *c)
+{
+    c->pipelined = 0;
+    conn_drive(c);
+}
+
+void conn_expire(struct conn *c)
+{
+    struct fail f;
+
+    switch (c->timer) {
+    case TIMER_IDLE: conn_close(c, "idle"); return;
+    case TIMER_LINGER: conn_close(c, "lingered"); return;
+    case TIMER_RECEIVE:
+        if (c->state == CONN_SKIPPING)
+            break;
+        fail_init(&f, NULL);
+        (void)fail(&f, ERR_HTTP_TIMEOUT, "The request did not arrive in time.");
+        (void)conn_refuse(c, &f);
+        conn_drive(c);
+        return;
+    default: break;
+    }
+    stat_add(c->worker->stats, connections_dropped, 1);
+    conn_close(c, "too slow");
+}
+
+void conn_open(struct worker *w, int fd, enum route_where where)
+{
+    struct worker_net *net = w->net;
+    struct conn *c = net->free;
+    int on = 1;
+
+    if (c)
+        net->free = c->next;
+    else
+        check((c = malloc(sizeof(*c))) != NULL);
+    *c = (struct conn){.worker = w, .fd = fd, .where = where, .timer = TIMER_COUNT};
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    event_assign(&c->readable, w->base, fd, EV_READ | EV_PERSIST, conn_on_readable, c);
+    event_assign(&c->writable, w->base, fd, EV_WRITE, conn_on_writable, c);
+    net->open_count++;
+    stat_add(w->stats, connections, 1);
+    stat_set(w->stats, open_connections, net->open_count);
+    (void)conn_await_bytes(c, TIMER_IDLE);
+}
+
+void conn_close(struct conn *c, const char *why)
+{
+    struct worker *w = c->worker;
+
+    check(c->state != CONN_CLOSED && c->state != CONN_HANDLING);
+    log_debug("", "connection closed", "worker=%u fd=%d why=\"%s\"", w->index, c->fd, why);
+    c->state = CONN_CLOSED;
+    if (c->is_listening)
+        event_del(&c->readable);
+    event_del(&c->writable);
+    close(c->fd);
+    if (c->x)
+        worker_put_exchange(w, c->x);
+    c->x = NULL;
+    w->net->open_count--;
+    stat_set(w->stats, open_connections, w->net->open_count);
+    worker_drop(c);
+}

@@ -1,0 +1,86 @@
+/*
+ * conn: one client socket and its machine; conn.c draws it.
+ *
+ * A connection belongs to one worker for life. What a request needs while it is under way (parser,
+ * buffers, arena) is an exchange, taken from the worker's pool with the first byte and given back
+ * with the last, so an idle connection costs its struct and nothing else. The worker's thread.
+ */
+#ifndef GATEWAY_CONN_H
+#define GATEWAY_CONN_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "gateway/http.h"
+#include "gateway/req.h"
+#include "gateway/route.h"
+
+enum conn_state {
+    CONN_READING,   /* idle, or in a head */
+    CONN_BODY,      /* the head was let through; the body is not whole yet */
+    CONN_HANDLING,  /* a handler runs, or its request waits */
+    CONN_WRITING,   /* the answer goes out */
+    CONN_SKIPPING,  /* answered early; the rest of a small body is passed over */
+    CONN_LINGERING, /* our side is closed; the peer may still be sending */
+    CONN_CLOSED     /* unlinked; freed at the end of the turn */
+};
+
+/* What bounds a connection's time; one list each, oldest first. */
+enum conn_timer {
+    TIMER_IDLE,    /* idle_timeout, then closed silently */
+    TIMER_RECEIVE, /* request_timeout, then 408 */
+    TIMER_NONE,    /* the request's own waits have deadlines */
+    TIMER_SEND,    /* request_timeout, then closed */
+    TIMER_LINGER,  /* LINGER_US, then closed */
+    TIMER_COUNT
+};
+
+/* A request on its way. */
+struct exchange {
+    struct req req;
+    struct http *http;
+    struct buf in;            /* this head, its body when both came together, what is behind them */
+    struct buf body;          /* a body that came in pieces */
+    struct buf out;           /* status line and header fields of the answer */
+    size_t taken_bytes;       /* of in: consumed once the answer is out */
+    size_t sent_bytes;        /* of out and the reply's body together */
+    uint64_t max_body;
+    struct exchange *next;    /* in the pool */
+};
+
+struct conn {
+    struct worker *worker;
+    struct exchange *x;       /* NULL while idle */
+    int fd;
+    enum conn_state state;
+    enum route_where where;
+    bool is_readable;         /* the kernel may have bytes for us */
+    bool is_listening;        /* the read event is registered */
+    bool is_queued;           /* in the worker's list of those that yielded */
+    unsigned pipelined;       /* requests answered since it last went through the loop */
+    uint64_t lingered_bytes;
+    struct event readable;
+    struct event writable;
+    enum conn_timer timer;
+    uint64_t timer_since_us;
+    struct conn *timer_next;
+    struct conn *timer_prev;
+    struct conn *next;        /* yielded, closed or free */
+};
+
+/* Takes an accepted socket. */
+void conn_open(struct worker *w, int fd, enum route_where where);
+/* Unlinks it; why is constant text for the log and the counters. Its request, if one waits, must
+ * have been answered. */
+void conn_close(struct conn *c, const char *why);
+/* Its request has been answered after a wait. */
+void conn_answered(struct conn *c);
+/* It yielded the loop and may go on. */
+void conn_resume(struct conn *c);
+/* Its list's time is over. */
+void conn_expire(struct conn *c);
+
+#endif

@@ -1,0 +1,481 @@
+/*
+ * req: a request as a chain of steps, and the lists in which it waits.
+ *
+ *   RUNNING --wait--> WAITING --what it waited for--> RUNNING --answer--> ANSWERED
+ *
+ * While it waits, a request is known to exactly one place:
+ *
+ *   SQL        the pool; req_on_sql is called once, always
+ *   DURABLE    w->durable, in pos order: when the inbox rings, those at its front that are durable
+ *              (or lost) go on; nobody sends a message for each request
+ *   COMMITTED  w->committed, looked at whole when the inbox rings: reads that wait are few
+ *   RUN        w->runs_waiting until the query that is under way has returned, then w->runs_asked
+ *              with the next one: however many requests miss the same run table, at most one
+ *              query of a worker is under way for it
+ *
+ * A step that ends a wait is called from the loop, never from within the call that began it,
+ * unless nothing had to be waited for: then it is called at once, which is the usual case of
+ * req_find_run and of a read of a quiet run.
+ */
+#include "gateway/req.h"
+
+#include <string.h>
+
+#include "base/idmap.h"
+#include "gateway/conn.h"
+#include "gateway/reply.h"
+#include "gateway/route.h"
+#include "gateway/worker.h"
+#include "gateway/worker_net.h"
+#include "schema/errors.h"
+
+enum {
+    ARENA_FIRST = 8192,  /* a small write is decoded without malloc */
+    KEEP_REPLY = 16384,  /* of an answer's memory, from one request to the next */
+    RUNS_ASKED_MAX = 500 /* run ids in one query */
+};
+
+static const struct stmt RUN_FIND = {
+    "run_find",
+    "SELECT run_uuid, lifecycle_stage, experiment_id FROM runs WHERE run_uuid = ANY($1)"};
+
+static void run_query_start(struct worker *w);
+
+/* -- lists ----------------------------------------------------------------------------------- */
+
+static struct parked *parked_of(struct req *r)
+{
+    switch (r->parked_in) {
+    case PARK_DURABLE: return &r->worker->durable;
+    case PARK_COMMITTED: return &r->worker->committed;
+    case PARK_RUN_WAITING: return &r->worker->runs_waiting;
+    case PARK_RUN_ASKED: return &r->worker->runs_asked;
+    default: check(false); return NULL;
+    }
+}
+
+static void parked_remove(struct req *r)
+{
+    struct parked *l = parked_of(r);
+
+    *(r->list_prev ? &r->list_prev->list_next : &l->first) = r->list_next;
+    *(r->list_next ? &r->list_next->list_prev : &l->last) = r->list_prev;
+    r->list_next = r->list_prev = NULL;
+    r->parked_in = PARK_NONE;
+    l->count--;
+}
+
+/* Behind the last one whose position is not higher; nearly always the last of all. */
+static void parked_add(struct req *r, enum req_park where)
+{
+    struct parked *l;
+    struct req *before;
+
+    check(r->parked_in == PARK_NONE);
+    r->parked_in = where;
+    l = parked_of(r);
+    before = l->last;
+    while (where == PARK_DURABLE && before && before->wait_pos > r->wait_pos)
+        before = before->list_prev;
+    r->list_prev = before;
+    r->list_next = before ? before->list_next : l->first;
+    *(before ? &before->list_next : &l->first) = r;
+    *(r->list_next ? &r->list_next->list_prev : &l->last) = r;
+    l->count++;
+}
+
+/* -- steps ----------------------------------------------------------------------------------- */
+
+static void req_begin_wait(struct req *r, enum req_wait wait, req_step next)
+{
+    check(r->state == REQ_RUNNING);
+    r->state = REQ_WAITING;
+    r->wait = wait;
+    r->next = next;
+    r->wait_since_us = r->worker->now_us;
+    r->wait_until_us = UINT64_MAX;
+    stat_add(r->worker->stats, parked_requests, 1);
+}
+
+static req_step req_end_wait(struct req *r)
+{
+    req_step next = r->next;
+
+    check(r->state == REQ_WAITING);
+    if (r->parked_in != PARK_NONE)
+        parked_remove(r);
+    r->state = REQ_RUNNING;
+    r->wait = WAIT_NONE;
+    r->next = NULL;
+    stat_sub(r->worker->stats, parked_requests, 1);
+    return next;
+}
+
+static void req_refuse(struct req *r, err_t e, struct fail *f)
+{
+    if (f->err != e)
+        (void)fail_str(f, e, str_of(error_row(e)->help));
+    reply_fail(r, f);
+}
+
+/* Runs a step: afterwards the request waits or is answered. */
+static void req_run(struct req *r, req_step step)
+{
+    struct fail f;
+    err_t e;
+
+    fail_init(&f, &r->arena);
+    r->fail = &f;
+    r->state = REQ_RUNNING;
+    e = step(r, &f);
+    check(e == OK ? r->state != REQ_RUNNING : r->state == REQ_RUNNING);
+    if (e)
+        req_refuse(r, e, &f);
+    r->fail = NULL;
+}
+
+/* Last thing in whatever ended a wait: nothing may look at the request afterwards. */
+static void req_hand_back(struct req *r)
+{
+    if (r->state == REQ_ANSWERED)
+        conn_answered(r->conn);
+}
+
+static void req_go_on(struct req *r)
+{
+    req_run(r, req_end_wait(r));
+    req_hand_back(r);
+}
+
+static void req_give_up(struct req *r, err_t e, const char *why)
+{
+    struct fail f;
+
+    (void)req_end_wait(r);
+    fail_init(&f, NULL);
+    (void)fail(&f, e, "%s", why);
+    reply_fail(r, &f);
+    req_hand_back(r);
+}
+
+/* -- SQL ------------------------------------------------------------------------------------- */
+
+err_t req_sql_fail(struct req *r, struct fail *f)
+{
+    return fail_str(f, r->sql.err, arena_dup(&r->arena, r->sql.message));
+}
+
+static void req_on_sql(struct sql_call *call)
+{
+    struct req *r = call->owner;
+    req_step next;
+
+    worker_touch(r->worker);
+    next = req_end_wait(r);
+    req_run(r, call->err && !r->sql_may_fail ? req_sql_fail : next);
+    req_hand_back(r);
+}
+
+static err_t req_sql_start(struct req *r, const struct sql_step *steps, unsigned n, bool may_fail,
+                           req_step next)
+{
+    check(n > 0 && n <= SQL_STEPS_MAX);
+    if (r->worker->sql == NULL)
+        return ERR_CLOSING;
+    r->sql = (struct sql_call){.nsteps = n, .done = req_on_sql, .owner = r};
+    memcpy(r->sql.steps, steps, n * sizeof(*steps));
+    r->sql_may_fail = may_fail;
+    req_begin_wait(r, WAIT_SQL, next);
+    sql_call(r->worker->sql, &r->sql);
+    return OK;
+}
+
+err_t req_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
+{
+    return req_sql_start(r, steps, n, false, next);
+}
+
+err_t req_sql_try(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
+{
+    return req_sql_start(r, steps, n, true, next);
+}
+
+/* -- the queue ------------------------------------------------------------------------------- */
+
+err_t req_wait_durable(struct req *r, pos_t end, req_step next)
+{
+    struct worker *w = r->worker;
+
+    r->wait_pos = end;
+    if (queue_outcome(w->queue, end) == QUEUE_DURABLE)
+        return next(r, r->fail);
+    req_begin_wait(r, WAIT_DURABLE, next);
+    r->wait_until_us = w->now_us + w->settings->request_timeout;
+    parked_add(r, PARK_DURABLE);
+    return OK;
+}
+
+static bool req_is_committed(const struct req *r)
+{
+    const struct queue *q = r->worker->queue;
+
+    if (r->wait_partition == QUEUE_PARTITIONS)
+        return queue_committed_all(q) >= r->wait_pos;
+    return queue_committed(q, r->wait_partition) >= r->wait_pos;
+}
+
+/* The read goes on with what PostgreSQL has, and its answer says how old that may be. */
+static void req_note_behind(struct req *r)
+{
+    uint64_t behind_us = queue_backlog_us(r->worker->queue);
+
+    r->behind_us = behind_us ? behind_us : 1;
+    stat_add(r->worker->stats, read_behind, 1);
+}
+
+static err_t req_wait_committed(struct req *r, pos_t pos, unsigned partition, req_step next)
+{
+    struct worker *w = r->worker;
+
+    r->wait_pos = pos;
+    r->wait_partition = partition;
+    if (req_is_committed(r))
+        return next(r, r->fail);
+    queue_hurry(w->queue, partition);
+    stat_add(w->stats, read_waits, 1);
+    if (w->settings->read_wait == 0) {
+        req_note_behind(r);
+        return next(r, r->fail);
+    }
+    req_begin_wait(r, WAIT_COMMITTED, next);
+    r->wait_until_us = w->now_us + w->settings->read_wait;
+    parked_add(r, PARK_COMMITTED);
+    return OK;
+}
+
+err_t req_wait_run(struct req *r, struct str run_id, req_step next)
+{
+    struct run_id id;
+
+    if (!run_id_set(&id, run_id))
+        return next(r, r->fail); /* no such run can exist */
+    return req_wait_committed(r, runs_position(r->worker->runs, &id), queue_partition(run_id),
+                              next);
+}
+
+err_t req_wait_all(struct req *r, req_step next)
+{
+    return req_wait_committed(r, queue_appended(r->worker->queue), QUEUE_PARTITIONS, next);
+}
+
+/* -- runs ------------------------------------------------------------------------------------ */
+
+err_t req_find_run(struct req *r, struct str run_id, req_step next)
+{
+    struct worker *w = r->worker;
+
+    r->has_run = false;
+    if (run_id.n == 0 || !run_id_set(&r->wait_run, run_id))
+        return next(r, r->fail); /* no such run can exist */
+    if (runs_get(w->runs, &r->wait_run, w->now_us, w->settings->run_cache_ttl, &r->run)) {
+        r->has_run = true;
+        stat_add(w->stats, run_hits, 1);
+        return next(r, r->fail);
+    }
+    if (w->sql == NULL)
+        return ERR_CLOSING;
+    stat_add(w->stats, run_misses, 1);
+    req_begin_wait(r, WAIT_RUN, next);
+    parked_add(r, PARK_RUN_WAITING);
+    run_query_start(w);
+    return OK;
+}
+
+/* One row of the query: kept for all, found by those who asked. */
+static void run_query_row(struct worker *w, const PGresult *res, int row, struct run *run)
+{
+    struct run_id id;
+    int64_t experiment = sql_get_i64(res, row, 2);
+
+    *run = (struct run){.is_active = str_eq(sql_get(res, row, 1), STR("active")),
+                        .experiment_id = (int32_t)experiment};
+    if (run_id_set(&id, sql_get(res, row, 0)))
+        runs_put(w->runs, &id, w->now_us, run);
+}
+
+/* Everybody who asked learns it, and goes on. */
+static void run_query_answer(struct worker *w, const PGresult *res)
+{
+    int count = PQntuples(res);
+    struct run *found = arena_array(&w->run_arena, (size_t)count, sizeof(*found));
+    struct idmap rows;
+    struct req *r;
+    bool is_new;
+
+    idmap_init(&rows);
+    for (int i = 0; i < count; i++) {
+        run_query_row(w, res, i, &found[i]);
+        *idmap_put(&rows, sql_get(res, i, 0), &is_new) = (uint64_t)i;
+    }
+    while ((r = w->runs_asked.first)) {
+        const uint64_t *row = idmap_get(&rows, run_id_str(&r->wait_run));
+
+        r->has_run = row != NULL;
+        if (row)
+            r->run = found[*row];
+        req_go_on(r);
+    }
+    idmap_fini(&rows);
+}
+
+static void run_query_on_done(struct sql_call *call)
+{
+    struct worker *w = call->owner;
+    struct req *r;
+
+    worker_touch(w);
+    if (call->err == OK) {
+        run_query_answer(w, call->results[0]);
+    } else {
+        char why[256];
+
+        str_to_cstr(call->message, why, sizeof(why));
+        while ((r = w->runs_asked.first))
+            req_give_up(r, call->err, why);
+    }
+    arena_reset(&w->run_arena);
+    w->is_run_call_open = false;
+    run_query_start(w);
+}
+
+/* Asks for all who wait, unless a query is under way: then they go with the next. */
+static void run_query_start(struct worker *w)
+{
+    struct str *values;
+    struct str *ids;
+    unsigned n = 0;
+
+    if (w->is_run_call_open || w->runs_waiting.first == NULL || w->sql == NULL)
+        return;
+    ids = arena_array(&w->run_arena, RUNS_ASKED_MAX, sizeof(*ids));
+    while (w->runs_waiting.first && n < RUNS_ASKED_MAX) {
+        struct req *r = w->runs_waiting.first;
+
+        parked_remove(r);
+        parked_add(r, PARK_RUN_ASKED);
+        ids[n++] = run_id_str(&r->wait_run);
+    }
+    values = arena_alloc(&w->run_arena, sizeof(*values));
+    *values = sql_text_array(&w->run_arena, ids, n);
+    w->run_call = (struct sql_call){.nsteps = 1, .done = run_query_on_done, .owner = w};
+    w->run_call.steps[0] = (struct sql_step){&RUN_FIND, values, 1};
+    w->is_run_call_open = true;
+    sql_call(w->sql, &w->run_call);
+}
+
+/* -- for conn and worker ----------------------------------------------------------------------- */
+
+void req_init(struct req *r, struct worker *w, struct conn *c)
+{
+    *r = (struct req){.worker = w, .conn = c};
+    arena_init(&r->arena, ARENA_FIRST);
+}
+
+void req_fini(struct req *r)
+{
+    arena_fini(&r->arena);
+    buf_fini(&r->reply.body);
+    buf_fini(&r->reply.headers);
+}
+
+void req_reset(struct req *r)
+{
+    check(r->state != REQ_WAITING && r->parked_in == PARK_NONE);
+    arena_reset(&r->arena);
+    buf_shrink(&r->reply.body, KEEP_REPLY);
+    buf_shrink(&r->reply.headers, KEEP_REPLY);
+    r->reply.status = 0;
+    r->reply.content_type = NULL;
+    r->reply.must_close = false;
+    r->route = NULL;
+    r->head = NULL;
+    r->state = REQ_IDLE;
+    r->started_us = 0;
+    r->data = NULL;
+    r->has_run = false;
+    r->behind_us = 0;
+    r->wait_pos = 0;
+}
+
+void req_start(struct req *r)
+{
+    req_run(r, r->route->handler);
+}
+
+static void req_wake_durable(struct worker *w)
+{
+    struct req *r;
+
+    while ((r = w->durable.first)) {
+        enum queue_outcome outcome = queue_outcome(w->queue, r->wait_pos);
+
+        if (outcome == QUEUE_PENDING)
+            return;
+        if (outcome == QUEUE_DURABLE) {
+            req_go_on(r);
+            continue;
+        }
+        stat_add(w->stats, lost_batches, 1);
+        req_give_up(r, ERR_DISK, "The journal could not be written; send the request again.");
+    }
+}
+
+/* A step may park its request again, or another, at the end of the list: count says where the old
+ * ones end. */
+static void req_wake_committed(struct worker *w)
+{
+    struct req *r = w->committed.first;
+
+    for (unsigned n = w->committed.count; n > 0; n--) {
+        struct req *after = r->list_next;
+
+        if (req_is_committed(r))
+            req_go_on(r);
+        else
+            queue_hurry(w->queue, r->wait_partition);
+        r = after;
+    }
+}
+
+void req_wake_parked(struct worker *w)
+{
+    req_wake_durable(w);
+    req_wake_committed(w);
+}
+
+void req_expire_parked(struct worker *w)
+{
+    struct req *r = w->committed.first;
+
+    for (unsigned n = w->committed.count; n > 0; n--) {
+        struct req *after = r->list_next;
+
+        if (r->wait_until_us <= w->now_us) {
+            req_note_behind(r);
+            req_go_on(r);
+        }
+        r = after;
+    }
+    while ((r = w->durable.first) && r->wait_until_us <= w->now_us)
+        req_give_up(r, ERR_DEADLINE, "The write did not become durable in time; send it again.");
+}
+
+void req_end_parked(struct worker *w)
+{
+    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting};
+
+    for (size_t i = 0; i < array_len(lists); i++) {
+        while (lists[i]->first)
+            req_give_up(lists[i]->first, ERR_CLOSING, "The server is shutting down.");
+    }
+}

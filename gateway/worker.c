@@ -1,0 +1,510 @@
+/*
+ * worker: a thread around an event loop.
+ *
+ * One turn of the loop: what epoll found (accepts, sockets, the inbox, SQL), then the
+ * connections that yielded, then the freeing of what was closed. Nothing in it blocks, and
+ * every part is bounded: ACCEPTS_MAX new sockets a wake-up, a number of reads and answers a
+ * connection (conn.c). If somebody yielded, epoll is only looked at, not waited for.
+ *
+ * Time. Each event reads the clock once (now_us). No connection has a timer of its own: they stand
+ * in one list for each kind of limit, in the order in which their time began. A kind's limit is
+ * the same for all, so the list is in order of expiry as well, and the tick (TICK_US) looks at the
+ * first of each list only. Ten thousand idle connections cost five comparisons.
+ *
+ * Out of file descriptors: one is kept in reserve. It is closed to accept the next socket, which is
+ * closed at once; the peer sees the end of the connection instead of silence, and the listener does
+ * not spin.
+ *
+ * The end. worker_drain sends a note. Listeners close, idle connections close, every answer
+ * from then on closes its connection; when none is left the thread ends. At the deadline what
+ * still waits is answered 503 and the rest is closed.
+ */
+#define _GNU_SOURCE /* accept4 */
+#include "gateway/worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/conn.h"
+#include "gateway/route.h"
+#include "gateway/server.h"
+#include "gateway/worker_net.h"
+#include "schema/errors.h"
+
+enum {
+    ACCEPTS_MAX = 64,
+    STATUS_CLASSES = 6, /* by the first digit; 0 is not used */
+    KEEP_IN = 16384,    /* memory an exchange takes back to the pool */
+    KEEP_BODY = 65536,
+    ADMIN_CONNECTIONS = 64 /* beyond max_connections, so that probes get through */
+};
+#define TICK_US   100000u
+#define LINGER_US 2000000u
+
+enum note_kind { NOTE_DRAIN, NOTE_SETTINGS };
+
+void worker_touch(struct worker *w)
+{
+    w->now_us = clock_us();
+}
+
+/* -- lists ----------------------------------------------------------------------------------- */
+
+static void worker_unlink(struct conn *c)
+{
+    struct conn_list *l = &c->worker->net->timers[c->timer];
+
+    *(c->timer_prev ? &c->timer_prev->timer_next : &l->first) = c->timer_next;
+    *(c->timer_next ? &c->timer_next->timer_prev : &l->last) = c->timer_prev;
+    l->count--;
+    c->timer = TIMER_COUNT;
+}
+
+void worker_set_timer(struct conn *c, enum conn_timer timer)
+{
+    struct conn_list *l = &c->worker->net->timers[timer];
+
+    if (c->timer != TIMER_COUNT)
+        worker_unlink(c);
+    c->timer = timer;
+    c->timer_since_us = c->worker->now_us;
+    c->timer_next = NULL;
+    c->timer_prev = l->last;
+    *(l->last ? &l->last->timer_next : &l->first) = c;
+    l->last = c;
+    l->count++;
+}
+
+void worker_yield(struct conn *c)
+{
+    struct worker_net *net = c->worker->net;
+
+    c->is_queued = true;
+    c->next = NULL;
+    *net->yielded_end = c;
+    net->yielded_end = &c->next;
+}
+
+static void worker_bury(struct worker *w, struct conn *c)
+{
+    c->next = w->net->closed;
+    w->net->closed = c;
+}
+
+void worker_drop(struct conn *c)
+{
+    if (c->timer != TIMER_COUNT)
+        worker_unlink(c);
+    if (!c->is_queued) /* else its place among the yielded is where it is found */
+        worker_bury(c->worker, c);
+}
+
+/* -- exchanges ------------------------------------------------------------------------------- */
+
+struct exchange *worker_take_exchange(struct worker *w, struct conn *c)
+{
+    struct exchange *x = w->net->pool;
+
+    if (x) {
+        w->net->pool = x->next;
+        w->net->pool_count--;
+    } else {
+        check((x = calloc(1, sizeof(*x))) != NULL);
+        x->http = http_new(w->settings->max_head_bytes);
+        req_init(&x->req, w, c);
+    }
+    x->req.conn = c;
+    return x;
+}
+
+static void exchange_free(struct exchange *x)
+{
+    http_free(x->http);
+    req_fini(&x->req);
+    buf_fini(&x->in);
+    buf_fini(&x->body);
+    buf_fini(&x->out);
+    free(x);
+}
+
+void worker_put_exchange(struct worker *w, struct exchange *x)
+{
+    http_next(x->http);
+    req_reset(&x->req);
+    buf_shrink(&x->in, KEEP_IN);
+    buf_shrink(&x->body, KEEP_BODY);
+    x->taken_bytes = x->sent_bytes = 0;
+    x->req.conn = NULL;
+    x->next = w->net->pool;
+    w->net->pool = x;
+    w->net->pool_count++;
+}
+
+/* -- accepting ------------------------------------------------------------------------------- */
+
+static bool worker_has_room(struct worker *w, enum route_where where)
+{
+    uint64_t limit = w->net->max_connections;
+
+    if (where == ON_ADMIN)
+        limit += ADMIN_CONNECTIONS;
+    return server_open_connections(w->server) < limit;
+}
+
+static void worker_shed(struct worker *w, struct listener *l)
+{
+    int fd;
+
+    close(w->net->reserve_fd);
+    fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        close(fd);
+    w->net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    stat_add(w->stats, connections_refused, 1);
+    log_warn("", "out of file descriptors: connection closed", "worker=%u", w->index);
+}
+
+static void worker_on_accept(evutil_socket_t listen_fd, short what, void *arg)
+{
+    struct listener *l = arg;
+    struct worker *w = l->worker;
+
+    (void)what;
+    worker_touch(w);
+    for (int i = 0; i < ACCEPTS_MAX; i++) {
+        int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE)
+                worker_shed(w, l);
+            if (errno == EINTR || errno == ECONNABORTED)
+                continue;
+            return; /* EAGAIN: that was the last */
+        }
+        if (!worker_has_room(w, l->where)) {
+            close(fd);
+            stat_add(w->stats, connections_refused, 1);
+            continue;
+        }
+        conn_open(w, fd, l->where);
+    }
+}
+
+static void worker_listen(struct worker *w, unsigned i, int fd, enum route_where where)
+{
+    struct listener *l = &w->net->listeners[i];
+
+    *l = (struct listener){.fd = fd, .where = where, .worker = w};
+    if (fd < 0)
+        return;
+    l->event = event_new(w->base, fd, EV_READ | EV_PERSIST, worker_on_accept, l);
+    check(l->event != NULL && event_add(l->event, NULL) == 0);
+}
+
+static void worker_stop_listening(struct worker *w)
+{
+    for (unsigned i = 0; i < array_len(w->net->listeners); i++) {
+        struct listener *l = &w->net->listeners[i];
+
+        if (l->event)
+            event_free(l->event);
+        if (l->fd >= 0)
+            close(l->fd);
+        l->event = NULL;
+        l->fd = -1;
+    }
+}
+
+/* -- the clock ------------------------------------------------------------------------------- */
+
+static void worker_set_date(struct worker *w)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+
+    if (now == w->net->date_second)
+        return;
+    w->net->date_second = now;
+    gmtime_r(&now, &tm);
+    strftime(w->date, sizeof(w->date), "date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+}
+
+/* Expires the heads of one list; what conn_expire does takes them out of it. */
+static void worker_expire(struct worker *w, enum conn_timer timer, uint64_t limit_us)
+{
+    struct conn_list *l = &w->net->timers[timer];
+
+    while (l->first && l->first->timer_since_us + limit_us <= w->now_us) {
+        struct conn *c = l->first;
+
+        conn_expire(c);
+        check(l->first != c || c->timer_since_us + limit_us > w->now_us);
+    }
+}
+
+static void worker_on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *w = arg;
+
+    (void)fd, (void)what;
+    worker_touch(w);
+    worker_set_date(w);
+    worker_expire(w, TIMER_IDLE, w->settings->idle_timeout);
+    worker_expire(w, TIMER_RECEIVE, w->settings->request_timeout);
+    worker_expire(w, TIMER_SEND, w->settings->request_timeout);
+    worker_expire(w, TIMER_LINGER, LINGER_US);
+    req_expire_parked(w);
+}
+
+/* -- the inbox ------------------------------------------------------------------------------- */
+
+static void worker_begin_drain(struct worker *w, uint64_t until_us)
+{
+    struct worker_net *net = w->net;
+
+    net->is_draining = true;
+    net->drain_until_us = until_us;
+    worker_stop_listening(w);
+    while (net->timers[TIMER_IDLE].first)
+        conn_close(net->timers[TIMER_IDLE].first, "draining");
+}
+
+static void worker_on_inbox(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *w = arg;
+    struct note n;
+
+    (void)fd, (void)what;
+    worker_touch(w);
+    inbox_clear(&w->inbox);
+    while (inbox_take(&w->inbox, &n)) {
+        if (n.kind == NOTE_DRAIN) {
+            worker_begin_drain(w, n.pos);
+        } else {
+            w->settings = (const struct settings *)(uintptr_t)n.ref;
+            w->net->good_host_len = 0; /* the list of hosts may be another one */
+            if (w->sql)
+                sql_pool_reload(w->sql, w->settings);
+            atomic_store_explicit(&w->net->settings_seen, w->settings, memory_order_release);
+        }
+    }
+    req_wake_parked(w);
+}
+
+/* -- the loop -------------------------------------------------------------------------------- */
+
+static void worker_run_yielded(struct worker *w)
+{
+    struct worker_net *net = w->net;
+    struct conn *c = net->yielded;
+
+    net->yielded = NULL;
+    net->yielded_end = &net->yielded;
+    while (c) {
+        struct conn *next = c->next;
+
+        c->is_queued = false;
+        if (c->state == CONN_CLOSED)
+            worker_bury(w, c);
+        else
+            conn_resume(c);
+        c = next;
+    }
+}
+
+/* Nothing that was closed in this turn is looked at any more: here it goes. */
+static void worker_turn_end(struct worker *w)
+{
+    struct worker_net *net = w->net;
+
+    while (net->closed) {
+        struct conn *c = net->closed;
+
+        net->closed = c->next;
+        c->next = net->free;
+        net->free = c;
+    }
+    while (net->pool_count > POOL_EXCHANGES) {
+        struct exchange *x = net->pool;
+
+        net->pool = x->next;
+        net->pool_count--;
+        exchange_free(x);
+    }
+}
+
+/* The deadline has passed: what waits is answered, what is left is closed. */
+static void worker_end_now(struct worker *w)
+{
+    struct worker_net *net = w->net;
+    struct sql_pool *sql = w->sql;
+
+    if (net->open_count)
+        log_warn("", "drain time is over: connections closed", "worker=%u connections=%u", w->index,
+                 net->open_count);
+    req_end_parked(w);
+    w->sql = NULL;       /* nothing new goes there */
+    sql_pool_close(sql); /* the requests that wait for it are answered 503 */
+    req_end_parked(w);
+    for (unsigned t = 0; t < TIMER_COUNT; t++) {
+        while (net->timers[t].first)
+            conn_close(net->timers[t].first, "draining");
+    }
+    worker_run_yielded(w);
+    worker_turn_end(w);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct worker_net *net = w->net;
+
+    worker_touch(w);
+    while (!net->is_draining || (net->open_count && w->now_us < net->drain_until_us)) {
+        event_base_loop(w->base, EVLOOP_ONCE | (net->yielded ? EVLOOP_NONBLOCK : 0));
+        if (net->yielded)
+            worker_run_yielded(w);
+        worker_turn_end(w);
+    }
+    worker_end_now(w);
+    return NULL;
+}
+
+/* -- start and end --------------------------------------------------------------------------- */
+
+struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class)
+{
+    check(status_class < STATUS_CLASSES);
+    return &w->route_hists[route * STATUS_CLASSES + status_class];
+}
+
+void worker_free(struct worker *w)
+{
+    struct worker_net *net = w->net;
+
+    worker_stop_listening(w);
+    while (net->pool) {
+        struct exchange *x = net->pool;
+
+        net->pool = x->next;
+        exchange_free(x);
+    }
+    while (net->free) {
+        struct conn *c = net->free;
+
+        net->free = c->next;
+        free(c);
+    }
+    if (w->sql)
+        sql_pool_close(w->sql);
+    if (net->inbox_event)
+        event_free(net->inbox_event);
+    if (net->tick)
+        event_free(net->tick);
+    if (w->base)
+        event_base_free(w->base);
+    if (net->reserve_fd >= 0)
+        close(net->reserve_fd);
+    inbox_fini(&w->inbox);
+    arena_fini(&w->run_arena);
+    free(w->route_hists);
+    free(net);
+    free(w);
+}
+
+static struct event_base *worker_new_base(void)
+{
+    struct event_config *cfg = event_config_new();
+    struct event_base *base;
+
+    check(cfg != NULL);
+    event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+    base = event_base_new_with_config(cfg);
+    event_config_free(cfg);
+    check(base != NULL);
+    return base;
+}
+
+static struct worker *worker_new(const struct worker_config *c)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+    struct worker_net *net = calloc(1, sizeof(*net));
+    size_t rows;
+
+    check(w != NULL && net != NULL && inbox_init(&w->inbox) == 0);
+    w->net = net;
+    w->server = c->server;
+    w->index = c->index;
+    w->settings = c->settings;
+    w->queue = c->queue;
+    w->runs = c->runs;
+    w->stats = c->stats;
+    w->base = worker_new_base();
+    route_rows(&rows);
+    w->route_hists = calloc((rows + 1) * STATUS_CLASSES, sizeof(struct hist));
+    check(w->route_hists != NULL);
+    arena_init(&w->run_arena, 4096);
+    net->yielded_end = &net->yielded;
+    net->max_connections = (unsigned)c->settings->max_connections;
+    net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    net->inbox_event =
+        event_new(w->base, inbox_fd(&w->inbox), EV_READ | EV_PERSIST, worker_on_inbox, w);
+    net->tick = event_new(w->base, -1, EV_PERSIST, worker_on_tick, w);
+    check(net->inbox_event && net->tick);
+    atomic_init(&net->settings_seen, c->settings);
+    return w;
+}
+
+err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f)
+{
+    static const struct timeval tick = {.tv_usec = TICK_US};
+    struct worker *w = worker_new(c);
+    err_t e;
+
+    worker_touch(w);
+    worker_set_date(w);
+    worker_listen(w, 0, c->listen_fd, ON_CLIENT);
+    worker_listen(w, 1, c->admin_listen_fd, ON_ADMIN);
+    check(event_add(w->net->inbox_event, NULL) == 0 && event_add(w->net->tick, &tick) == 0);
+    e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
+    if (e) {
+        worker_free(w);
+        return e;
+    }
+    queue_subscribe(w->queue, &w->inbox);
+    check(pthread_create(&w->net->thread, NULL, worker_main, w) == 0);
+    *out = w;
+    return OK;
+}
+
+void worker_drain(struct worker *w, uint64_t deadline_us)
+{
+    struct note n = {.kind = NOTE_DRAIN, .pos = deadline_us};
+
+    check(inbox_send(&w->inbox, &n)); /* it never holds more than a few notes */
+}
+
+void worker_reload(struct worker *w, const struct settings *s)
+{
+    struct note n = {.kind = NOTE_SETTINGS, .ref = (uintptr_t)s};
+
+    check(inbox_send(&w->inbox, &n));
+}
+
+bool worker_has_reloaded(const struct worker *w, const struct settings *s)
+{
+    return atomic_load_explicit(&w->net->settings_seen, memory_order_acquire) == s;
+}
+
+void worker_join(struct worker *w)
+{
+    pthread_join(w->net->thread, NULL);
+}

@@ -1,0 +1,68 @@
+/*
+ * worker_net: what worker.c, conn.c and guard.c share of a worker's sockets. The worker's thread.
+ */
+#ifndef GATEWAY_WORKER_NET_H
+#define GATEWAY_WORKER_NET_H
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "gateway/conn.h"
+
+enum {
+    SCRATCH_BYTES = 65536, /* where bytes are read that nobody wants */
+    POOL_EXCHANGES = 256   /* kept for reuse; more are freed */
+};
+
+struct conn_list {
+    struct conn *first;
+    struct conn *last;
+    unsigned count;
+};
+
+struct listener {
+    int fd; /* -1 = none */
+    enum route_where where;
+    struct event *event;
+    struct worker *worker;
+};
+
+struct worker_net {
+    pthread_t thread;
+    struct listener listeners[2];
+    struct event *inbox_event;
+    struct event *tick;
+    int reserve_fd;                      /* given up to accept and close when there are no more */
+    unsigned max_connections;            /* of all workers together */
+    bool is_draining;
+    uint64_t drain_until_us;
+    _Atomic(const struct settings *) settings_seen;
+    struct conn_list timers[TIMER_COUNT]; /* every open connection is in one */
+    unsigned open_count;
+    struct conn *yielded;                /* go on in the next turn, in order */
+    struct conn **yielded_end;
+    struct conn *closed;                 /* freed at the end of the turn */
+    struct conn *free;
+    struct exchange *pool;
+    unsigned pool_count;
+    char good_host[96];                  /* the last one that guard let through */
+    size_t good_host_len;
+    time_t date_second;
+    char scratch[SCRATCH_BYTES];
+};
+
+/* Takes an exchange from the pool, or makes one. */
+struct exchange *worker_take_exchange(struct worker *w, struct conn *c);
+/* Gives it back, emptied. */
+void worker_put_exchange(struct worker *w, struct exchange *x);
+/* Moves c to the end of another list, its time beginning now. */
+void worker_set_timer(struct conn *c, enum conn_timer timer);
+/* c goes on in the next turn of the loop. */
+void worker_yield(struct conn *c);
+/* c is closed: out of its list, freed when the turn ends. */
+void worker_drop(struct conn *c);
+/* Reads the clock for this event. */
+void worker_touch(struct worker *w);
+
+#endif
