@@ -1,8 +1,8 @@
 /*
  * server: what is process-wide, started and stopped in a fixed order.
  *
- * server_run: private cluster when there is no pg_uri, schema check, queue replay, flushers, workers,
- * listeners; then waits for SIGTERM or SIGINT (SIGHUP reloads), drains in the reverse order and
+ * server_run: private cluster when there is no pg_uri, schema check, queue replay, flushers,
+ * workers, listeners; then waits for SIGTERM or SIGINT (SIGHUP reloads), drains in the reverse order and
  * returns the exit code. Main thread.
  */
 #ifndef GATEWAY_SERVER_H
@@ -10,21 +10,36 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/fail.h"
 #include "schema/settings.h"
 #include "schema/stats.h"
 
+struct queue;
 struct server;
 
+/* How a reload gets the settings once more, from where they came. */
+struct server_source {
+    err_t (*load)(void *arg, struct settings *s, struct fail *f);
+    void *arg;
+};
+
 /* Does all of it; takes s over. 0 after a clean stop. */
-int server_run(struct settings *s);
+int server_run(struct settings *s, const struct server_source *source);
 /* Sums the statistics of all threads. Any thread. */
 void server_stats(struct server *sv, struct stats_view *v);
 /* Sums one route's latency histograms; class is the first digit of the status. Any thread. */
 void server_route_hist(struct server *sv, unsigned route, unsigned status_class,
                        struct hist_view *v);
-/* False while starting, draining, or when the journal or PostgreSQL is away; why gets words. Any thread. */
-bool server_is_ready(struct server *sv, struct buf *why);
+/* False while starting, draining, or when the journal or PostgreSQL is away. why gets a line for
+ * each check, or only for those that fail. Any thread. */
+bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why);
+/* Client connections open on all workers. Any thread. */
+uint64_t server_open_connections(struct server *sv);
+/* The queue that all workers append to. Any thread. */
+struct queue *server_queue(struct server *sv);
+/* Microseconds since it began to serve. Any thread. */
+uint64_t server_uptime_us(struct server *sv);
 /* Where new experiments keep their artifacts; constant. Any thread. */
 const char *server_artifact_root(struct server *sv);
 

@@ -1,0 +1,531 @@
+/*
+ * server: the order in which things come to life and end.
+ *
+ *   up    signals blocked > file limit > addresses bound > private cluster > schema
+ *         > queue (replay) > runs > flushers > listen > workers > the lines on standard output
+ *   down  workers (listeners, idle connections, open requests) > queue seals
+ *         > flushers flush what fits > queue > runs > cluster
+ *
+ * Addresses are bound first because a taken port is the most frequent mistake and should not cost
+ * the start of a cluster; nobody can connect before listen(). Each step up is undone by the same
+ * function that stops a running server (server_stop), which looks at how far it came.
+ *
+ * Signals are blocked in every thread; the main thread waits for them and tends the cluster
+ * meanwhile. SIGHUP makes a new snapshot of the settings from the same sources. Settings marked
+ * RESTART keep their value (and a line in the log says so). A snapshot is freed when every worker
+ * has taken the next one, except the first, which the queue and the flushers were opened with.
+ */
+#include "gateway/server.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "flush/flusher.h"
+#include "gateway/listen.h"
+#include "gateway/route.h"
+#include "gateway/worker.h"
+#include "ingest/queue.h"
+#include "ingest/runs.h"
+#include "schema/cluster.h"
+#include "schema/errors.h"
+#include "schema/migrate.h"
+
+enum { WORKERS_MAX = 256, FLUSHERS_MAX = 16, WORKERS_AUTO_MAX = 8 };
+enum server_stage { STAGE_STARTING, STAGE_SERVING, STAGE_DRAINING };
+
+struct server {
+    struct settings *first;   /* RESTART settings never change, so these are good to the end */
+    struct settings *current; /* main thread; the workers have their own pointer to it */
+    const struct server_source *source;
+    _Atomic int stage;
+    uint64_t started_us;
+    struct cluster *cluster; /* NULL with a pg_uri */
+    const char *pg_uri;
+    struct arena arena; /* constants of this server's life */
+    const char *artifact_root;
+
+    struct queue *queue;
+    struct runs *runs;
+    struct stats *sealer_stats;
+    struct stats *worker_stats[WORKERS_MAX];
+    struct stats *flusher_stats[FLUSHERS_MAX];
+    struct worker *workers[WORKERS_MAX];
+    struct flusher *flushers[FLUSHERS_MAX];
+    unsigned worker_count;
+    unsigned flusher_count;
+    _Atomic unsigned workers_started;
+    unsigned flushers_started;
+
+    int listen_fds[WORKERS_MAX];
+    int admin_fd;
+    char url[LISTEN_URL_MAX]; /* "" = not served */
+    char admin_url[LISTEN_URL_MAX];
+    sigset_t signals;
+};
+
+/* -- what other threads ask -------------------------------------------------------------------- */
+
+void server_stats(struct server *sv, struct stats_view *v)
+{
+    memset(v, 0, sizeof(*v));
+    stats_sum(sv->sealer_stats, v);
+    for (unsigned i = 0; i < sv->worker_count; i++)
+        stats_sum(sv->worker_stats[i], v);
+    for (unsigned i = 0; i < sv->flusher_count; i++)
+        stats_sum(sv->flusher_stats[i], v);
+}
+
+void server_route_hist(struct server *sv, unsigned route, unsigned status_class,
+                       struct hist_view *v)
+{
+    unsigned n = atomic_load_explicit(&sv->workers_started, memory_order_acquire);
+
+    for (unsigned i = 0; i < n; i++)
+        hist_sum(worker_hist(sv->workers[i], route, status_class), v);
+}
+
+uint64_t server_open_connections(struct server *sv)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < sv->worker_count; i++)
+        sum += atomic_load_explicit(&sv->worker_stats[i]->open_connections, memory_order_relaxed);
+    return sum;
+}
+
+static unsigned server_connected_flushers(struct server *sv)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < sv->flusher_count; i++)
+        sum += atomic_load_explicit(&sv->flusher_stats[i]->flusher_connected, memory_order_relaxed);
+    return (unsigned)sum;
+}
+
+bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
+{
+    int stage = atomic_load_explicit(&sv->stage, memory_order_acquire);
+    const struct {
+        const char *name;
+        bool is_good;
+        const char *trouble;
+    } checks[] = {
+        {"serving", stage == STAGE_SERVING, stage == STAGE_STARTING ? "starting" : "draining"},
+        {"journal", queue_is_healthy(sv->queue), "the journal cannot be written"},
+        {"postgresql", server_connected_flushers(sv) == sv->flusher_count,
+         "a flusher has no connection to PostgreSQL"},
+    };
+    bool is_ready = true;
+
+    for (size_t i = 0; i < array_len(checks); i++) {
+        is_ready = is_ready && checks[i].is_good;
+        if (!checks[i].is_good)
+            buf_printf(why, "[-]%s: %s\n", checks[i].name, checks[i].trouble);
+        else if (is_verbose)
+            buf_printf(why, "[+]%s ok\n", checks[i].name);
+    }
+    return is_ready;
+}
+
+struct queue *server_queue(struct server *sv)
+{
+    return sv->queue;
+}
+
+uint64_t server_uptime_us(struct server *sv)
+{
+    return clock_us() - sv->started_us;
+}
+
+const char *server_artifact_root(struct server *sv)
+{
+    return sv->artifact_root;
+}
+
+/* -- up ---------------------------------------------------------------------------------------- */
+
+static void server_block_signals(struct server *sv)
+{
+    sigemptyset(&sv->signals);
+    sigaddset(&sv->signals, SIGINT);
+    sigaddset(&sv->signals, SIGTERM);
+    sigaddset(&sv->signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &sv->signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void server_raise_file_limit(const struct server *sv)
+{
+    const struct settings *s = sv->first;
+    struct rlimit limit;
+    rlim_t want = s->max_connections + sv->worker_count * (s->sql_connections + 16) + 256;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
+        return;
+    limit.rlim_cur = want;
+    if (limit.rlim_max < want) {
+        struct rlimit more = {want, want};
+
+        if (setrlimit(RLIMIT_NOFILE, &more) == 0) /* root may */
+            return;
+        limit.rlim_cur = limit.rlim_max;
+        log_warn("", "fewer file descriptors than max_connections needs", "limit=%llu want=%llu",
+                 (unsigned long long)limit.rlim_max, (unsigned long long)want);
+    }
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static bool server_is_none(const char *address)
+{
+    return strcmp(address, "none") == 0;
+}
+
+static err_t server_bind(struct server *sv, struct fail *f)
+{
+    const struct settings *s = sv->first;
+    err_t e;
+
+    if (!server_is_none(s->listen)) {
+        e = listen_open("listen", s->listen, sv->listen_fds, sv->worker_count, sv->url, f);
+        if (e)
+            return e;
+    }
+    if (server_is_none(s->admin_listen))
+        return OK;
+    return listen_open("admin_listen", s->admin_listen, &sv->admin_fd, 1, sv->admin_url, f);
+}
+
+static err_t server_open_database(struct server *sv, struct fail *f)
+{
+    const struct settings *s = sv->first;
+    PGconn *c;
+    err_t e;
+
+    if (mkdir(s->data_dir, 0700) != 0 && errno != EEXIST)
+        return fail(f, ERR_SETTING, "cannot create %s (setting data_dir): %s", s->data_dir,
+                    strerror(errno));
+    sv->pg_uri = s->pg_uri;
+    if (s->pg_uri[0] == '\0') {
+        if ((e = cluster_open(s->data_dir, s->pg_bin_dir, &sv->cluster, f)))
+            return e;
+        sv->pg_uri = cluster_uri(sv->cluster);
+    }
+    c = PQconnectdb(sv->pg_uri);
+    if (c && PQstatus(c) == CONNECTION_OK)
+        e = migrate_prepare(c, sv->artifact_root, f);
+    else
+        e = fail(f, ERR_PG, "cannot connect to PostgreSQL: %.*s",
+                 STR_ARG(str_trim(str_of(PQerrorMessage(c)))));
+    PQfinish(c);
+    return e;
+}
+
+static err_t server_start_flushers(struct server *sv, struct fail *f)
+{
+    for (unsigned i = 0; i < sv->flusher_count; i++) {
+        struct flusher_config c = {.queue = sv->queue,
+                                   .settings = sv->first,
+                                   .pg_uri = sv->pg_uri,
+                                   .stats = sv->flusher_stats[i],
+                                   .index = i,
+                                   .count = sv->flusher_count};
+        err_t e = flusher_start(&c, &sv->flushers[i], f);
+
+        if (e)
+            return e;
+        sv->flushers_started++;
+    }
+    return OK;
+}
+
+static err_t server_start_workers(struct server *sv, struct fail *f)
+{
+    for (unsigned i = 0; i < sv->worker_count; i++) {
+        struct worker_config c = {.server = sv,
+                                  .index = i,
+                                  .settings = sv->first,
+                                  .queue = sv->queue,
+                                  .runs = sv->runs,
+                                  .pg_uri = sv->pg_uri,
+                                  .stats = sv->worker_stats[i],
+                                  .listen_fd = sv->listen_fds[i],
+                                  .admin_listen_fd = i == 0 ? sv->admin_fd : -1};
+        err_t e;
+
+        sv->listen_fds[i] = -1; /* the worker's now */
+        if (i == 0)
+            sv->admin_fd = -1;
+        if ((e = worker_start(&c, &sv->workers[i], f)))
+            return e;
+        atomic_store_explicit(&sv->workers_started, i + 1, memory_order_release);
+    }
+    return OK;
+}
+
+static err_t server_start(struct server *sv, struct fail *f)
+{
+    const struct settings *s = sv->first;
+    err_t e;
+
+    server_raise_file_limit(sv);
+    route_init(s->static_prefix);
+    if ((e = server_bind(sv, f)) || (e = server_open_database(sv, f)))
+        return e;
+    if ((e = queue_open(s, sv->worker_count, sv->sealer_stats, &sv->queue, f)))
+        return e;
+    sv->runs = runs_new(s->run_cache_entries);
+    if ((e = server_start_flushers(sv, f)))
+        return e;
+    if (sv->url[0] && (e = listen_begin(sv->listen_fds, sv->worker_count, f)))
+        return e;
+    if (sv->admin_url[0] && (e = listen_begin(&sv->admin_fd, 1, f)))
+        return e;
+    if ((e = server_start_workers(sv, f)))
+        return e;
+    atomic_store_explicit(&sv->stage, STAGE_SERVING, memory_order_release);
+    return OK;
+}
+
+/* A URL that a client on this machine can use. */
+static void server_print_example(const struct server *sv)
+{
+    const char *dir = sv->first->data_dir;
+    const char *port = strrchr(sv->url, ':');
+    bool is_any =
+        strncmp(sv->url, "http://0.0.0.0", 14) == 0 || strncmp(sv->url, "http://[::]", 11) == 0;
+
+    printf("  export MLFLOW_TRACKING_URI=%s%s\n", is_any ? "http://127.0.0.1" : sv->url,
+           is_any ? port : "");
+    printf("  python examples/digits.py\n");
+    if (sv->cluster && strcmp(dir, "./var") != 0)
+        printf(
+            "  psql \"$(build/sluice pg-uri --data-dir %s)\" -c 'select count(*) from metrics'\n",
+            dir);
+    else
+        printf("  psql \"$(build/sluice pg-uri)\" -c 'select count(*) from metrics'\n");
+}
+
+static void server_print(const struct server *sv)
+{
+    if (sv->url[0])
+        printf("listening on %s\n", sv->url);
+    if (sv->admin_url[0])
+        printf("admin on %s\n", sv->admin_url);
+    if (sv->cluster) {
+        printf("private PostgreSQL cluster in %s\n", cluster_dir(sv->cluster));
+        printf("psql '%s'\n", sv->pg_uri);
+    }
+    if (sv->url[0])
+        server_print_example(sv);
+    fflush(stdout);
+}
+
+/* -- reload ------------------------------------------------------------------------------------ */
+
+static bool server_is_same_text(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+/* Takes back every RESTART setting of s that differs from what we run with. */
+static void server_keep_restart_settings(struct settings *s, const struct settings *old)
+{
+#define SAME_SIZE(a, b)   ((a) == (b))
+#define SAME_TIME(a, b)   ((a) == (b))
+#define SAME_COUNT(a, b)  ((a) == (b))
+#define SAME_BOOL(a, b)   ((a) == (b))
+#define SAME_TEXT(a, b)   server_is_same_text(a, b)
+#define SAME_SECRET(a, b) server_is_same_text(a, b)
+#define COPY_SIZE(v)      (v)
+#define COPY_TIME(v)      (v)
+#define COPY_COUNT(v)     (v)
+#define COPY_BOOL(v)      (v)
+#define COPY_TEXT(v)      arena_cstr(&s->arena, str_of(v))
+#define COPY_SECRET(v)    arena_cstr(&s->arena, str_of(v))
+#define KEEP_RELOAD(type, name)
+#define KEEP_RESTART(type, name)                                                     \
+    if (!SAME_##type(s->name, old->name)) {                                          \
+        log_warn("", "setting takes effect at the next start", "setting=%s", #name); \
+        s->name = COPY_##type(old->name);                                            \
+    }
+#define SETTING(type, name, def, min, max, reload, help) KEEP_##reload(type, name)
+#include "schema/settings.def"
+#undef SETTING
+}
+
+static void server_set_log(const struct settings *s)
+{
+    static const char *const levels[] = {"error", "warn", "info", "debug"};
+
+    for (unsigned i = 0; i < array_len(levels); i++) {
+        if (strcmp(s->log_level, levels[i]) == 0)
+            log_set_level((enum log_level)i);
+    }
+    log_set_json(strcmp(s->log_format, "json") == 0);
+}
+
+/* Every worker takes a snapshot between two events: milliseconds. */
+static void server_await_reload(struct server *sv)
+{
+    static const struct timespec moment = {.tv_nsec = 1000000};
+
+    for (unsigned i = 0; i < sv->worker_count; i++) {
+        while (!worker_has_reloaded(sv->workers[i], sv->current))
+            nanosleep(&moment, NULL);
+    }
+}
+
+static void server_reload(struct server *sv)
+{
+    struct settings *old = sv->current;
+    struct settings *s = settings_new();
+    struct fail f;
+
+    fail_init(&f, &sv->arena);
+    if (sv->source->load(sv->source->arg, s, &f) != OK) {
+        log_error("", "settings not reloaded", "why=\"%.*s\"", STR_ARG(f.text));
+        settings_free(s);
+        return;
+    }
+    server_keep_restart_settings(s, sv->first);
+    server_set_log(s);
+    sv->current = s;
+    for (unsigned i = 0; i < sv->worker_count; i++)
+        worker_reload(sv->workers[i], s);
+    server_await_reload(sv);
+    if (old != sv->first)
+        settings_free(old);
+    log_info("", "settings reloaded", "%s", "");
+}
+
+/* -- down -------------------------------------------------------------------------------------- */
+
+static void server_stop(struct server *sv)
+{
+    uint64_t until_us = clock_us() + sv->current->drain_timeout;
+    unsigned workers = atomic_load(&sv->workers_started);
+
+    atomic_store_explicit(&sv->stage, STAGE_DRAINING, memory_order_release);
+    for (unsigned i = 0; i < workers; i++)
+        worker_drain(sv->workers[i], until_us);
+    for (unsigned i = 0; i < workers; i++)
+        worker_join(sv->workers[i]);
+    if (sv->queue)
+        queue_stop(sv->queue);
+    for (unsigned i = 0; i < sv->flushers_started; i++)
+        flusher_stop(sv->flushers[i], until_us);
+    for (unsigned i = 0; i < sv->flushers_started; i++)
+        flusher_join(sv->flushers[i]);
+    if (sv->queue)
+        queue_close(sv->queue);
+    for (unsigned i = 0; i < workers; i++)
+        worker_free(sv->workers[i]);
+    if (sv->runs)
+        runs_free(sv->runs);
+    if (sv->cluster)
+        cluster_close(sv->cluster);
+}
+
+static void server_free(struct server *sv)
+{
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        if (sv->listen_fds[i] >= 0)
+            close(sv->listen_fds[i]);
+    }
+    if (sv->admin_fd >= 0)
+        close(sv->admin_fd);
+    stats_free(sv->sealer_stats);
+    for (unsigned i = 0; i < sv->worker_count; i++)
+        stats_free(sv->worker_stats[i]);
+    for (unsigned i = 0; i < sv->flusher_count; i++)
+        stats_free(sv->flusher_stats[i]);
+    if (sv->current != sv->first)
+        settings_free(sv->current);
+    settings_free(sv->first);
+    arena_fini(&sv->arena);
+    free(sv);
+}
+
+/* -- all of it --------------------------------------------------------------------------------- */
+
+static unsigned server_processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (n < 1)
+        return 1;
+    return n > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (unsigned)n;
+}
+
+static struct server *server_new(struct settings *s, const struct server_source *source)
+{
+    struct server *sv = calloc(1, sizeof(*sv));
+
+    check(sv != NULL);
+    sv->first = sv->current = s;
+    sv->source = source;
+    sv->started_us = clock_us();
+    sv->admin_fd = -1;
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        sv->listen_fds[i] = -1;
+    arena_init(&sv->arena, 1024);
+    sv->artifact_root = settings_artifact_root(s, &sv->arena).p;
+    sv->worker_count = s->workers ? (unsigned)s->workers : server_processors();
+    sv->flusher_count = (unsigned)s->flushers;
+    sv->sealer_stats = stats_new();
+    for (unsigned i = 0; i < sv->worker_count; i++)
+        sv->worker_stats[i] = stats_new();
+    for (unsigned i = 0; i < sv->flusher_count; i++)
+        sv->flusher_stats[i] = stats_new();
+    return sv;
+}
+
+/* Returns when it is time to stop. */
+static void server_await_signals(struct server *sv)
+{
+    static const struct timespec second = {.tv_sec = 1};
+
+    for (;;) {
+        int sig = sigtimedwait(&sv->signals, NULL, &second);
+
+        if (sig == SIGINT || sig == SIGTERM) {
+            log_info("", "stopping", "signal=%d", sig);
+            return;
+        }
+        if (sig == SIGHUP)
+            server_reload(sv);
+        if (sv->cluster)
+            cluster_tend(sv->cluster);
+    }
+}
+
+int server_run(struct settings *s, const struct server_source *source)
+{
+    struct server *sv = server_new(s, source);
+    struct fail f;
+    err_t e;
+
+    fail_init(&f, &sv->arena);
+    server_set_log(s);
+    server_block_signals(sv);
+    e = server_start(sv, &f);
+    if (e == OK) {
+        server_print(sv);
+        server_await_signals(sv);
+    } else {
+        fprintf(stderr, "sluice: %.*s\n", STR_ARG(f.text));
+    }
+    server_stop(sv);
+    server_free(sv);
+    return e == OK ? 0 : 1;
+}
