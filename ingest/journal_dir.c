@@ -1,0 +1,109 @@
+/*
+ * journal_dir: making sure that there is one directory, one owner and one name.
+ *
+ *   lock  flock'ed by the owner for as long as it lives; holds its process id as text, for the
+ *         message only. The kernel lets go of the lock whatever way the process ends, so a stale file means
+ *         nothing and is never removed (removing it would let two processes lock two files).
+ *   id    32 hex digits and a newline: the name of this queue in every segment and in PostgreSQL.
+ *         Written beside, synced, renamed, directory synced: it is there whole or not at all.
+ */
+#include "ingest/journal_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "schema/errors.h"
+
+err_t journal_dir_open(const char *data_dir, bool may_create, int *dir, struct fail *f)
+{
+    int parent = -1;
+    err_t e = OK;
+
+    *dir = -1;
+    if (may_create && mkdir(data_dir, 0777) < 0 && errno != EEXIST)
+        return fail(f, ERR_DISK, "data_dir %s cannot be made: %m", data_dir);
+    parent = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0)
+        return fail(f, ERR_DISK, "data_dir %s cannot be opened: %m", data_dir);
+    if (may_create && mkdirat(parent, "journal", 0700) < 0 && errno != EEXIST)
+        e = fail(f, ERR_DISK, "%s/journal cannot be made: %m", data_dir);
+    else if (may_create && fsync(parent) < 0)
+        e = fail(f, ERR_DISK, "%s cannot be synced: %m", data_dir);
+    if (!e) {
+        *dir = openat(parent, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (*dir < 0)
+            e = fail(f, ERR_DISK, "%s/journal cannot be opened: %m", data_dir);
+    }
+    close(parent);
+    return e;
+}
+
+err_t journal_dir_sync(int dir, struct fail *f)
+{
+    return fsync(dir) < 0 ? fail(f, ERR_DISK, "the journal directory cannot be synced: %m") : OK;
+}
+
+err_t journal_dir_lock(int dir, const char *data_dir, int *lock, struct fail *f)
+{
+    char text[32] = "";
+    ssize_t n = 0;
+
+    *lock = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*lock < 0)
+        return fail(f, ERR_DISK, "%s/journal/lock cannot be opened: %m", data_dir);
+    if (flock(*lock, LOCK_EX | LOCK_NB) < 0) {
+        n = pread(*lock, text, sizeof(text) - 1, 0);
+        return fail(f, ERR_LOCKED, "%s is in use by process %.*s", data_dir,
+                    (int)strcspn(text, "\n"), n > 0 ? text : "?");
+    }
+    n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+    /* For the message only: a full disk must not keep the backlog from being flushed. */
+    if (ftruncate(*lock, 0) < 0 || pwrite(*lock, text, (size_t)n, 0) != n)
+        log_warn("", "the process id could not be noted", "file=journal/lock error=\"%m\"");
+    return OK;
+}
+
+bool journal_dir_read_id(int dir, char id[QUEUE_ID_BYTES + 1])
+{
+    int fd = openat(dir, "id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : pread(fd, id, QUEUE_ID_BYTES, 0);
+
+    if (fd >= 0)
+        close(fd);
+    id[n == QUEUE_ID_BYTES ? QUEUE_ID_BYTES : 0] = '\0';
+    return strspn(id, "0123456789abcdef") == QUEUE_ID_BYTES;
+}
+
+err_t journal_dir_write_id(int dir, const char *id, struct fail *f)
+{
+    char text[QUEUE_ID_BYTES + 2];
+    int fd = openat(dir, "id.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool is_written = false;
+
+    if (fd >= 0) {
+        snprintf(text, sizeof(text), "%s\n", id);
+        is_written = write(fd, text, QUEUE_ID_BYTES + 1) == QUEUE_ID_BYTES + 1 && fsync(fd) == 0;
+        close(fd);
+    }
+    if (!is_written || renameat(dir, "id.tmp", dir, "id") < 0)
+        return fail(f, ERR_DISK, "the journal's id cannot be written: %m");
+    return journal_dir_sync(dir, f);
+}
+
+err_t journal_dir_make_id(int dir, char id[QUEUE_ID_BYTES + 1], struct fail *f)
+{
+    unsigned char bytes[QUEUE_ID_BYTES / 2];
+
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        return fail(f, ERR_DISK, "no random bytes for the journal's id: %m");
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+    return journal_dir_write_id(dir, id, f);
+}

@@ -1,0 +1,28 @@
+/*
+ * journal_dir: the directory of a journal: made, locked, named.
+ *
+ * Order of calls: journal_dir_open, journal_dir_lock, then the others. Who only looks does not
+ * lock. One thread.
+ */
+#ifndef INGEST_JOURNAL_DIR_H
+#define INGEST_JOURNAL_DIR_H
+
+#include <stdbool.h>
+
+#include "base/fail.h"
+#include "ingest/queue.h"
+
+/* <data_dir>/journal as a descriptor; both are made when may_create. */
+must_check err_t journal_dir_open(const char *data_dir, bool may_create, int *dir, struct fail *f);
+/* *lock is the descriptor to keep, also after a failure; ERR_LOCKED names the owner. */
+must_check err_t journal_dir_lock(int dir, const char *data_dir, int *lock, struct fail *f);
+/* Reads the queue id; false, and an unusable id, when there is none. */
+bool journal_dir_read_id(int dir, char id[QUEUE_ID_BYTES + 1]);
+/* Durably: PostgreSQL will know the queue by this name. */
+must_check err_t journal_dir_write_id(int dir, const char *id, struct fail *f);
+/* A new random id, written. */
+must_check err_t journal_dir_make_id(int dir, char id[QUEUE_ID_BYTES + 1], struct fail *f);
+/* Makes created, renamed and removed names durable. */
+must_check err_t journal_dir_sync(int dir, struct fail *f);
+
+#endif
