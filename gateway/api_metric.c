@@ -1,0 +1,86 @@
+/*
+ * api_metric: the history of one metric.
+ *
+ * Rows come ordered by timestamp, step and stored value, so NaN sorts as 0. A page asks for one row
+ * more than it shows: only when that row is there a token for the next page goes with it. Without
+ * max_results everything comes in one answer, which takes one pass over the rows: numbers are passed
+ * on as PostgreSQL's text (entity.c).
+ *
+ * As at MLflow, a run that does not exist has an empty history.
+ */
+#include "gateway/api.h"
+
+#include "gateway/entity.h"
+#include "gateway/reply.h"
+#include "gateway/worker.h"
+#include "schema/errors.h"
+
+static const struct stmt HISTORY = {
+    "metric_history", "SELECT value, timestamp, step, is_nan FROM metrics"
+                      " WHERE run_uuid = $1::text AND key = $2::text"
+                      " ORDER BY timestamp, step, value LIMIT $3::int8 OFFSET $4::int8"};
+
+struct history_call {
+    struct msg_get_history m;
+    struct str run_id;
+    int64_t offset;
+    struct str values[4];
+};
+
+static err_t history_done(struct req *r, struct fail *f)
+{
+    const struct history_call *h = r->data;
+    const PGresult *res = r->sql.results[0];
+    int n = PQntuples(res);
+    bool has_more = h->m.max_results.is_set && n > h->m.max_results.v;
+    struct json j;
+
+    (void)f;
+    if (has_more)
+        n--;
+    reply_json(r, &j);
+    json_open(&j);
+    if (n > 0) {
+        json_key(&j, "metrics");
+        json_open_list(&j);
+        for (int i = 0; i < n; i++)
+            entity_metric(&j, h->m.metric_key.s, res, i, 0);
+        json_close_list(&j);
+    }
+    if (has_more)
+        json_pair_str(&j, "next_page_token",
+                      bind_make_page_token(&r->arena, h->offset + h->m.max_results.v));
+    json_close(&j);
+    return reply_ok(r);
+}
+
+static err_t history_read(struct req *r, struct fail *f)
+{
+    struct arena *a = &r->arena;
+    struct history_call *h = r->data;
+
+    (void)f;
+    h->values[0] = sql_text(a, h->run_id);
+    h->values[1] = sql_text(a, h->m.metric_key.s);
+    h->values[2] = h->m.max_results.is_set ? sql_i64(a, h->m.max_results.v + 1) : sql_null();
+    h->values[3] = sql_i64(a, h->offset);
+    return req_sql(r, &(struct sql_step){&HISTORY, h->values, 4}, 1, history_done);
+}
+
+err_t api_metric_history(struct req *r, struct fail *f)
+{
+    struct history_call *h = r->data = arena_zalloc(&r->arena, sizeof(*h));
+    err_t e;
+
+    if ((e = bind_request(&r->arena, &r->input, &MSG_get_history, &h->m, f)))
+        return e;
+    if (h->m.max_results.is_set && h->m.max_results.v <= 0)
+        return fail(f, ERR_BAD_PARAM,
+                    "Invalid value %lld for parameter 'max_results' supplied. It must be a positive"
+                    " integer.",
+                    (long long)h->m.max_results.v);
+    if ((e = bind_page_token(&r->arena, h->m.page_token.s, &h->offset, f)))
+        return e;
+    h->run_id = h->m.run_id.s.n ? h->m.run_id.s : h->m.run_uuid.s;
+    return req_wait_run(r, h->run_id, history_read);
+}

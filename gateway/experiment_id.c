@@ -1,0 +1,32 @@
+/*
+ * experiment_id: int(text), then PostgreSQL's integer.
+ *
+ * MLflow takes whatever Python's int() takes, so " 1 " and "1_0" are ids; what is no integer is a bad
+ * parameter, and what is one but does not fit the column is PostgreSQL's error, a bad request.
+ */
+#include "gateway/experiment_id.h"
+
+#include "ingest/names.h"
+#include "ingest/python.h"
+#include "schema/errors.h"
+
+err_t experiment_id_parse(struct str text, int32_t *out, struct fail *f)
+{
+    int64_t id = 0;
+    enum python_int kind = python_int(text, &id);
+
+    if (kind == PYTHON_NOT_INT)
+        return fail(f, ERR_BAD_PARAM,
+                    "Invalid experiment ID '%.*s'. Experiment ID must be a valid integer.",
+                    STR_ARG(str_head(text, NAMES_QUOTE_MAX)));
+    if (kind == PYTHON_BIG_INT || id < INT32_MIN || id > INT32_MAX)
+        return fail(f, ERR_BAD_REQUEST,
+                    "(psycopg.errors.NumericValueOutOfRange) integer out of range");
+    *out = (int32_t)id;
+    return OK;
+}
+
+err_t experiment_id_unknown(int32_t id, struct fail *f)
+{
+    return fail(f, ERR_NOT_FOUND, "No Experiment with id=%d exists", id);
+}
