@@ -11,7 +11,6 @@
  */
 #include "base/line.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -142,48 +141,12 @@ void line_pair_z(struct line *l, const char *key, const char *value)
     line_pair(l, str_of(key), str_of(value));
 }
 
-/* Does what follows a closing quote begin with a blank and another pair, or is it the end? */
-static bool line_ends_quote(struct str rest)
-{
-    size_t i = 1;
-
-    if (rest.n == 0)
-        return true;
-    while (i < rest.n && (isalnum((unsigned char)rest.p[i]) || rest.p[i] == '_'))
-        i++;
-    return rest.p[0] == ' ' && i > 1 && i < rest.n && rest.p[i] == '=';
-}
-
-/* The value of key="..." at the front of *text, which holds what follows the first quote. Quotes
- * inside belong to it; without a closing one it is all the rest. */
-static struct str line_cut_quoted(struct str *text)
-{
-    struct str all = *text;
-
-    for (size_t i = 0; i < all.n; i++) {
-        if (all.p[i] != '"' || !line_ends_quote(str_skip(all, i + 1)))
-            continue;
-        *text = str_skip(all, i + 1);
-        return str_head(all, i);
-    }
-    *text = str_skip(all, all.n);
-    return all;
-}
-
 void line_pairs(struct line *l, struct str text)
 {
     while (text.n) {
-        size_t equals = str_find(text, '=');
+        struct str value = str_cut(&text, ' ');
         struct str key = STR("note");
-        struct str value;
 
-        if (equals + 1 < text.n && text.p[equals + 1] == '"' && str_find(text, ' ') > equals) {
-            key = str_head(text, equals);
-            text = str_skip(text, equals + 2);
-            line_pair(l, key, line_cut_quoted(&text));
-            continue;
-        }
-        value = str_cut(&text, ' ');
         if (value.n == 0)
             continue;
         if (str_find(value, '=') < value.n)

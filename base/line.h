@@ -26,8 +26,7 @@ void line_init(struct line *l, bool is_json);
 /* One pair, all of it or nothing; a value beyond LINE_VALUE_MAX bytes is cut and ends in "...". */
 void line_pair(struct line *l, struct str key, struct str value);
 void line_pair_z(struct line *l, const char *key, const char *value);
-/* The pairs of "a=1 b=2", taken apart at blanks; a word without '=' gets the key "note". A value
- * in double quotes may hold blanks and quotes: it ends before the next pair. */
+/* The pairs of "a=1 b=2", taken apart at blanks; a word without '=' gets the key "note". */
 void line_pairs(struct line *l, struct str text);
 /* Closes the line; the text, line end included, lives as long as l. */
 struct str line_end(struct line *l);

@@ -81,20 +81,6 @@ static void test_texts_are_taken_apart(void **state)
     assert_line(&l, "\n");
 }
 
-static void test_quoted_values_keep_blanks_and_quotes(void **state)
-{
-    struct line l;
-
-    (void)state;
-    line_init(&l, true);
-    line_pairs(&l, STR("a=1 why=\"no \"x\" here\" b=2 c=\"\" d=\"open"));
-    assert_line(&l, "{\"a\":1,\"why\":\"no \\\"x\\\" here\",\"b\":2,"
-                    "\"c\":\"\",\"d\":\"open\"}\n");
-    line_init(&l, false);
-    line_pairs(&l, STR("why=\"x=1 y\""));
-    assert_line(&l, "why=\"x=1 y\"\n");
-}
-
 static void test_keys_cannot_break_the_line(void **state)
 {
     struct line l;
@@ -147,7 +133,6 @@ int main(void)
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_bytes_that_are_not_utf8),
         cmocka_unit_test(test_texts_are_taken_apart),
-        cmocka_unit_test(test_quoted_values_keep_blanks_and_quotes),
         cmocka_unit_test(test_keys_cannot_break_the_line),
         cmocka_unit_test(test_long_values_are_cut),
         cmocka_unit_test(test_pairs_without_room_are_left_out),
