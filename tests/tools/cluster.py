@@ -18,7 +18,7 @@ import time
 
 import psycopg
 
-USER = "sluice"
+USER = "tester"
 
 
 def bin_dir():
