@@ -1,0 +1,193 @@
+/*
+ * The thread: take a window from the queue, apply it, take the next.
+ *
+ *    CONNECTING -positions read, reader opened-> TAKING -entries-> APPLYING -committed-> TAKING
+ *    TAKING -asked to stop and nothing durable left-> ended
+ *    any -asked to stop, and the database is away or the deadline has come-> ended
+ *
+ * The first connection is needed before the first take: only PostgreSQL knows from where to read.
+ * After that the reader stays open over losses of the connection, with its window in hand.
+ *
+ * A window is flush_rows points, or what came within flush_interval. With a backlog it grows
+ * to FLUSHER_GROWTH times that, bounded by FLUSHER_ROWS_MAX: the fixed costs of a window are spread
+ * further, and neighbours in the indexes meet more often.
+ */
+#define _GNU_SOURCE /* pthread_setname_np */
+
+#include "flush/flusher.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "flush/link.h"
+#include "flush/load.h"
+#include "schema/errors.h"
+
+enum {
+    FLUSHER_GROWTH = 4,
+    FLUSHER_ROWS_MAX = 200000, /* of a grown window: about 40 MiB with all its tables */
+    FLUSHER_PAUSE_US = 200000  /* after an error of the queue */
+};
+
+struct flusher {
+    struct flusher_config config;
+    pthread_t thread;
+    struct link link;
+    struct load load;
+    _Atomic(struct queue_reader *) reader; /* NULL until the first connection */
+    char log_ctx[24];
+};
+
+static uint64_t flusher_rows(const struct flusher *fl, bool has_backlog)
+{
+    uint64_t rows = fl->config.settings->flush_rows;
+    uint64_t grown = rows * FLUSHER_GROWTH;
+
+    if (!has_backlog)
+        return rows;
+    grown = grown < FLUSHER_ROWS_MAX ? grown : FLUSHER_ROWS_MAX;
+    return grown > rows ? grown : rows;
+}
+
+/* Nothing to write (the queue moves its marks by itself): the connection is looked after. */
+static err_t flusher_idle(struct flusher *fl, const struct take *take)
+{
+    link_look(&fl->link);
+    if (link_is_asked_to_stop(&fl->link) && !take->has_more)
+        return ERR_CLOSING;
+    return link_ready(&fl->link);
+}
+
+static err_t flusher_open_reader(struct flusher *fl)
+{
+    struct queue_reader *reader;
+    struct fail f;
+    err_t e;
+
+    if ((e = link_ready(&fl->link)))
+        return e;
+    fail_init(&f, NULL);
+    while ((e = queue_reader_open(fl->config.queue, fl->link.session.mask,
+                                  fl->link.session.positions, &reader, &f))) {
+        log_error(fl->log_ctx, "the queue cannot be read", "why=%.*s", STR_ARG(f.text));
+        if ((e = link_pause(&fl->link, FLUSHER_PAUSE_US, true)))
+            return e;
+    }
+    atomic_store(&fl->reader, reader);
+    return OK;
+}
+
+/* One window. */
+static err_t flusher_turn(struct flusher *fl, bool *has_backlog)
+{
+    uint64_t until = clock_us();
+    struct take take;
+    struct fail f;
+    err_t e;
+
+    if (!link_is_asked_to_stop(&fl->link))
+        until += fl->config.settings->flush_interval;
+    else if (until >= atomic_load(&fl->link.halt.deadline_us))
+        return ERR_CLOSING;
+    fail_init(&f, NULL);
+    e = queue_take(fl->reader, flusher_rows(fl, *has_backlog), until, &take, &f);
+    if (e) {
+        log_error(fl->log_ctx, "the queue cannot be read", "why=%.*s", STR_ARG(f.text));
+        return link_pause(&fl->link, FLUSHER_PAUSE_US, true);
+    }
+    *has_backlog = take.has_more;
+    if (take.count == 0)
+        return flusher_idle(fl, &take);
+    if ((e = link_ready(&fl->link)))
+        return e;
+    return load_apply(&fl->load, fl->reader, &take);
+}
+
+static void *flusher_main(void *arg)
+{
+    struct flusher *fl = arg;
+    bool has_backlog = false;
+    err_t e = flusher_open_reader(fl);
+
+    while (!e)
+        e = flusher_turn(fl, &has_backlog);
+    stat_set(fl->config.stats, flusher_connected, 0);
+    log_info(fl->log_ctx, "flusher ends", "backlog_points=%llu",
+             (unsigned long long)queue_backlog_points(fl->config.queue));
+    return NULL;
+}
+
+static void flusher_free(struct flusher *fl)
+{
+    load_fini(&fl->load);
+    link_fini(&fl->link);
+    free(fl);
+}
+
+/* Signals are for the main thread. */
+static int flusher_spawn(struct flusher *fl)
+{
+    sigset_t all, before;
+    int error;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&fl->thread, NULL, flusher_main, fl);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!error)
+        pthread_setname_np(fl->thread, "flusher");
+    return error;
+}
+
+err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct fail *f)
+{
+    struct flusher *fl = calloc(1, sizeof(*fl));
+    int error;
+    err_t e;
+
+    check(fl && c->index < c->count && c->count <= QUEUE_PARTITIONS);
+    fl->config = *c;
+    snprintf(fl->log_ctx, sizeof(fl->log_ctx), "flusher=%u", c->index);
+    if ((e = link_init(&fl->link, c->pg_uri, queue_id(c->queue), c->index, c->count, fl->log_ctx,
+                       c->stats, f))) {
+        free(fl);
+        return e;
+    }
+    e = load_init(&fl->load, &fl->link, c->queue, c->settings->data_dir, c->index, c->stats, f);
+    if (!e && (error = flusher_spawn(fl)))
+        e = fail(f, ERR_INTERNAL, "cannot start a thread: %s", strerror(error));
+    if (e) {
+        flusher_free(fl);
+        return e;
+    }
+    *out = fl;
+    return OK;
+}
+
+void flusher_stop(struct flusher *fl, uint64_t deadline_us)
+{
+    struct queue_reader *reader;
+
+    atomic_store(&fl->link.halt.deadline_us, deadline_us);
+    atomic_store(&fl->link.halt.is_asked, true);
+    inbox_ring(&fl->link.halt.inbox);
+    reader = atomic_load(&fl->reader);
+    if (reader)
+        queue_reader_wake(reader);
+}
+
+void flusher_join(struct flusher *fl)
+{
+    struct queue_reader *reader;
+
+    pthread_join(fl->thread, NULL);
+    reader = atomic_load(&fl->reader);
+    if (reader)
+        queue_reader_close(reader);
+    flusher_free(fl);
+}

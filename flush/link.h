@@ -1,0 +1,50 @@
+/*
+ * link: the patience of a flusher; when to try again, and when to hold.
+ *
+ * Keeps a session in working order: connects in the background of failures, backs off, holds
+ * while the schema is not one we may write to, and ends every wait when the flusher is to stop.
+ * One owner, one thread.
+ *
+ * Order of calls: link_init, link_ready, then link_recover after each failed transaction;
+ * link_fini.
+ */
+#ifndef FLUSH_LINK_H
+#define FLUSH_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "flush/session.h"
+#include "schema/stats.h"
+
+struct link {
+    struct session session;
+    struct pg_halt halt;
+    const char *log_ctx; /* "flusher=0" */
+    /* private */
+    const char *uri;
+    unsigned index;
+    struct stats *stats;
+    unsigned failures; /* in a row */
+    uint64_t random;
+};
+
+/* uri, queue_id, log_ctx and stats must outlive it. */
+must_check err_t link_init(struct link *l, const char *uri, const char *queue_id, unsigned index,
+                           unsigned count, const char *log_ctx, struct stats *stats,
+                           struct fail *f);
+void link_fini(struct link *l);
+/* Returns with an open session, however long that takes; ERR_CLOSING when asked to stop. */
+must_check err_t link_ready(struct link *l);
+/* After the failure e of a transaction, explained by f: waits as it deserves and makes the session
+ * ready again. ERR_CLOSING: no use in going on before the stop. */
+must_check err_t link_recover(struct link *l, err_t e, const struct fail *f);
+/* Waits; ERR_CLOSING at the halt's deadline, or when asked to stop and is_prompt. */
+must_check err_t link_pause(struct link *l, uint64_t us, bool is_prompt);
+/* Notices between two windows that the server has gone. */
+void link_look(struct link *l);
+/* A transaction went through: the next failure is a first one. */
+void link_worked(struct link *l);
+bool link_is_asked_to_stop(const struct link *l);
+
+#endif

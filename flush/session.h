@@ -1,0 +1,37 @@
+/*
+ * session: a connection that is fit to write points, and what is known through it.
+ *
+ * Owned by one flusher. Order of calls: session_open, again after every loss of the connection
+ * (positions then show whether a commit whose answer was lost took place), session_close.
+ */
+#ifndef FLUSH_SESSION_H
+#define FLUSH_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "flush/pg.h"
+#include "ingest/queue.h"
+
+struct session {
+    struct pg pg;
+    const char *queue_id;              /* 32 hex digits, the caller's */
+    uint64_t mask;                     /* partitions this flusher owns, a bit each */
+    pos_t positions[QUEUE_PARTITIONS]; /* as stored in PostgreSQL, as last seen */
+    bool has_stage;                    /* the temporary table exists in this connection */
+    bool is_trusted;                   /* foreign-key triggers are off in this connection */
+    bool is_position_first;            /* a test breaks the order of txn.c on purpose */
+};
+
+/* The partitions of flusher index of count. */
+uint64_t session_mask(unsigned index, unsigned count);
+/* Connects, sets the connection up, checks that the schema is one we may write to, makes the rows
+ * of sluice.positions and reads them. queue_id, mask must be set. ERR_PG: try again later;
+ * ERR_SCHEMA: hold until somebody has done something; ERR_CLOSING. Not open unless OK. */
+must_check err_t session_open(struct session *s, const char *uri, unsigned index,
+                              struct pg_halt *halt, struct fail *f);
+void session_close(struct session *s);
+/* Appends the statement's parameters: queue id, and the owned partitions as an array. */
+void session_bind_mask(const struct session *s, struct pg_call *c, struct buf *room);
+
+#endif

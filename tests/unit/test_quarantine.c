@@ -1,0 +1,177 @@
+/* quarantine: letters are on disk after sync, once a take, and survive a torn file. */
+#include "flush/quarantine.c"
+
+#include <stdlib.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static char folder[64];
+
+static struct deadletter letter(const char *record, uint64_t pos)
+{
+    return (struct deadletter){.time_ms = 1,
+                               .queue_id = STR("q"),
+                               .pos = pos,
+                               .points = 1,
+                               .run_id = STR("r"),
+                               .sqlstate = STR("22021"),
+                               .reason = STR("bad"),
+                               .version = 1,
+                               .record = str_of(record)};
+}
+
+/* Reads the file of flusher 0; returns the number of letters, and the last one's record. */
+static size_t letters(char record[32])
+{
+    char path[128], *bytes = malloc(1 << 20);
+    size_t n, count = 0, skipped = 0;
+    struct deadletter d;
+    struct str rest;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/deadletter/flusher-0.letters", folder);
+    f = fopen(path, "rb");
+    n = f ? fread(bytes, 1, 1 << 20, f) : 0;
+    if (f)
+        fclose(f);
+    rest = (struct str){bytes, n};
+    for (; deadletter_read(&rest, &d, &skipped); count++)
+        str_to_cstr(d.record, record, 32);
+    free(bytes);
+    return count;
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof(folder), "/tmp/sluice-quarantine-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    char command[128];
+
+    (void)state;
+    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+    return system(command);
+}
+
+static void test_no_letter_makes_no_file(void **state)
+{
+    struct quarantine q;
+    char path[128];
+
+    (void)state;
+    assert_int_equal(quarantine_open(&q, folder, 0, NULL), OK);
+    quarantine_begin(&q);
+    assert_int_equal(quarantine_sync(&q, NULL), OK);
+    snprintf(path, sizeof(path), "%s/deadletter", folder);
+    assert_int_equal(access(path, F_OK), -1);
+    quarantine_close(&q);
+}
+
+static void test_the_same_refusal_is_written_once_a_take(void **state)
+{
+    struct deadletter a = letter("one", 1), b = letter("two", 2), again = a;
+    struct quarantine q;
+    char record[32];
+
+    (void)state;
+    again.time_ms = 99;
+    assert_int_equal(quarantine_open(&q, folder, 0, NULL), OK);
+    quarantine_begin(&q);
+    assert_true(quarantine_add(&q, &a));
+    assert_int_equal(quarantine_sync(&q, NULL), OK);
+    assert_false(quarantine_add(&q, &again));
+    assert_true(quarantine_add(&q, &b));
+    assert_int_equal(quarantine_sync(&q, NULL), OK);
+    assert_int_equal(quarantine_sync(&q, NULL), OK);
+    assert_int_equal(letters(record), 2);
+    assert_string_equal(record, "two");
+    quarantine_begin(&q);
+    assert_true(quarantine_add(&q, &a));
+    assert_int_equal(quarantine_sync(&q, NULL), OK);
+    assert_int_equal(letters(record), 3);
+    quarantine_close(&q);
+}
+
+static void test_letters_follow_what_a_crash_left(void **state)
+{
+    struct deadletter a = letter("one", 1);
+    struct quarantine q;
+    char record[32], path[128];
+    FILE *f;
+
+    (void)state;
+    assert_int_equal(quarantine_open(&q, folder, 0, NULL), OK);
+    quarantine_begin(&q);
+    assert_true(quarantine_add(&q, &a));
+    assert_int_equal(quarantine_sync(&q, NULL), OK);
+    quarantine_close(&q);
+    snprintf(path, sizeof(path), "%s/deadletter/flusher-0.letters", folder);
+    f = fopen(path, "ab");
+    fwrite("SLDL\x40\0\0\0torn", 1, 12, f);
+    fclose(f);
+    assert_int_equal(quarantine_open(&q, folder, 0, NULL), OK);
+    quarantine_begin(&q);
+    a.record = STR("two");
+    assert_true(quarantine_add(&q, &a));
+    assert_int_equal(quarantine_sync(&q, NULL), OK);
+    assert_int_equal(letters(record), 2);
+    assert_string_equal(record, "two");
+    quarantine_close(&q);
+}
+
+static void test_a_failed_write_keeps_the_letters(void **state)
+{
+    struct deadletter a = letter("one", 1);
+    struct quarantine q;
+    char record[32], path[128];
+    struct fail f;
+
+    (void)state;
+    fail_init(&f, NULL);
+    assert_int_equal(quarantine_open(&q, folder, 0, NULL), OK);
+    quarantine_begin(&q);
+    assert_true(quarantine_add(&q, &a));
+    /* A file where the folder should be; works as root too. */
+    snprintf(path, sizeof(path), "%s/deadletter", folder);
+    fclose(fopen(path, "w"));
+    assert_int_equal(quarantine_sync(&q, &f), ERR_DISK);
+    assert_int_equal(quarantine_sync(&q, &f), ERR_DISK);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(quarantine_sync(&q, &f), OK);
+    assert_int_equal(letters(record), 1);
+    quarantine_close(&q);
+}
+
+static void test_a_path_too_long_is_refused(void **state)
+{
+    struct quarantine q;
+    char longest[600];
+
+    (void)state;
+    memset(longest, 'a', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = 0;
+    assert_int_equal(quarantine_open(&q, longest, 0, NULL), ERR_SETTING);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_no_letter_makes_no_file),
+        TEST(test_the_same_refusal_is_written_once_a_take),
+        TEST(test_letters_follow_what_a_crash_left),
+        TEST(test_a_failed_write_keeps_the_letters),
+        TEST(test_a_path_too_long_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
