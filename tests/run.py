@@ -95,7 +95,7 @@ def cmocka(folder):
 
 def pytest(folder, limit_s):
     command = [VENV, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5", folder]
-    code, output = run(command, limit_s, {"SLUICE_BINARY": SANITIZED})
+    code, output = run(command, limit_s, {"SLUICE_TEST_BINARY": SANITIZED})
     last = (output.strip().splitlines() or [""])[-1]
     count = {w: int(n) for n, w in re.findall(r"(\d+) (passed|failed|error)", last)}
     return judge(code, count.get("passed", 0), count.get("failed", 0) + count.get("error", 0),

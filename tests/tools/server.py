@@ -17,7 +17,7 @@ import time
 import requests
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BINARY = os.environ.get("SLUICE_BINARY", os.path.join(ROOT, "build/sluice"))
+BINARY = os.environ.get("SLUICE_TEST_BINARY", os.path.join(ROOT, "build/sluice"))
 
 SANITIZER_REPORT = re.compile(
     r"ERROR: (Address|Leak|Thread)Sanitizer|runtime error:|WARNING: ThreadSanitizer")
@@ -94,7 +94,7 @@ class Sluice(Server):
 
     def __init__(self, pg_uri=None, data_dir=None, args=(), env=None, binary=None):
         super().__init__(pg_uri)
-        self.binary = binary or os.environ.get("SLUICE_BINARY") or BINARY
+        self.binary = binary or os.environ.get("SLUICE_TEST_BINARY") or BINARY
         self.data_dir = data_dir or os.path.join(self.folder, "data")
         self.args = list(args)
         self.env = env or {}
