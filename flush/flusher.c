@@ -40,12 +40,14 @@ struct flusher {
     struct link link;
     struct load load;
     _Atomic(struct queue_reader *) reader; /* NULL until the first connection */
+    _Atomic uint64_t rows;                 /* flush_rows and flush_interval, as last reloaded */
+    _Atomic uint64_t interval_us;
     char log_ctx[24];
 };
 
 static uint64_t flusher_rows(const struct flusher *fl, bool has_backlog)
 {
-    uint64_t rows = fl->config.settings->flush_rows;
+    uint64_t rows = atomic_load(&fl->rows);
     uint64_t grown = rows * FLUSHER_GROWTH;
 
     if (!has_backlog)
@@ -91,7 +93,7 @@ static err_t flusher_turn(struct flusher *fl, bool *has_backlog)
     err_t e;
 
     if (!link_is_asked_to_stop(&fl->link))
-        until += fl->config.settings->flush_interval;
+        until += atomic_load(&fl->interval_us);
     else if (until >= atomic_load(&fl->link.halt.deadline_us))
         return ERR_CLOSING;
     fail_init(&f, NULL);
@@ -152,6 +154,7 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
 
     check(fl && c->index < c->count && c->count <= QUEUE_PARTITIONS);
     fl->config = *c;
+    flusher_reload(fl, c->settings);
     snprintf(fl->log_ctx, sizeof(fl->log_ctx), "flusher=%u", c->index);
     if ((e = link_init(&fl->link, c->pg_uri, queue_id(c->queue), c->index, c->count, fl->log_ctx,
                        c->stats, f))) {
@@ -167,6 +170,12 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
     }
     *out = fl;
     return OK;
+}
+
+void flusher_reload(struct flusher *fl, const struct settings *s)
+{
+    atomic_store(&fl->rows, s->flush_rows);
+    atomic_store(&fl->interval_us, s->flush_interval);
 }
 
 void flusher_stop(struct flusher *fl, uint64_t deadline_us)

@@ -18,7 +18,7 @@ struct flusher;
 struct flusher_config {
     struct queue *queue;
     const struct settings *settings;
-    const char *pg_uri; /* of the database in use: a private cluster's is not in the settings */
+    const char *pg_uri;  /* of the database in use: a private cluster's is not in the settings */
     struct stats *stats; /* this flusher's block */
     unsigned index;
     unsigned count;
@@ -27,6 +27,9 @@ struct flusher_config {
 /* Starts the thread; connects in the background and goes on trying. */
 must_check err_t flusher_start(const struct flusher_config *c, struct flusher **out,
                                struct fail *f);
+/* Takes over the settings that may change while it runs (flush_rows, flush_interval); s may go
+ * afterwards. Any thread. */
+void flusher_reload(struct flusher *fl, const struct settings *s);
 /* Asks it to flush what is durable until deadline_us and then to end. Any thread. */
 void flusher_stop(struct flusher *fl, uint64_t deadline_us);
 /* Waits for its end and frees it. */

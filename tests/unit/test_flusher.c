@@ -259,14 +259,17 @@ static void test_a_hurry_closes_the_window(void **state)
 static void test_windows_grow_with_the_backlog_within_bounds(void **state)
 {
     struct settings s = {.flush_rows = 50000};
-    struct flusher fl = {.config = {.settings = &s}};
+    struct flusher fl = {0};
 
     (void)state;
+    flusher_reload(&fl, &s);
     assert_int_equal(flusher_rows(&fl, false), 50000);
     assert_int_equal(flusher_rows(&fl, true), 200000);
     s.flush_rows = 10;
+    flusher_reload(&fl, &s);
     assert_int_equal(flusher_rows(&fl, true), 40);
     s.flush_rows = 1000000;
+    flusher_reload(&fl, &s);
     assert_int_equal(flusher_rows(&fl, true), 1000000);
 }
 
