@@ -125,6 +125,16 @@ def test_clean_stop_leaves_nothing_behind(server):
     assert settle(server, ledger) == []
 
 
+def test_a_read_after_a_clean_restart_waits_for_nothing(server):
+    run = new_run(server)
+    log(server, oracle.Ledger(), run, 0)
+    server.stop()
+    server.start()
+    answer = requests.get(f"{server.url}/api/2.0/mlflow/runs/get", params={"run_id": run},
+                          timeout=30)
+    assert answer.status_code == 200 and "Sluice-Behind-Ms" not in answer.headers
+
+
 def test_one_directory_has_one_owner(server):
     """A second program on the same journal must not start, and must not harm the first."""
     second = Sluice(server.pg_uri, data_dir=server.data_dir)
