@@ -499,6 +499,14 @@ static enum http_event http_judge_head(struct http *h, struct fail *f)
     return HTTP_HEAD_END;
 }
 
+/* "GET /" CR: HTTP/0.9 has no head that could end, so it is refused here or never. */
+static bool http_has_no_version(const struct http *h)
+{
+    const struct str *t = &h->head.target;
+
+    return t->p && t->p + t->n < h->base + h->fed && t->p[t->n] == '\r';
+}
+
 enum http_event http_feed_head(struct http *h, struct str bytes, struct fail *f)
 {
     size_t end = bytes.n < h->max_head_bytes ? bytes.n : h->max_head_bytes;
@@ -520,6 +528,8 @@ enum http_event http_feed_head(struct http *h, struct str bytes, struct fail *f)
     if (e != HPE_OK)
         return http_fail(h, f);
     h->fed = end;
+    if (http_has_no_version(h))
+        return http_fail_as(h, ERR_HTTP_VERSION, "only HTTP/1.0 and HTTP/1.1 are spoken", f);
     if (end == h->max_head_bytes) {
         if (memchr(bytes.p, '\n', end) == NULL)
             return http_fail_as(h, ERR_HTTP_URI_LONG, "the request line is too long", f);

@@ -17,14 +17,12 @@
  */
 #include "gateway/server.h"
 
-#include <errno.h>
 #include <libpq-fe.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -211,9 +209,6 @@ static err_t server_open_database(struct server *sv, struct fail *f)
     PGconn *c;
     err_t e;
 
-    if (mkdir(s->data_dir, 0700) != 0 && errno != EEXIST)
-        return fail(f, ERR_SETTING, "cannot create %s (setting data_dir): %s", s->data_dir,
-                    strerror(errno));
     sv->pg_uri = s->pg_uri;
     if (s->pg_uri[0] == '\0') {
         if ((e = cluster_open(s->data_dir, s->pg_bin_dir, &sv->cluster, f)))
@@ -284,6 +279,7 @@ static err_t server_start(struct server *sv, struct fail *f)
     if ((e = queue_open(s, sv->worker_count, sv->sealer_stats, &sv->queue, f)))
         return e;
     sv->runs = runs_new(s->run_cache_entries);
+    runs_raise_floor(sv->runs, queue_appended(sv->queue)); /* reads wait for what was replayed */
     if ((e = server_start_flushers(sv, f)))
         return e;
     if (sv->url[0] && (e = listen_begin(sv->listen_fds, sv->worker_count, f)))
