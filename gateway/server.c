@@ -1,8 +1,8 @@
 /*
  * server: the order in which things come to life and end.
  *
- *   up    signals blocked > file limit > addresses bound > private cluster > schema
- *         > queue (replay) > runs > flushers > listen > workers > the lines on standard output
+ *   up    signals blocked > addresses bound > private cluster > schema > queue (replay) > runs
+ *         > flushers > file limit > listen > workers > the lines on standard output
  *   down  workers (listeners, idle connections, open requests) > queue seals
  *         > flushers flush what fits > queue > runs > cluster
  *
@@ -13,7 +13,8 @@
  * Signals are blocked in every thread; the main thread waits for them and tends the cluster
  * meanwhile. SIGHUP makes a new snapshot of the settings from the same sources. Settings marked
  * RESTART keep their value (and a line in the log says so). A snapshot is freed when every worker
- * has taken the next one, except the first, which the queue and the flushers were opened with.
+ * has taken the next one, except the first, which the queue and the flushers were opened with (the
+ * flushers are told of each new one, and copy what they need).
  */
 #include "gateway/server.h"
 
@@ -203,6 +204,14 @@ static err_t server_bind(struct server *sv, struct fail *f)
     return listen_open("admin_listen", s->admin_listen, &sv->admin_fd, 1, sv->admin_url, f);
 }
 
+/* libpq's first line says what, those behind it guess why. */
+static err_t server_refuse_database(PGconn *c, struct fail *f)
+{
+    struct str why = str_of(PQerrorMessage(c));
+
+    return fail(f, ERR_PG, "cannot connect to PostgreSQL: %.*s", STR_ARG(str_cut(&why, '\n')));
+}
+
 static err_t server_open_database(struct server *sv, struct fail *f)
 {
     const struct settings *s = sv->first;
@@ -219,8 +228,7 @@ static err_t server_open_database(struct server *sv, struct fail *f)
     if (c && PQstatus(c) == CONNECTION_OK)
         e = migrate_prepare(c, sv->artifact_root, f);
     else
-        e = fail(f, ERR_PG, "cannot connect to PostgreSQL: %.*s",
-                 STR_ARG(str_trim(str_of(PQerrorMessage(c)))));
+        e = server_refuse_database(c, f);
     PQfinish(c);
     return e;
 }
@@ -272,7 +280,6 @@ static err_t server_start(struct server *sv, struct fail *f)
     const struct settings *s = sv->first;
     err_t e;
 
-    server_raise_file_limit(sv);
     route_init(s->static_prefix);
     if ((e = server_bind(sv, f)) || (e = server_open_database(sv, f)))
         return e;
@@ -282,6 +289,7 @@ static err_t server_start(struct server *sv, struct fail *f)
     runs_raise_floor(sv->runs, queue_appended(sv->queue)); /* reads wait for what was replayed */
     if ((e = server_start_flushers(sv, f)))
         return e;
+    server_raise_file_limit(sv);
     if (sv->url[0] && (e = listen_begin(sv->listen_fds, sv->worker_count, f)))
         return e;
     if (sv->admin_url[0] && (e = listen_begin(&sv->admin_fd, 1, f)))
@@ -398,6 +406,8 @@ static void server_reload(struct server *sv)
     sv->current = s;
     for (unsigned i = 0; i < sv->worker_count; i++)
         worker_reload(sv->workers[i], s);
+    for (unsigned i = 0; i < sv->flusher_count; i++)
+        flusher_reload(sv->flushers[i], s);
     server_await_reload(sv);
     if (old != sv->first)
         settings_free(old);
