@@ -23,7 +23,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <yyjson.h>
+
+#include "yyjson.h"
 
 void json_init(struct json *j, struct buf *out, enum json_form form)
 {
@@ -276,9 +277,9 @@ void json_quote(struct buf *out, struct str s)
     buf_add_byte(out, '"');
 }
 
-/* -- doubles --------------------------------------------------------------------------------- */
+/* -- doubles ------------------------------------------------------------------------------- */
 
-/* The significant digits of a finite v > 0 without zeros at either end; v = 0.DIGITS * 10^*point. */
+/* The significant digits of a finite v > 0, no zeros at the ends; v = 0.DIGITS * 10^*point. */
 static size_t json_shortest(double v, char digits[JSON_DOUBLE_MAX], int *point)
 {
     char pool[512];

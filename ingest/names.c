@@ -69,7 +69,7 @@ bool names_is_plain(struct str key)
     return before != CHAR_SLASH;
 }
 
-/* -- the key rule ----------------------------------------------------------------------------- */
+/* -- the key rule -------------------------------------------------------------------------- */
 
 static bool names_has_only_allowed(struct str key)
 {
@@ -172,7 +172,7 @@ err_t names_check_key(struct str key, const char *path, struct fail *f)
     return e;
 }
 
-/* -- lengths, ids, times ------------------------------------------------------------------------ */
+/* -- lengths, ids, times ------------------------------------------------------------------- */
 
 err_t names_check_length(struct str s, size_t max, const char *what, struct fail *f)
 {
