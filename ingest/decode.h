@@ -23,7 +23,8 @@ struct decoded {
 /* POST runs/log-metric: one point. */
 must_check err_t decode_log_metric(struct arena *a, const struct bind_input *in,
                                    struct decoded *out, struct fail *f);
-/* POST runs/log-batch: points, params, tags; values cut to MLflow's lengths when truncate, else refused. */
+/* POST runs/log-batch: points, params, tags; values are cut to MLflow's lengths when truncate, else
+ * refused. */
 must_check err_t decode_log_batch(struct arena *a, const struct bind_input *in, bool truncate,
                                   struct decoded *out, struct fail *f);
 /* POST runs/log-parameter: a batch with one param. */
