@@ -207,9 +207,10 @@ static err_t server_bind(struct server *sv, struct fail *f)
 /* libpq's first line says what, those behind it guess why. */
 static err_t server_refuse_database(PGconn *c, struct fail *f)
 {
-    struct str why = str_of(PQerrorMessage(c));
+    struct str said = str_trim(str_of(PQerrorMessage(c)));
+    struct str why = str_cut(&said, '\n');
 
-    return fail(f, ERR_PG, "cannot connect to PostgreSQL: %.*s", STR_ARG(str_cut(&why, '\n')));
+    return fail(f, ERR_PG, "cannot connect to PostgreSQL: %.*s", STR_ARG(why));
 }
 
 static err_t server_open_database(struct server *sv, struct fail *f)
