@@ -44,7 +44,8 @@ enum {
     RADIX_BITS = 11,
     RADIX_SIZE = 1 << RADIX_BITS,
     WINDOW_MIN = 1024,
-    WINDOW_KEEP = 300000, /* rows whose memory is kept from flush to flush */
+    WINDOW_KEEP = 1 << 16, /* rows whose memory is kept for good */
+    WINDOW_IDLE = 100,     /* windows in a row that needed far less than there is */
     WINDOW_ARENA = 64 << 10
 };
 
@@ -141,7 +142,7 @@ void window_fini(struct window *w)
     names_fini(&w->keys);
     names_fini(&w->models);
     free(w->rows);
-    free(w->spare);
+    free(w->scratch);
     free(w->latest);
     free(w->items[0]);
     free(w->items[1]);
@@ -152,7 +153,9 @@ void window_fini(struct window *w)
 
 void window_reset(struct window *w)
 {
-    if (w->cap > WINDOW_KEEP) {
+    /* A backlog grows the window; when it is over, its memory goes. */
+    w->idle_resets = w->cap > WINDOW_KEEP && w->count < w->cap / 4 ? w->idle_resets + 1 : 0;
+    if (w->idle_resets > WINDOW_IDLE) {
         window_fini(w);
         window_init(w);
         return;
@@ -176,7 +179,6 @@ static void window_reserve(struct window *w, size_t n)
         return;
     check(cap <= UINT32_MAX);
     w->rows = grow(w->rows, cap, sizeof(*w->rows));
-    w->spare = grow(w->spare, cap, sizeof(*w->spare));
     w->items[0] = grow(w->items[0], cap, sizeof(*w->items[0]));
     w->items[1] = grow(w->items[1], cap, sizeof(*w->items[1]));
     w->cap = cap;
@@ -320,13 +322,15 @@ static void sort_values(struct row *rows, struct row *scratch, size_t n)
 
 /* Orders rows of one place by value and drops those that are wholly equal. Rows of equal value
  * stay in order of arrival; they differ in is_nan at most, so two of them are kept at most. */
-static size_t merge_place(struct row *rows, struct row *scratch, size_t n)
+static size_t merge_place(struct window *w, struct row *rows, size_t n)
 {
     size_t kept = 1;
 
-    if (n == 1)
-        return 1;
-    sort_values(rows, scratch, n);
+    if (n > w->scratch_cap) {
+        w->scratch_cap = n > WINDOW_MIN ? n : WINDOW_MIN;
+        w->scratch = grow(w->scratch, w->scratch_cap, sizeof(*w->scratch));
+    }
+    sort_values(rows, w->scratch, n);
     for (size_t i = 1; i < n; i++) {
         const struct row *last = &rows[kept - 1];
         bool is_repeat = rows[i].value == last->value && rows[i].is_nan == last->is_nan;
@@ -339,10 +343,32 @@ static size_t merge_place(struct row *rows, struct row *scratch, size_t n)
     return kept;
 }
 
+/* Brings the rows into the order of items[0], along the cycles of the permutation: a second array
+ * would cost more memory than everything else. Afterwards each index is its own place. */
+static void window_permute(struct window *w)
+{
+    struct sort_item *items = w->items[0];
+
+    for (size_t i = 0; i < w->count; i++) {
+        struct row first = w->rows[i];
+        size_t at = i;
+
+        while (items[at].index != i) {
+            size_t from = items[at].index;
+
+            w->rows[at] = w->rows[from];
+            items[at].index = (uint32_t)at;
+            at = from;
+        }
+        w->rows[at] = first;
+        items[at].index = (uint32_t)at;
+    }
+}
+
 /* rows in the order of (run, key, step, timestamp, value), each primary key once. */
 static void window_sort(struct window *w)
 {
-    struct row *sorted = w->spare;
+    struct row *rows = w->rows;
     size_t kept = 0;
 
     for (size_t i = 0; i < w->count; i++)
@@ -351,19 +377,17 @@ static void window_sort(struct window *w)
     sort_by_column(w, w->count, BY_STEP);
     sort_by_column(w, w->count, BY_KEY);
     sort_by_column(w, w->count, BY_RUN);
-    for (size_t i = 0; i < w->count; i++)
-        sorted[i] = w->rows[w->items[0][i].index];
-    w->spare = w->rows;
-    w->rows = sorted;
+    window_permute(w);
 
     for (size_t i = 0, n; i < w->count; i += n) {
-        size_t group;
+        size_t group = 1;
 
-        for (n = 1; i + n < w->count && row_is_same_place(&sorted[i], &sorted[i + n]);)
+        for (n = 1; i + n < w->count && row_is_same_place(&rows[i], &rows[i + n]);)
             n++;
-        group = merge_place(sorted + i, w->spare, n);
+        if (n > 1)
+            group = merge_place(w, rows + i, n);
         if (kept != i)
-            memmove(sorted + kept, sorted + i, group * sizeof(*sorted));
+            memmove(rows + kept, rows + i, group * sizeof(*rows));
         kept += group;
     }
     w->repeats = w->count - kept;

@@ -65,7 +65,9 @@ struct window {
     uint64_t points;  /* given to window_add, without the dead */
     uint64_t repeats; /* of them dropped as exact repeats */
     /* private */
-    struct row *spare; /* of the same size as rows, for sorting */
+    struct row *scratch; /* of merge_place */
+    size_t scratch_cap;
+    unsigned idle_resets; /* in a row */
     struct sort_item *items[2];
     size_t cap;
     size_t latest_cap;

@@ -228,6 +228,36 @@ static void test_one_place_with_many_values_is_sorted(void **state)
     window_fini(&w);
 }
 
+static void test_memory_of_a_backlog_is_given_back(void **state)
+{
+    struct said s = {.run = "r", .key = "k"};
+    struct window w;
+
+    (void)state;
+    window_init(&w);
+    for (unsigned i = 0; i < 2 * WINDOW_KEEP; i++) {
+        s.point.step = (int64_t)i * 7919 % 200003;
+        add_row(&w, &s);
+    }
+    window_close(&w);
+    for (size_t i = 1; i < w.count; i++)
+        assert_true(w.rows[i - 1].step < w.rows[i].step);
+    assert_true(w.cap > WINDOW_KEEP);
+    for (unsigned i = 0; i < WINDOW_IDLE; i++) {
+        window_reset(&w);
+        add_row(&w, &s);
+        window_close(&w);
+        assert_true(w.cap > WINDOW_KEEP);
+    }
+    window_reset(&w);
+    window_reset(&w);
+    assert_int_equal(w.cap, 0);
+    add_row(&w, &s);
+    window_close(&w);
+    assert_int_equal(w.count, 1);
+    window_fini(&w);
+}
+
 static void test_dead_points_are_left_out(void **state)
 {
     struct point points[3] = {
@@ -285,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_an_empty_window_is_empty),
         cmocka_unit_test(test_nan_and_zero_tie_and_the_first_stays),
         cmocka_unit_test(test_one_place_with_many_values_is_sorted),
+        cmocka_unit_test(test_memory_of_a_backlog_is_given_back),
         cmocka_unit_test(test_dead_points_are_left_out),
         cmocka_unit_test(test_model_rows_keep_their_entry_and_point),
     };
