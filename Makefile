@@ -134,6 +134,7 @@ bench: setup-bench
 
 docs: build/docgen
 	build/docgen docs
+	$(PYTHON) tests/tools/files.py docs
 
 format:
 	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch])
