@@ -29,10 +29,10 @@ struct json {
 
 /* Appends to out. */
 void json_init(struct json *j, struct buf *out, enum json_form form);
-void json_open(struct json *j);        /* { */
-void json_close(struct json *j);       /* } */
-void json_open_list(struct json *j);   /* [ */
-void json_close_list(struct json *j);  /* ] */
+void json_open(struct json *j);       /* { */
+void json_close(struct json *j);      /* } */
+void json_open_list(struct json *j);  /* [ */
+void json_close_list(struct json *j); /* ] */
 void json_key(struct json *j, const char *key);
 void json_key_str(struct json *j, struct str key);
 void json_str(struct json *j, struct str s);
