@@ -134,10 +134,9 @@ static const struct stmt GET_BY_NAME = {
     "experiment_get_by_name", "SELECT " ENTITY_EXPERIMENT
                               " FROM experiments e WHERE e.workspace = 'default' AND e.name = $1"};
 static const struct stmt TAGS_BY_NAME = {
-    "experiment_tags_by_name",
-    "SELECT t.experiment_id, t.key, t.value FROM experiment_tags t"
-    " JOIN experiments e ON e.experiment_id = t.experiment_id"
-    " WHERE e.workspace = 'default' AND e.name = $1"};
+    "experiment_tags_by_name", "SELECT t.experiment_id, t.key, t.value FROM experiment_tags t"
+                               " JOIN experiments e ON e.experiment_id = t.experiment_id"
+                               " WHERE e.workspace = 'default' AND e.name = $1"};
 
 /* The experiment in the first result, with the tags in the second. */
 static err_t get_reply(struct req *r)

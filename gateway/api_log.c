@@ -34,12 +34,7 @@
 
 #define RUN_NAME_TAG "mlflow.runName"
 
-enum {
-    PARAM_ATTEMPTS = 3,
-    MODEL_ID_MAX = 36,
-    DATASET_NAME_MAX = 500,
-    DATASET_DIGEST_MAX = 36
-};
+enum { PARAM_ATTEMPTS = 3, MODEL_ID_MAX = 36, DATASET_NAME_MAX = 500, DATASET_DIGEST_MAX = 36 };
 
 struct log_call {
     struct decoded d;

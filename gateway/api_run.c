@@ -153,8 +153,9 @@ static err_t create_write(struct req *r, struct fail *f)
     info->status = STR("RUNNING");
     info->stage = STR("active");
     info->start_time = c->m.start_time.v;
-    info->artifact_uri = artifact_uri_append(a, arena_dup(a, sql_get(res, 0, 0)),
-                                             arena_printf(a, "%.*s/artifacts", STR_ARG(info->run_id)));
+    info->artifact_uri =
+        artifact_uri_append(a, arena_dup(a, sql_get(res, 0, 0)),
+                            arena_printf(a, "%.*s/artifacts", STR_ARG(info->run_id)));
     c->values[0] = info->run_id;
     c->values[1] = sql_text(a, info->name);
     c->values[2] = info->user_id;

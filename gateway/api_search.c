@@ -32,8 +32,8 @@ struct search {
     int64_t max_results;
     int64_t offset;
     bool has_more;
-    struct str order;    /* behind ORDER BY */
-    struct str ids;      /* an array of what the page shows */
+    struct str order; /* behind ORDER BY */
+    struct str ids;   /* an array of what the page shows */
     struct stmt by_order;
     struct str values[4];
 };
@@ -60,9 +60,10 @@ static err_t check_max_results(int64_t n, struct fail *f)
                     " integer",
                     (long long)n);
     if (n > SEARCH_MOST)
-        return fail(f, ERR_BAD_PARAM,
-                    "Invalid value %lld for parameter 'max_results' supplied. It must be at most %d",
-                    (long long)n, SEARCH_MOST);
+        return fail(
+            f, ERR_BAD_PARAM,
+            "Invalid value %lld for parameter 'max_results' supplied. It must be at most %d",
+            (long long)n, SEARCH_MOST);
     return OK;
 }
 
@@ -98,15 +99,16 @@ static const struct stmt *ids_stmt(struct arena *a, struct search *s, const stru
 {
     if (is_usual)
         return usual;
-    s->by_order.text = arena_printf(a, "%s ORDER BY %.*s LIMIT $3::int8 OFFSET $4::int8", head,
-                                    STR_ARG(s->order)).p;
+    s->by_order.text =
+        arena_printf(a, "%s ORDER BY %.*s LIMIT $3::int8 OFFSET $4::int8", head, STR_ARG(s->order))
+            .p;
     return &s->by_order;
 }
 
 /* -- runs ------------------------------------------------------------------------------------ */
 
-#define RUN_IDS                                                                                    \
-    "SELECT r.run_uuid FROM runs r WHERE r.experiment_id = ANY($1::int4[])"                        \
+#define RUN_IDS                                                             \
+    "SELECT r.run_uuid FROM runs r WHERE r.experiment_id = ANY($1::int4[])" \
     " AND r.lifecycle_stage = ANY($2::text[])"
 
 static const struct stmt RUN_PAGE = {
@@ -195,12 +197,12 @@ err_t api_run_search(struct req *r, struct fail *f)
 /* -- experiments ----------------------------------------------------------------------------- */
 
 /* $1 stands where runs have their experiments, so that both statements take the same values. */
-#define EXPERIMENT_IDS                                                                             \
-    "SELECT e.experiment_id FROM experiments e WHERE e.workspace = $1::text"                       \
+#define EXPERIMENT_IDS                                                       \
+    "SELECT e.experiment_id FROM experiments e WHERE e.workspace = $1::text" \
     " AND e.lifecycle_stage = ANY($2::text[])"
 
-static const struct stmt EXPERIMENT_PAGE = {
-    "search_experiment_ids", EXPERIMENT_IDS " ORDER BY e.creation_time DESC, e.experiment_id ASC"
+static const struct stmt EXPERIMENT_PAGE = {"search_experiment_ids", EXPERIMENT_IDS
+                                            " ORDER BY e.creation_time DESC, e.experiment_id ASC"
                                             " LIMIT $3::int8 OFFSET $4::int8"};
 static const struct stmt EXPERIMENT_ROWS = {
     "search_experiment_rows",

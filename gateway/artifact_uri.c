@@ -30,22 +30,22 @@ struct uri {
     struct str path;
     struct str query;
     struct str fragment;
-    bool has_params;   /* a ';' in the last segment, where the scheme knows parameters */
+    bool has_params; /* a ';' in the last segment, where the scheme knows parameters */
 };
 
 enum { DECODE_ROUNDS = 10 };
 
 static const struct str host_schemes[] = {
-    STR_INIT("ftp"),  STR_INIT("sftp"),  STR_INIT("hdfs"),
-    STR_INIT("http"), STR_INIT("https"), STR_INIT("mlflow-artifacts"),
-    STR_INIT("r2"),   STR_INIT("b2"),    STR_INIT("abfss"),
+    STR_INIT("ftp"),    STR_INIT("sftp"),  STR_INIT("hdfs"),
+    STR_INIT("http"),   STR_INIT("https"), STR_INIT("mlflow-artifacts"),
+    STR_INIT("r2"),     STR_INIT("b2"),    STR_INIT("abfss"),
     STR_INIT("viewfs"),
 };
 /* urllib.parse.uses_netloc and uses_params: those that an artifact location may have. */
 static const struct str netloc_schemes[] = {
-    STR_INIT("ftp"),  STR_INIT("http"), STR_INIT("file"), STR_INIT("https"), STR_INIT("sftp"),
-    STR_INIT("nfs"),  STR_INIT("git"),  STR_INIT("svn"),  STR_INIT("rsync"), STR_INIT("git+ssh"),
-    STR_INIT("svn+ssh"),
+    STR_INIT("ftp"),   STR_INIT("http"),    STR_INIT("file"),    STR_INIT("https"),
+    STR_INIT("sftp"),  STR_INIT("nfs"),     STR_INIT("git"),     STR_INIT("svn"),
+    STR_INIT("rsync"), STR_INIT("git+ssh"), STR_INIT("svn+ssh"),
 };
 static const struct str params_schemes[] = {
     STR_INIT(""), STR_INIT("ftp"), STR_INIT("http"), STR_INIT("https"), STR_INIT("sftp"),
@@ -141,9 +141,9 @@ static struct str join(struct arena *a, struct str prefix, struct str path)
 
 static struct str uri_unparse(struct arena *a, const struct uri *u)
 {
-    bool has_slashes = u->netloc.n > 0 ||
-                       (u->scheme.n > 0 && !str_starts(u->path, STR("//")) &&
-                        is_listed(u->scheme, netloc_schemes, array_len(netloc_schemes)));
+    bool has_slashes =
+        u->netloc.n > 0 || (u->scheme.n > 0 && !str_starts(u->path, STR("//")) &&
+                            is_listed(u->scheme, netloc_schemes, array_len(netloc_schemes)));
     bool wants_slash = has_slashes && u->path.n > 0 && u->path.p[0] != '/';
 
     return arena_printf(a, "%.*s%s%s%.*s%s%.*s%s%.*s%s%.*s", STR_ARG(u->scheme),
@@ -173,8 +173,10 @@ struct str artifact_uri_append(struct arena *a, struct str uri, struct str path)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static struct str percent_decode(struct arena *a, struct str s)
@@ -296,13 +298,14 @@ err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, struc
     if ((e = check_query(a, u.query, f)))
         return e;
     if (target.is_host_addressed && !target_eq(&target, &own))
-        return fail(f, ERR_BAD_PARAM,
-                    "'artifact_location' cannot use the '%.*s' scheme: the '%.*s' scheme addresses a"
-                    " host other than the tracking server's configured artifact storage, so the"
-                    " server would connect to the host named in the URI. Set the"
-                    " MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the"
-                    " server to allow it.",
-                    STR_ARG(u.scheme), STR_ARG(u.scheme));
+        return fail(
+            f, ERR_BAD_PARAM,
+            "'artifact_location' cannot use the '%.*s' scheme: the '%.*s' scheme addresses a"
+            " host other than the tracking server's configured artifact storage, so the"
+            " server would connect to the host named in the URI. Set the"
+            " MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the"
+            " server to allow it.",
+            STR_ARG(u.scheme), STR_ARG(u.scheme));
     if (str_starts(uri, STR("runs:")))
         return fail(f, ERR_BAD_PARAM, "Artifact location cannot be a runs:/ URI. Given: '%.*s'",
                     STR_ARG(str_head(uri, NAMES_QUOTE_MAX)));

@@ -23,8 +23,15 @@
 
 /* Position of the columns in the statements below. */
 enum { COL_OWNER, COL_KEY, COL_VALUE };
-enum { DATASET_INPUT = 1, DATASET_NAME, DATASET_DIGEST, DATASET_TYPE, DATASET_SOURCE,
-       DATASET_SCHEMA, DATASET_PROFILE };
+enum {
+    DATASET_INPUT = 1,
+    DATASET_NAME,
+    DATASET_DIGEST,
+    DATASET_TYPE,
+    DATASET_SOURCE,
+    DATASET_SCHEMA,
+    DATASET_PROFILE
+};
 enum { MODEL_IS_INPUT = 1, MODEL_ID, MODEL_STEP };
 
 static const struct stmt EXPERIMENT_TAGS = {
@@ -219,9 +226,12 @@ void entity_run_info(struct json *j, const struct run_info *info)
 void entity_run_steps(struct sql_step steps[DETAIL_COUNT], const struct str *ids)
 {
     static const struct stmt *const stmts[DETAIL_COUNT] = {
-        [DETAIL_METRICS] = &RUN_METRICS,       [DETAIL_PARAMS] = &RUN_PARAMS,
-        [DETAIL_TAGS] = &RUN_TAGS,             [DETAIL_DATASETS] = &RUN_DATASETS,
-        [DETAIL_DATASET_TAGS] = &RUN_DATASET_TAGS, [DETAIL_MODELS] = &RUN_MODELS,
+        [DETAIL_METRICS] = &RUN_METRICS,
+        [DETAIL_PARAMS] = &RUN_PARAMS,
+        [DETAIL_TAGS] = &RUN_TAGS,
+        [DETAIL_DATASETS] = &RUN_DATASETS,
+        [DETAIL_DATASET_TAGS] = &RUN_DATASET_TAGS,
+        [DETAIL_MODELS] = &RUN_MODELS,
     };
 
     for (int i = 0; i < DETAIL_COUNT; i++)

@@ -18,15 +18,15 @@
 #include "gateway/sql.h"
 
 /* Columns of `experiments e`, in the order entity_experiment reads them. */
-#define ENTITY_EXPERIMENT                                                                          \
-    "e.experiment_id, e.name, e.artifact_location, e.lifecycle_stage, e.last_update_time,"         \
+#define ENTITY_EXPERIMENT                                                                  \
+    "e.experiment_id, e.name, e.artifact_location, e.lifecycle_stage, e.last_update_time," \
     " e.creation_time"
 /* Columns of `runs r`, in the order entity_run_info_get reads them. A run without a name shows its
  * tag's. */
-#define ENTITY_RUN                                                                                 \
-    "r.run_uuid, r.experiment_id,"                                                                 \
-    " CASE WHEN r.name <> '' THEN r.name ELSE coalesce((SELECT nullif(n.value, '') FROM tags n"    \
-    " WHERE n.run_uuid = r.run_uuid AND n.key = 'mlflow.runName'), r.name) END,"                   \
+#define ENTITY_RUN                                                                              \
+    "r.run_uuid, r.experiment_id,"                                                              \
+    " CASE WHEN r.name <> '' THEN r.name ELSE coalesce((SELECT nullif(n.value, '') FROM tags n" \
+    " WHERE n.run_uuid = r.run_uuid AND n.key = 'mlflow.runName'), r.name) END,"                \
     " r.user_id, r.status, r.start_time, r.end_time, r.artifact_uri, r.lifecycle_stage"
 enum { ENTITY_RUN_COLUMNS = 9 };
 

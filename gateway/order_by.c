@@ -40,7 +40,10 @@ static const struct attribute experiment_attributes[] = {
     {STR_INIT("last_update_time"), STR_INIT("e.last_update_time")},
 };
 static const struct str run_entities[] = {
-    STR_INIT("attributes."), STR_INIT("attribute."), STR_INIT("attr."), STR_INIT("run."),
+    STR_INIT("attributes."),
+    STR_INIT("attribute."),
+    STR_INIT("attr."),
+    STR_INIT("run."),
 };
 static const struct str experiment_entities[] = {STR_INIT("attribute.")};
 
@@ -122,8 +125,8 @@ err_t order_by_runs(struct arena *a, const struct str *clauses, size_t n, struct
             if (str_eq(seen[k]->column, seen[i]->column))
                 return duplicate(a, clauses, n, f);
         has_start_time |= str_eq(seen[i]->column, STR("r.start_time"));
-        *out = arena_printf(a, "%.*s%.*s %s NULLS LAST, ", STR_ARG(*out),
-                            STR_ARG(seen[i]->column), is_descending ? "DESC" : "ASC");
+        *out = arena_printf(a, "%.*s%.*s %s NULLS LAST, ", STR_ARG(*out), STR_ARG(seen[i]->column),
+                            is_descending ? "DESC" : "ASC");
     }
     *out = arena_printf(a, "%.*s%sr.run_uuid", STR_ARG(*out),
                         has_start_time ? "" : "r.start_time DESC, ");
@@ -145,8 +148,8 @@ err_t order_by_experiments(struct arena *a, const struct str *clauses, size_t n,
         if (!key)
             return not_supported(clauses[i], f);
         has_id |= str_eq(key->column, STR("e.experiment_id"));
-        *out = arena_printf(a, "%.*s%s%.*s %s", STR_ARG(*out), i ? ", " : "",
-                            STR_ARG(key->column), is_descending ? "DESC" : "ASC");
+        *out = arena_printf(a, "%.*s%s%.*s %s", STR_ARG(*out), i ? ", " : "", STR_ARG(key->column),
+                            is_descending ? "DESC" : "ASC");
     }
     if (n && !has_id)
         *out = arena_printf(a, "%.*s, e.experiment_id DESC", STR_ARG(*out));

@@ -24,9 +24,9 @@
  *   - else it may have committed: it fails, ERR_PG, and the client decides.
  *
  * While PostgreSQL is away, one connection at a time is tried, with a growing, jittered pause. Calls
- * wait for it AWAY_WAIT_US at most (a restart is survived, a longer absence answered), always within
- * sql_timeout. A call under way that exceeds sql_timeout loses its connection; the server side ends by
- * statement_timeout, which is set to the same time.
+ * wait for it AWAY_WAIT_US at most, which is longer than that pause: a restart is survived, a longer
+ * absence answered. All of it happens within sql_timeout. A call under way that exceeds that loses
+ * its connection; the server side ends by statement_timeout, which is set to the same time.
  *
  * One timer serves all deadlines: the earliest of at most 64 connections, the head of the FIFO (they
  * rise along it) and the next attempt. done is called from events only, never from sql_call(): what
@@ -52,7 +52,7 @@ enum {
     CONNECT_WAIT_US = 5 * 1000 * 1000,
     AWAY_WAIT_US = 3 * 1000 * 1000,
     RETRY_FIRST_US = 50 * 1000,
-    RETRY_MOST_US = 2 * 1000 * 1000
+    RETRY_MOST_US = 1000 * 1000
 };
 
 enum sql_state { SQL_CLOSED, SQL_CONNECTING, SQL_SETUP, SQL_IDLE, SQL_BUSY };
@@ -97,15 +97,15 @@ struct sql_pool {
     uint64_t timeout_us;
     struct sql_conn *conns;
     unsigned nconns;
-    unsigned live;         /* SETUP, IDLE or BUSY */
+    unsigned live; /* SETUP, IDLE or BUSY */
     unsigned connecting;
-    unsigned failures;     /* attempts in a row that did not connect */
-    uint64_t retry_us;     /* no attempt before; meaningful when failures > 0 */
+    unsigned failures; /* attempts in a row that did not connect */
+    uint64_t retry_us; /* no attempt before; meaningful when failures > 0 */
     uint64_t random;
     struct sql_list queue;    /* waiting for a connection */
     struct sql_list finished; /* err is set; done is due */
     struct event *timer;
-    uint64_t armed_us;        /* when the timer fires; 0 = not armed */
+    uint64_t armed_us; /* when the timer fires; 0 = not armed */
     struct event *kick;
     bool is_closing;
 };
@@ -296,7 +296,8 @@ static void conn_goto(struct sql_conn *c, enum sql_state state)
 {
     struct sql_pool *p = c->pool;
 
-    check(state == SQL_CLOSED || state == c->state + 1 || (state == SQL_IDLE && c->state == SQL_BUSY));
+    check(state == SQL_CLOSED || state == c->state + 1 ||
+          (state == SQL_IDLE && c->state == SQL_BUSY));
     p->connecting -= c->state == SQL_CONNECTING;
     p->live -= conn_is_live(c->state);
     p->connecting += state == SQL_CONNECTING;
@@ -495,7 +496,8 @@ static bool conn_send_step(struct sql_conn *c, const struct sql_step *step, unsi
     }
     c->ops[c->nops++] = (struct sql_op){false, index};
     if (!stmt->name)
-        return PQsendQueryParams(c->pg, stmt->text, step->nvalues, NULL, values, NULL, NULL, 0) == 1;
+        return PQsendQueryParams(c->pg, stmt->text, step->nvalues, NULL, values, NULL, NULL, 0) ==
+               1;
     return PQsendQueryPrepared(c->pg, stmt->name, step->nvalues, values, NULL, NULL, 0) == 1;
 }
 

@@ -49,11 +49,11 @@ struct sql_call {
     void *owner;
 
     /* valid in done; the pool frees the results when done returns, and does not look at the call
-     * again, so done may end its life or hand it in anew */
-    err_t err;                        /* OK, ERR_PG (away, timed out, deadlock), ERR_PG_ROW (refused),
-                                       * ERR_UNAVAILABLE (sql_queue is full), ERR_CLOSING */
-    char sqlstate[6];                 /* "" when no answer came */
-    struct str message;               /* PostgreSQL's words, or the pool's */
+     * again, so done may end its life or hand it in anew. err: OK, ERR_PG (away, timed out,
+     * deadlock), ERR_PG_ROW (refused), ERR_UNAVAILABLE (sql_queue is full), ERR_CLOSING. */
+    err_t err;
+    char sqlstate[6];   /* "" when no answer came */
+    struct str message; /* PostgreSQL's words, or the pool's */
     unsigned failed_step;
     PGresult *results[SQL_STEPS_MAX]; /* NULL after a failure */
 
@@ -77,7 +77,8 @@ void sql_call(struct sql_pool *p, struct sql_call *call);
 bool sql_is_up(const struct sql_pool *p);
 
 /* -- values ------------------------------------------------------------------------------- */
-struct str sql_text(struct arena *a, struct str s);  /* refuses nothing; NUL is for the caller to refuse */
+/* Refuses nothing; a NUL in it is for the caller to refuse. Never NULL. */
+struct str sql_text(struct arena *a, struct str s);
 struct str sql_i64(struct arena *a, int64_t v);
 struct str sql_null(void);
 /* '{"a","b"}', quoted and escaped. */

@@ -36,10 +36,11 @@ err_t admit_batch(struct decoded *d, const struct run *run, struct fail *f)
 
 err_t admit_param_conflict(struct str run_id, const struct param_conflict *c, struct fail *f)
 {
-    return fail(f, ERR_BAD_PARAM,
-                "Changing param values is not allowed. Param with key='%.*s' was already logged with"
-                " value='%.*s' for run ID='%.*s'. Attempted logging new value '%.*s'.",
-                STR_ARG(c->key), STR_ARG(c->old_value), STR_ARG(run_id), STR_ARG(c->new_value));
+    return fail(
+        f, ERR_BAD_PARAM,
+        "Changing param values is not allowed. Param with key='%.*s' was already logged with"
+        " value='%.*s' for run ID='%.*s'. Attempted logging new value '%.*s'.",
+        STR_ARG(c->key), STR_ARG(c->old_value), STR_ARG(run_id), STR_ARG(c->new_value));
 }
 
 err_t admit_param_conflicts(struct arena *a, struct str run_id, const struct param_conflict *c,

@@ -45,12 +45,14 @@ static void test_conflicts_are_listed_as_python_prints_them(void **state)
     (void)state;
     fail_init(&f, &arena);
     assert_int_equal(admit_param_conflicts(&arena, STR("r1"), c, 2, &f), ERR_BAD_PARAM);
-    assert_says(&f, "Changing param values is not allowed. Params were already logged='[{'key': 'pp',"
-                    " 'old_value': '', 'new_value': 'x'}, {'key': 'q', 'old_value': \"it's\","
-                    " 'new_value': 'a\\n\"\\''}]' for run ID='r1'.");
+    assert_says(&f,
+                "Changing param values is not allowed. Params were already logged='[{'key': 'pp',"
+                " 'old_value': '', 'new_value': 'x'}, {'key': 'q', 'old_value': \"it's\","
+                " 'new_value': 'a\\n\"\\''}]' for run ID='r1'.");
     assert_int_equal(admit_param_conflict(STR("r1"), &c[0], &f), ERR_BAD_PARAM);
-    assert_says(&f, "Changing param values is not allowed. Param with key='pp' was already logged with"
-                    " value='' for run ID='r1'. Attempted logging new value 'x'.");
+    assert_says(&f,
+                "Changing param values is not allowed. Param with key='pp' was already logged with"
+                " value='' for run ID='r1'. Attempted logging new value 'x'.");
 }
 
 int main(void)

@@ -78,8 +78,17 @@ static void test_check_refuses_in_mlflows_order_and_words(void **state)
 static void test_check_lets_storage_through(void **state)
 {
     static const char *const good[] = {
-        "s3://b/x", "s3://b/x?k=v.", "gs://b", "/abs", "rel/x", "file:///a", "mlflow-artifacts:/a",
-        "s3://b/a;p", "wasbs://c@h.blob.core.windows.net/p", "", "dbfs:/a",
+        "s3://b/x",
+        "s3://b/x?k=v.",
+        "gs://b",
+        "/abs",
+        "rel/x",
+        "file:///a",
+        "mlflow-artifacts:/a",
+        "s3://b/a;p",
+        "wasbs://c@h.blob.core.windows.net/p",
+        "",
+        "dbfs:/a",
     };
     struct fail f;
 
@@ -142,11 +151,11 @@ static void test_length_counts_code_points(void **state)
 static void test_relative_paths_become_absolute(void **state)
 {
     static const char *const rows[][2] = {
-        {"rel", "/rel"},         {"./a//b", "/a/b"},         {"a/../b", "/a/../b"},
-        {"file:rel", "/rel"},    {"rel%20x", "/rel x"},      {"file:rel?k=v", "/rel?k=v"},
+        {"rel", "/rel"},      {"./a//b", "/a/b"},    {"a/../b", "/a/../b"},
+        {"file:rel", "/rel"}, {"rel%20x", "/rel x"}, {"file:rel?k=v", "/rel?k=v"},
     };
-    static const char *const same[] = {"/abs", "file:///a", "s3://b", "file:/a", "c:/x",
-                                       "file://localhost/a"};
+    static const char *const same[] = {"/abs",    "file:///a", "s3://b",
+                                       "file:/a", "c:/x",      "file://localhost/a"};
     char cwd[4096];
     struct fail f;
     struct str got;
@@ -155,9 +164,9 @@ static void test_relative_paths_become_absolute(void **state)
     fail_init(&f, &arena);
     assert_non_null(getcwd(cwd, sizeof(cwd)));
     for (size_t i = 0; i < array_len(rows); i++) {
-        struct str want = arena_printf(&arena, "%s%s%s",
-                                       str_starts(str_of(rows[i][0]), STR("file:")) ? "file://" : "",
-                                       cwd, rows[i][1]);
+        struct str want = arena_printf(
+            &arena, "%s%s%s", str_starts(str_of(rows[i][0]), STR("file:")) ? "file://" : "", cwd,
+            rows[i][1]);
 
         assert_int_equal(artifact_uri_make_absolute(&arena, str_of(rows[i][0]), &got, &f), OK);
         if (!str_eq(got, want))

@@ -59,10 +59,35 @@ static void assert_double(double v)
 static void test_doubles_look_like_pythons(void **state)
 {
     static const double values[] = {
-        0, -0.0, 1, -1, 0.5, 0.1, 1e-4, 1e-5, 1.5e-7, -2.5e-300, 1e15, -1e15, 1.5e15,
-        1234567890123456.0, -9007199254740991.0, 999999999999999.9, 1e16, 1.5e16, 12345678901234567.0,
-        1e22, 1e100, 1.7976931348623157e308, -1.7976931348623157e308, 5e-324, 123456.789, 1e14,
-        100000000000000.1, 0.00012, 3.141592653589793,
+        0,
+        -0.0,
+        1,
+        -1,
+        0.5,
+        0.1,
+        1e-4,
+        1e-5,
+        1.5e-7,
+        -2.5e-300,
+        1e15,
+        -1e15,
+        1.5e15,
+        1234567890123456.0,
+        -9007199254740991.0,
+        999999999999999.9,
+        1e16,
+        1.5e16,
+        12345678901234567.0,
+        1e22,
+        1e100,
+        1.7976931348623157e308,
+        -1.7976931348623157e308,
+        5e-324,
+        123456.789,
+        1e14,
+        100000000000000.1,
+        0.00012,
+        3.141592653589793,
     };
 
     (void)state;
@@ -70,7 +95,8 @@ static void test_doubles_look_like_pythons(void **state)
         assert_double(values[i]);
     srand(7);
     for (int i = 0; i < 5000; i++) {
-        double v = ldexp((double)rand() - RAND_MAX / 2.0 + 1.0 / (1 + rand() % 9), rand() % 160 - 90);
+        double v =
+            ldexp((double)rand() - RAND_MAX / 2.0 + 1.0 / (1 + rand() % 9), rand() % 160 - 90);
 
         assert_double(i % 3 ? v : floor(v));
     }
@@ -86,7 +112,8 @@ static void test_an_experiment(void **state)
 
     (void)state;
     pgtest_sql("INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage,"
-               " creation_time, last_update_time) VALUES (5, 'n\xc3\xa4me', 's3://b/5', 'active', 11, 12)");
+               " creation_time, last_update_time) VALUES (5, 'n\xc3\xa4me', 's3://b/5', 'active', "
+               "11, 12)");
     pgtest_sql("INSERT INTO experiment_tags (experiment_id, key, value) VALUES (5, 'k', 'v'),"
                " (5, 'none', NULL)");
     rows = query("SELECT " ENTITY_EXPERIMENT " FROM experiments e ORDER BY 1", NULL);
@@ -117,7 +144,8 @@ static void insert_runs(void)
     pgtest_sql("INSERT INTO latest_metrics VALUES ('m', 0.5, 1000, -3, false, 'a'),"
                " ('nan', 0, 1, 0, true, 'a')");
     pgtest_sql("INSERT INTO params (key, value, run_uuid) VALUES ('p', '1', 'b'), ('q', '', 'a')");
-    pgtest_sql("INSERT INTO tags (key, value, run_uuid) VALUES ('mlflow.runName', 'from tag', 'b')");
+    pgtest_sql(
+        "INSERT INTO tags (key, value, run_uuid) VALUES ('mlflow.runName', 'from tag', 'b')");
     pgtest_sql("INSERT INTO datasets VALUES ('d1', 0, 'ds', 'x1', 'local', 'src', 'sch', NULL)");
     pgtest_sql("INSERT INTO inputs (input_uuid, source_type, source_id, destination_type,"
                " destination_id, step) VALUES ('i1', 'DATASET', 'd1', 'RUN', 'a', 0),"

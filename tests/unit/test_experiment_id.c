@@ -12,8 +12,8 @@ static void test_pythons_integers_are_ids(void **state)
     static const struct {
         const char *text;
         int32_t id;
-    } good[] = {{"0", 0},    {"7", 7},           {" 7 ", 7},           {"1_0", 10},
-                {"+5", 5},   {"-3", -3},         {"007", 7},           {"2147483647", INT32_MAX}};
+    } good[] = {{"0", 0},  {"7", 7},   {" 7 ", 7}, {"1_0", 10},
+                {"+5", 5}, {"-3", -3}, {"007", 7}, {"2147483647", INT32_MAX}};
     struct fail f;
     int32_t id;
 

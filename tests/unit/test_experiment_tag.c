@@ -12,8 +12,9 @@
 static struct arena arena;
 
 #define OBJECT "Trace archival config must be encoded as a JSON object."
-#define FORM                                                                                       \
-    "Trace archival retention must be in the form `<int><unit>`, where unit is one of 'm', 'h', or" \
+#define FORM                                                                                      \
+    "Trace archival retention must be in the form `<int><unit>`, where unit is one of 'm', 'h', " \
+    "or"                                                                                          \
     " 'd'."
 
 static void test_archival_values_have_a_form(void **state)
@@ -65,9 +66,8 @@ static void test_long_values_are_refused_not_cut(void **state)
     fail_init(&f, &arena);
     assert_int_equal(
         experiment_tag_check(&arena, STR("k"), (struct str){value, LIMIT_EXPERIMENT_TAG}, &f), OK);
-    assert_int_equal(
-        experiment_tag_check(&arena, STR("k"), (struct str){value, sizeof(value)}, &f),
-        ERR_BAD_PARAM);
+    assert_int_equal(experiment_tag_check(&arena, STR("k"), (struct str){value, sizeof(value)}, &f),
+                     ERR_BAD_PARAM);
     assert_true(str_eq(f.text, STR("'value' exceeds the maximum length of 20000 characters")));
     assert_int_equal(experiment_tag_check(&arena, STR("a//b"), STR(""), &f), ERR_BAD_PARAM);
 }

@@ -49,8 +49,9 @@ static void test_experiments(void **state)
 
 static void test_what_is_no_attribute_is_refused(void **state)
 {
-    static const char *const bad[] = {"metrics.m", "start_time; DROP TABLE runs", "", "name",
-                                      "start_time sideways", "attributes.", "experiment_id"};
+    static const char *const bad[] = {"metrics.m",    "start_time; DROP TABLE runs", "",
+                                      "name",         "start_time sideways",         "attributes.",
+                                      "experiment_id"};
     struct str got;
     struct fail f;
 
@@ -72,8 +73,8 @@ static void test_a_field_named_twice_is_mlflows_500(void **state)
     (void)state;
     fail_init(&f, &arena);
     assert_int_equal(order_by_runs(&arena, clauses, 2, &got, &f), ERR_INTERNAL);
-    assert_true(str_eq(
-        f.text, STR("`order_by` contains duplicate fields: ['created', 'start_time']")));
+    assert_true(
+        str_eq(f.text, STR("`order_by` contains duplicate fields: ['created', 'start_time']")));
 }
 
 int main(void)

@@ -370,7 +370,8 @@ static void test_a_call_cut_off_by_a_shutdown_is_sent_again(void **state)
     asked_add(a, &NAP, "0.5");
     sql_call(pool, &a->call);
     while (pgtest_number("SELECT count(*) FROM pg_stat_activity WHERE query LIKE"
-                         " '%pg_sleep($1%' AND state = 'active' AND pid <> pg_backend_pid()") != 1 &&
+                         " '%pg_sleep($1%' AND state = 'active' AND pid <> pg_backend_pid()") !=
+               1 &&
            clock_us() < deadline)
         event_base_loop(base, EVLOOP_NONBLOCK);
     pgtest_sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE"

@@ -14,7 +14,8 @@ static void test_text_arrays_quote_every_element(void **state)
     const struct str items[] = {STR_INIT("a"), STR_INIT(""), STR_INIT("q\"b\\c"), STR_INIT("NULL")};
 
     (void)state;
-    assert_string_equal(sql_text_array(&arena, items, 4).p, "{\"a\",\"\",\"q\\\"b\\\\c\",\"NULL\"}");
+    assert_string_equal(sql_text_array(&arena, items, 4).p,
+                        "{\"a\",\"\",\"q\\\"b\\\\c\",\"NULL\"}");
     assert_string_equal(sql_text_array(&arena, items, 0).p, "{}");
     assert_int_equal(sql_text_array(&arena, items, 1).n, 5);
 }
