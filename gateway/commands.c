@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "gateway/cmd_deadletter.h"
+#include "gateway/cmd_journal.h"
 #include "gateway/server.h"
 #include "gateway/version.h"
 #include "schema/cluster.h"
@@ -140,6 +141,11 @@ static int command_deadletter(struct command_line *line, struct settings *s)
     return cmd_deadletter(line->nwords - 1, line->words + 1, s);
 }
 
+static int command_journal(struct command_line *line, struct settings *s)
+{
+    return cmd_journal(line->nwords - 1, line->words + 1, s);
+}
+
 /* -- config, version, help -------------------------------------------------------------------- */
 
 static int command_config(struct command_line *line, struct settings *s)
@@ -183,6 +189,8 @@ static const struct command commands[] = {
      command_schema},
     {"config", "check|dump", "Check the settings, or print every one with its value.",
      command_config},
+    {"journal", "ls|verify|dump [RUN_ID]", "Look at the journal's segments and entries.",
+     command_journal},
     {"deadletter", "ls|show ID", "Look at the points that PostgreSQL refused.", command_deadletter},
     {"pg-uri", "", "Print the connection string of the database in use, for psql.", command_pg_uri},
     {"version", "", "Print the versions of this program and of MLflow.", command_version},
