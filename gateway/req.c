@@ -300,7 +300,7 @@ static void run_query_row(struct worker *w, const PGresult *res, int row, struct
     *run = (struct run){.is_active = str_eq(sql_get(res, row, 1), STR("active")),
                         .experiment_id = (int32_t)experiment};
     if (run_id_set(&id, sql_get(res, row, 0)))
-        runs_put(w->runs, &id, w->now_us, run);
+        runs_put(w->runs, &id, w->run_asked_us, run);
 }
 
 /* Everybody who asked learns it, and goes on. */
@@ -370,6 +370,7 @@ static void run_query_start(struct worker *w)
     w->run_call = (struct sql_call){.nsteps = 1, .done = run_query_on_done, .owner = w};
     w->run_call.steps[0] = (struct sql_step){&RUN_FIND, values, 1};
     w->is_run_call_open = true;
+    w->run_asked_us = w->now_us;
     sql_call(w->sql, &w->run_call);
 }
 
@@ -461,7 +462,8 @@ void req_expire_parked(struct worker *w)
         struct req *after = r->list_next;
 
         if (r->wait_until_us <= w->now_us) {
-            req_note_behind(r);
+            if (!req_is_committed(r))
+                req_note_behind(r);
             req_go_on(r);
         }
         r = after;

@@ -46,6 +46,7 @@ struct worker {
     struct parked runs_asked;        /* for the one under way */
     struct sql_call run_call;        /* one run query at a time */
     bool is_run_call_open;
+    uint64_t run_asked_us;           /* when the one under way was sent */
     struct arena run_arena;
     struct worker_net *net;          /* listeners, connections, timers */
 };
