@@ -385,6 +385,9 @@ err_t queue_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_
             break;
         if (atomic_exchange(&r->slot->is_woken, false) || clock_us() >= deadline_us)
             break;
+        /* Nothing in hand: whoever waits for what lies behind need not wait for the deadline. */
+        if (r->count == 0 && !r->has_uncommitted)
+            reader_commit_marks(r, r->cursor);
         reader_sleep(r, max_points, deadline_us);
     }
     if (r->count > 0) {
