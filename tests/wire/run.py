@@ -36,6 +36,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WAIT_S = 15.0
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE_", "MLFLOW_"))}
 SERVERS = {
     "normal": [],
     "short": ["--idle-timeout", "500ms", "--request-timeout", "700ms", "--max-head-bytes", "1KiB",
@@ -61,11 +62,9 @@ class Server:
                    "--data-dir", self.data_dir, "--workers", "2"] + args
         if pg_uri:
             command += ["--pg-uri", pg_uri]
-        environment = {k: v for k, v in os.environ.items()
-                       if not k.startswith(("SLUICE_", "MLFLOW_"))}
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=subprocess.STDOUT, env=environment)
+                                            stderr=subprocess.STDOUT, env=ENVIRONMENT)
         self.port = self.wait_for(r"^listening on http://127\.0\.0\.1:(\d+)$")
         self.admin_port = self.wait_for(r"^admin on http://127\.0\.0\.1:(\d+)$")
 
@@ -336,7 +335,7 @@ def start(servers, binary, folder):
     """Fills servers; returns a run's id."""
     servers["normal"] = Server(binary, folder, "normal", SERVERS["normal"])
     uri = subprocess.run([binary, "pg-uri", "--data-dir", servers["normal"].data_dir], check=True,
-                         capture_output=True, text=True, timeout=30).stdout.strip()
+                         capture_output=True, text=True, timeout=30, env=ENVIRONMENT).stdout.strip()
     for name in ("short", "full"):
         servers[name] = Server(binary, folder, name, SERVERS[name], uri)
     status, answer = servers["normal"].call(
