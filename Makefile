@@ -15,8 +15,8 @@ PROGRAMS := gateway/main.c schema/docgen.c
 SOURCES := $(filter-out $(PROGRAMS),$(wildcard $(FOLDERS:%=%/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 # What ThreadSanitizer looks at: the files that more than one thread is in.
-TSAN_TESTS := $(filter test_queue_ring test_queue_reader test_sealer test_journal \
-	test_runs test_inbox test_stats,$(UNIT_TESTS))
+TSAN_TESTS := $(filter test_inbox test_journal test_queue_reader test_queue_ring test_runs \
+	test_sealer test_stats,$(UNIT_TESTS))
 
 ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j2
