@@ -140,7 +140,7 @@ docs: build/docgen
 format:
 	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch])
 
-tsan: $(TSAN_TESTS:%=build/tsan/unit/%)
+tsan: $(TSAN_TESTS:%=build/tsan/unit/%) build/tsan/sluice venv
 	@$(PYTHON) tests/run.py tsan
 
 # The pinned sources stay: they are fetched, not built. distclean drops them and the venv too.

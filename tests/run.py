@@ -93,22 +93,30 @@ def cmocka(folder):
     return (passed, failed) if binaries else (0, 1)
 
 
-def pytest(folder, limit_s):
-    command = [VENV, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5", folder]
-    code, output = run(command, limit_s, {"SLUICE_TEST_BINARY": SANITIZED})
+def pytest(binary, limit_s, *paths):
+    command = [VENV, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5", *paths]
+    code, output = run(command, limit_s, {"SLUICE_TEST_BINARY": binary})
     last = (output.strip().splitlines() or [""])[-1]
     count = {w: int(n) for n, w in re.findall(r"(\d+) (passed|failed|error)", last)}
     return judge(code, count.get("passed", 0), count.get("failed", 0) + count.get("error", 0),
-                 folder)
+                 paths[0])
+
+
+def tsan():
+    """The files with two threads, then the whole program under parallel clients and restarts."""
+    unit = cmocka("build/tsan/unit")
+    whole = pytest(os.path.join(ROOT, "build/tsan/sluice"), 900, "tests/api/test_client.py",
+                   "tests/api/test_restart.py")
+    return unit[0] + whole[0], unit[1] + whole[1]
 
 
 SUITES = {
     "lint": lambda: counted([sys.executable, "tests/lint/lint.py"], 120),
     "unit": lambda: cmocka("build/asan/unit"),
     "wire": lambda: counted([sys.executable, "tests/wire/run.py", SANITIZED], 300),
-    "api": lambda: pytest("tests/api", 1200),
+    "api": lambda: pytest(SANITIZED, 1200, "tests/api"),
     "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 900),
-    "tsan": lambda: cmocka("build/tsan/unit"),
+    "tsan": tsan,
 }
 
 
