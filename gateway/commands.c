@@ -207,7 +207,7 @@ void commands_help(void)
         char usage[64];
 
         snprintf(usage, sizeof(usage), "%s %s", commands[i].name, commands[i].words);
-        buf_printf(&out, "  %-28s %s\n", usage, commands[i].help);
+        buf_printf(&out, "  %-31s%s\n", usage, commands[i].help);
     }
     buf_add_byte(&out, '\n');
     settings_help(&out);
