@@ -37,7 +37,6 @@ struct queue;
 struct queue_reader;
 
 enum queue_outcome { QUEUE_PENDING, QUEUE_DURABLE, QUEUE_LOST };
-
 /* One entry as a flusher sees it; payload lives until the next queue_take on the same reader. */
 struct entry {
     pos_t pos; /* where it begins */
@@ -66,7 +65,8 @@ void queue_close(struct queue *q);
 /* 32 hex digits that name this queue in PostgreSQL. Any thread. */
 const char *queue_id(const struct queue *q);
 
-/* The inbox is rung whenever a durable or committed mark moves. Before the threads start. */
+/* The inbox, which lives until queue_close, is rung whenever a durable or committed mark moves.
+ * Before the threads start. */
 void queue_subscribe(struct queue *q, struct inbox *inbox);
 
 /* Partition of a run; a pure function. */
@@ -106,9 +106,9 @@ must_check err_t queue_reader_open(struct queue *q, uint64_t mask,
                                    const pos_t from[QUEUE_PARTITIONS], struct queue_reader **out,
                                    struct fail *f);
 void queue_reader_close(struct queue_reader *r);
-/* Gathers durable entries until max_points, until a hurry, or until deadline_us; blocks meanwhile.
- * An empty take is normal. Advances the reader. Wakes early when its inbox rings for stopping
- * (queue_reader_wake). */
+/* Gathers durable entries until max_points, a hurry, queue_reader_wake, or deadline_us; blocks
+ * meanwhile. An empty take is normal: when all before its cursor is committed it moves the marks by
+ * itself. An error gives no entries and may pass: call again. Advances the reader. */
 must_check err_t queue_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_us,
                             struct take *out, struct fail *f);
 /* Makes a blocked queue_take return. Any thread. */
