@@ -18,7 +18,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TSAN_TESTS := $(filter test_inbox test_journal test_queue_reader test_queue_ring test_runs \
 	test_sealer test_stats,$(UNIT_TESTS))
 
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j2
 endif
 
