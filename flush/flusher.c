@@ -161,6 +161,7 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
         free(fl);
         return e;
     }
+    fl->link.newest = queue_appended(c->queue);
     e = load_init(&fl->load, &fl->link, c->queue, c->settings->data_dir, c->index, c->stats, f);
     if (!e && (error = flusher_spawn(fl)))
         e = fail(f, ERR_INTERNAL, "cannot start a thread: %s", strerror(error));

@@ -9,6 +9,10 @@
  *               (the next may reach another server) and tried again every 3 s.
  *   ERR_DISK    the dead-letter file cannot be written: as ERR_PG.
  *
+ * A stored position above everything that this process has had in hand is somebody else's: the data
+ * directory is an older copy, or a copy of it is in use elsewhere. What we accept now would lie
+ * before it and look as if it were applied, so that is an ERR_SCHEMA too.
+ *
  * None of them loses anything: the window stays in hand, and behind it the journal grows up to
  * its limit.
  *
@@ -37,6 +41,7 @@ err_t link_init(struct link *l, const char *uri, const char *queue_id, unsigned 
     int error;
 
     *l = (struct link){.uri = uri, .index = index, .log_ctx = log_ctx, .stats = stats};
+    l->newest = UINT64_MAX;
     l->session.queue_id = queue_id;
     l->session.mask = session_mask(index, count);
     l->session.is_position_first = fault_switch("SLUICE_TEST_POSITION_FIRST");
@@ -105,6 +110,29 @@ void link_look(struct link *l)
     }
 }
 
+/* Is each stored position one that this journal can have given? */
+static err_t link_check(const struct link *l, struct fail *f)
+{
+    for (unsigned p = 0; p < QUEUE_PARTITIONS; p++) {
+        pos_t pos = l->session.positions[p];
+
+        if ((l->session.mask >> p & 1) && pos > l->newest)
+            return fail(f, ERR_SCHEMA,
+                        "PostgreSQL has position %" PRIu64 " of partition %u and this journal has "
+                        "not come further than %" PRIu64 ": data_dir is an older copy, or a copy "
+                        "of it is in use. Stop the other one, then delete queue %s from "
+                        "sluice.positions; what is stored already is not stored again",
+                        pos, p, l->newest, l->session.queue_id);
+    }
+    return OK;
+}
+
+void link_expect(struct link *l, pos_t cursor)
+{
+    if (cursor > l->newest)
+        l->newest = cursor;
+}
+
 /* One wait between two attempts to connect. */
 static err_t link_wait(struct link *l, err_t e, const struct fail *f)
 {
@@ -138,6 +166,8 @@ err_t link_ready(struct link *l)
             return ERR_CLOSING;
         fail_init(&f, NULL);
         e = session_open(&l->session, l->uri, l->index, &l->halt, &f);
+        if (!e && (e = link_check(l, &f)))
+            session_close(&l->session);
         if (!e)
             link_connected(l);
         else if (e == ERR_CLOSING || (e = link_wait(l, e, &f)))
@@ -166,4 +196,14 @@ err_t link_recover(struct link *l, err_t e, const struct fail *f)
     if ((e = link_pause(l, link_backoff(l), !pg_is_open(pg))))
         return e;
     return link_ready(l);
+}
+
+err_t link_judge(struct link *l)
+{
+    struct fail f;
+    err_t e;
+
+    fail_init(&f, NULL);
+    e = link_check(l, &f);
+    return e ? link_recover(l, e, &f) : OK;
 }

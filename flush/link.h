@@ -20,6 +20,7 @@
 struct link {
     struct session session;
     struct pg_halt halt;
+    pos_t newest;        /* no position of ours is above it; UINT64_MAX: not known, not checked */
     const char *log_ctx; /* "flusher=0" */
     /* private */
     const char *uri;
@@ -39,6 +40,11 @@ must_check err_t link_ready(struct link *l);
 /* After the failure e of a transaction, explained by f: waits as it deserves and makes the session
  * ready again. ERR_CLOSING: no use in going on before the stop. */
 must_check err_t link_recover(struct link *l, err_t e, const struct fail *f);
+/* A transaction is about to store this position: from now on it may be found stored. */
+void link_expect(struct link *l, pos_t cursor);
+/* The positions have moved: were they stored by us? Else it holds until somebody has acted, and
+ * returns as link_ready does. */
+must_check err_t link_judge(struct link *l);
 /* Waits; ERR_CLOSING at the halt's deadline, or when asked to stop and is_prompt. */
 must_check err_t link_pause(struct link *l, uint64_t us, bool is_prompt);
 /* Notices between two windows that the server has gone. */

@@ -5,7 +5,8 @@
  * commits, and after log2(n) halvings the entry that is refused stands alone.
  *
  *    apply -row refused-> halves ... -one entry-> isolate -> apply without the refused points
- *          -repeat-> apply, staged           -moved-> apply without what is applied already
+ *          -repeat-> apply, staged           -moved-> apply without what is applied already,
+ *                                              or hold when it was not us (link.c)
  *          -run missing-> letter, apply without those entries
  *          -model missing-> letter, apply without those model rows
  *          -anything else-> link_recover, apply
@@ -444,8 +445,11 @@ static err_t load_range(struct load *l, size_t from, size_t to, pos_t cursor)
             return OK;
         }
         fail_init(&f, NULL);
+        link_expect(l->link, cursor);
         if ((e = txn_write(&t, &f)))
             e = load_failed(l, from, to, cursor, e, &f, &is_done);
+        else if (t.verdict == TXN_MOVED)
+            e = link_judge(l->link);
         else if (t.verdict == TXN_LACKS_RUNS)
             load_drop_runs(l, &t, from, to);
         else if (t.verdict == TXN_LACKS_MODELS)

@@ -240,6 +240,61 @@ static void test_a_restart_goes_on_where_the_positions_are(void **state)
     assert_int_equal(atomic_load(&flushtest.stats->applied_points), 150);
 }
 
+/* Somebody else has come further by this many bytes. */
+static void put_positions_ahead(pos_t bytes)
+{
+    char sql[256];
+
+    snprintf(sql, sizeof(sql),
+             "INSERT INTO sluice.positions SELECT '%s', p, %llu FROM generate_series(0, 15) AS p"
+             " ON CONFLICT (queue_id, partition) DO UPDATE SET position = excluded.position",
+             queue_id(flushtest.queue),
+             (unsigned long long)(queue_appended(flushtest.queue) + bytes));
+    pgtest_sql(sql);
+}
+
+static bool has_seen_position(uint64_t pos)
+{
+    return __atomic_load_n(&flusher->link.session.positions[0], __ATOMIC_RELAXED) >= pos;
+}
+
+/* An older copy of the data directory: what is accepted now must not pass for applied. */
+static void test_positions_ahead_of_the_journal_hold(void **state)
+{
+    pos_t begin = queue_appended(flushtest.queue);
+    pos_t end = 0;
+
+    (void)state;
+    put_positions_ahead(1000);
+    flusher = start(0, 1);
+    for (int i = 0; i < 50; i++)
+        end = flushtest_point("run01", "k", 1, i);
+    assert_true(end > begin + 1000);
+    flushtest_until(has_seen_position, begin + 1000, "the positions to be read");
+    pgtest_sql("DELETE FROM sluice.positions");
+    flushtest_until(flushtest_is_committed, end, "the commit after the hold");
+    assert_rows(50);
+    stop(flusher, 1000000);
+}
+
+/* A second process with a copy of the data directory, while we run. */
+static void test_positions_moved_by_somebody_else_hold(void **state)
+{
+    pos_t end;
+
+    (void)state;
+    flusher = start(0, 1);
+    end = flushtest_point("run01", "k", 1, 0);
+    flushtest_until(flushtest_is_committed, end, "the first commit");
+    put_positions_ahead(1000000);
+    end = flushtest_point("run01", "k", 1, 1);
+    flushtest_until(has_seen_position, end + 1, "the positions to be read");
+    pgtest_sql("DELETE FROM sluice.positions");
+    flushtest_until(flushtest_is_committed, end, "the commit after the hold");
+    assert_rows(2);
+    stop(flusher, 1000000);
+}
+
 static void test_a_hurry_closes_the_window(void **state)
 {
     uint64_t before = clock_us();
@@ -286,6 +341,8 @@ int main(void)
         TEST(test_connections_cut_at_any_moment_cost_nothing),
         TEST(test_an_unknown_revision_holds_until_it_is_known),
         TEST(test_a_restart_goes_on_where_the_positions_are),
+        TEST(test_positions_ahead_of_the_journal_hold),
+        TEST(test_positions_moved_by_somebody_else_hold),
         TEST(test_a_hurry_closes_the_window),
         cmocka_unit_test(test_windows_grow_with_the_backlog_within_bounds),
     };
