@@ -30,7 +30,8 @@ struct document_pair {
     size_t place;      /* of the first one */
 };
 
-/* json.loads(bytes); NULL for its ValueError, and for nesting deeper than LIMIT_JSON_DEPTH. */
+/* json.loads(bytes); NULL for its ValueError, for nesting deeper than LIMIT_JSON_DEPTH, and for more
+ * than LIMIT_JSON_VALUES values. */
 yyjson_val *document_read(struct arena *a, struct str bytes, struct document_error *why);
 /* json.loads(str) */
 yyjson_val *document_read_text(struct arena *a, struct str text, struct document_error *why);

@@ -21,6 +21,7 @@ enum {
     LIMIT_CUSTOM_VIEWS = 50,
     LIMIT_RUN_ID = 32,             /* bytes we keep of a run id: the column is varchar(32) */
     LIMIT_JSON_DEPTH = 100,        /* nesting a request body may have */
+    LIMIT_JSON_VALUES = 1 << 18,   /* values and keys in it; 1000 full metrics are 17 000 */
     LIMIT_BODY_SMALL = 4 << 20     /* body bytes of every call but log-batch */
 };
 

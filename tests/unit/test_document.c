@@ -215,6 +215,44 @@ static void test_long_values_are_cut(void **state)
     arena_fini(&a);
 }
 
+/* [first,0,0,...] of count values, itself included. */
+static struct str crowd(char *text, const char *first, size_t count)
+{
+    char *p = stpcpy(stpcpy(text, "["), first);
+
+    for (size_t i = 2; i < count; i++)
+        p = stpcpy(p, ",0");
+    p = stpcpy(p, "]");
+    return (struct str){text, (size_t)(p - text)};
+}
+
+static void test_values_are_counted_before_they_cost_memory(void **state)
+{
+    struct document_error why;
+    char *text = malloc(4u * LIMIT_JSON_VALUES);
+    struct str s;
+    struct arena a;
+
+    (void)state;
+    arena_init(&a, 4096);
+    s = crowd(text, "0", LIMIT_JSON_VALUES);
+    assert_non_null(document_read(&a, s, &why));
+    arena_reset(&a);
+    s = crowd(text, "0", LIMIT_JSON_VALUES + 1);
+    assert_null(document_read(&a, s, &why));
+    assert_string_equal(why.text, "it holds too many values");
+    assert_true(arena_used(&a) < 2 * s.n); /* not even 16 bytes for each */
+    arena_reset(&a);
+    /* What stands in strings is none, wherever they seem to end. */
+    s = crowd(text, "\"\\\"[,:{\\\\\"", LIMIT_JSON_VALUES);
+    assert_non_null(document_read(&a, s, &why));
+    arena_reset(&a);
+    s = crowd(text, "\"[,:{", LIMIT_JSON_VALUES); /* a string without an end */
+    assert_null(document_read(&a, s, &why));
+    arena_fini(&a);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_encodings),
         cmocka_unit_test(test_more_than_json),
         cmocka_unit_test(test_depth_and_digits_are_bounded),
+        cmocka_unit_test(test_values_are_counted_before_they_cost_memory),
         cmocka_unit_test(test_looking_at_values),
         cmocka_unit_test(test_long_values_are_cut),
     };
