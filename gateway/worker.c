@@ -15,9 +15,9 @@
  * closed at once; the peer sees the end of the connection instead of silence, and the listener does
  * not spin.
  *
- * The end. worker_drain sends a note. Listeners close, idle connections close, every answer
- * from then on closes its connection; when none is left the thread ends. At the deadline what
- * still waits is answered 503 and the rest is closed.
+ * The end. worker_drain sends a note. What the kernel has accepted is taken in, listeners close,
+ * connections without a request close, every answer from then on closes its connection; when none
+ * is left the thread ends. At the deadline what still waits is answered 503, the rest is closed.
  */
 #define _GNU_SOURCE /* accept4 */
 #include "gateway/worker.h"
@@ -41,6 +41,7 @@
 
 enum {
     ACCEPTS_MAX = 64,
+    ACCEPT_ROUNDS = 64, /* when it ends: a whole backlog */
     STATUS_CLASSES = 6, /* by the first digit; 0 is not used */
     KEEP_IN = 16384,    /* memory an exchange takes back to the pool */
     KEEP_BODY = 65536,
@@ -209,6 +210,17 @@ static void worker_listen(struct worker *w, unsigned i, int fd, enum route_where
     check(l->event != NULL && event_add(l->event, NULL) == 0);
 }
 
+/* Connections that the kernel has made already: closing the listener would reset them. */
+static void worker_accept_rest(struct worker *w)
+{
+    for (unsigned i = 0; i < array_len(w->net->listeners); i++) {
+        struct listener *l = &w->net->listeners[i];
+
+        for (unsigned n = 0; l->fd >= 0 && n < ACCEPT_ROUNDS; n++)
+            worker_on_accept(l->fd, 0, l);
+    }
+}
+
 static void worker_stop_listening(struct worker *w)
 {
     for (unsigned i = 0; i < array_len(w->net->listeners); i++) {
@@ -270,11 +282,17 @@ static void worker_begin_drain(struct worker *w, uint64_t until_us)
 {
     struct worker_net *net = w->net;
 
+    worker_accept_rest(w);
+    worker_stop_listening(w);
     net->is_draining = true;
     net->drain_until_us = until_us;
-    worker_stop_listening(w);
-    while (net->timers[TIMER_IDLE].first)
-        conn_close(net->timers[TIMER_IDLE].first, "draining");
+    while (net->timers[TIMER_IDLE].first) {
+        struct conn *c = net->timers[TIMER_IDLE].first;
+
+        c->is_readable = true; /* looks for itself: nothing there closes it */
+        conn_resume(c);
+        check(net->timers[TIMER_IDLE].first != c);
+    }
 }
 
 static void worker_on_inbox(evutil_socket_t fd, short what, void *arg)
