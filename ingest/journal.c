@@ -7,9 +7,11 @@
  *   <base>.bad   a file that was no segment of ours, moved aside and never touched again
  *
  * Positions are bytes of an endless stream and only grow. A new start begins a new segment at the
- * next multiple of POS_STEP behind everything that any file here could have held. So a position is
- * never used twice, even when a torn tail is dropped or a file lost its end, and what PostgreSQL
- * has noted as committed can never lie above what is appended now. When there is an id but no
+ * first multiple of POS_STEP that is at least one step behind everything that any file here could
+ * have held. So a position is never used twice, even when a torn tail is dropped or a file lost its
+ * end, and what PostgreSQL has noted as committed can never lie above what is appended now: that
+ * passes over lost ranges too, and the newest of them may lie behind the last file by as much as
+ * the ring lets writers run ahead. When there is an id but no
  * segment, that reasoning has nothing to stand on, and the queue gets a new id instead.
  *
  * A segment is made as next.tmp, header synced, then renamed, then the directory synced: a file
@@ -55,8 +57,9 @@ enum {
     JOURNAL_NAME = 64
 };
 
-/* At least the largest segment that the settings allow. */
-#define JOURNAL_POS_STEP ((pos_t)1 << 30)
+/* At least the largest segment and half the largest ring that the settings allow. A position is a
+ * bigint in PostgreSQL: room for a thousand million starts. */
+#define JOURNAL_POS_STEP ((pos_t)8 << 30)
 
 static const char journal_next[] = "next.tmp";
 
@@ -224,7 +227,7 @@ static err_t journal_replay(struct journal *j, struct fail *f)
     free(bases);
     if (!e && (j->count == 0 || !j->id[0]))
         e = journal_dir_make_id(j->dir, j->id, f);
-    j->start = round_up(top + 1, JOURNAL_POS_STEP);
+    j->start = round_up(top + JOURNAL_POS_STEP, JOURNAL_POS_STEP);
     if (!e && count > 0) {
         uint64_t points = 0;
 

@@ -211,6 +211,26 @@ static void test_positions_never_go_back(void **state)
     }
 }
 
+/* A lost range is passed over and committed, and no file tells of it when no segment was begun. */
+static void test_a_start_is_behind_what_was_lost_without_a_file(void **state)
+{
+    (void)state;
+    const pos_t step = (pos_t)8 << 30;
+    const pos_t half_the_largest_ring = (pos_t)16 << 30 >> 1;
+
+    append(1);
+    pos_t lost_from = round_up(journal_end(journal), step) - 64;
+
+    assert_ok(journal_roll(journal, lost_from - 4096, &fixture_fail));
+    append(1);
+    pos_t top = journal_end(journal);
+
+    journal_poison(journal, top);
+    crash_journal();
+    open_journal();
+    assert_true(journal->start >= top + half_the_largest_ring);
+}
+
 static void test_restarts_do_not_pile_up_files(void **state)
 {
     (void)state;
@@ -565,6 +585,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_clean_end_leaves_no_unused_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_positions_never_go_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_start_is_behind_what_was_lost_without_a_file, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_restarts_do_not_pile_up_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_emptied_directory_is_a_new_queue, set_up,
                                         tear_down),
