@@ -21,6 +21,19 @@
 #include "base/log.h"
 #include "schema/errors.h"
 
+/* Makes the name of data_dir itself durable. Always tried: an earlier start, or whatever else made
+ * it, may have been killed before. Who may not read what holds it has not made it either. */
+static void journal_dir_sync_name(int data_dir)
+{
+    int above = openat(data_dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (above < 0)
+        return;
+    if (fsync(above) < 0)
+        log_warn("", "the name of data_dir could not be synced", "error=\"%m\"");
+    close(above);
+}
+
 err_t journal_dir_open(const char *data_dir, bool may_create, int *dir, struct fail *f)
 {
     int parent = -1;
@@ -32,6 +45,8 @@ err_t journal_dir_open(const char *data_dir, bool may_create, int *dir, struct f
     parent = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0)
         return fail(f, ERR_DISK, "data_dir %s cannot be opened: %m", data_dir);
+    if (may_create)
+        journal_dir_sync_name(parent);
     if (may_create && mkdirat(parent, "journal", 0700) < 0 && errno != EEXIST)
         e = fail(f, ERR_DISK, "%s/journal cannot be made: %m", data_dir);
     else if (may_create && fsync(parent) < 0)

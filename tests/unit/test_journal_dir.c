@@ -1,5 +1,23 @@
 /* journal_dir: one directory, one owner, one name. */
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What journal_dir.c has synced, by inode. */
+static ino_t synced[16];
+static unsigned synced_count;
+
+static int watched_fsync(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && synced_count < sizeof(synced) / sizeof(synced[0]))
+        synced[synced_count++] = st.st_ino;
+    return fsync(fd);
+}
+
+#define fsync watched_fsync
 #include "ingest/journal_dir.c"
+#undef fsync
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -19,6 +37,32 @@ static void test_directory_is_made_once_and_only_when_asked(void **state)
     close(dir);
     assert_int_equal(journal_dir_open("/proc/no-such-thing", true, &dir, &fixture_fail), ERR_DISK);
     assert_non_null(strstr(fixture_fail.small, "/proc/no-such-thing"));
+}
+
+static bool is_synced(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    for (unsigned i = 0; i < synced_count; i++)
+        if (synced[i] == st.st_ino)
+            return true;
+    return false;
+}
+
+/* Else a power loss could take the journal with all that was acknowledged. */
+static void test_every_name_that_was_made_is_synced(void **state)
+{
+    (void)state;
+    char data_dir[128];
+    int dir = -1;
+
+    snprintf(data_dir, sizeof(data_dir), "%s/var", fixture_dir);
+    synced_count = 0;
+    assert_ok(journal_dir_open(data_dir, true, &dir, &fixture_fail));
+    close(dir);
+    assert_true(is_synced(fixture_dir)); /* holds "var" */
+    assert_true(is_synced(data_dir));    /* holds "journal" */
 }
 
 static void test_second_owner_is_refused_and_told_who_the_first_is(void **state)
@@ -96,6 +140,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_directory_is_made_once_and_only_when_asked,
                                         fixture_set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_every_name_that_was_made_is_synced, fixture_set_up,
+                                        fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_second_owner_is_refused_and_told_who_the_first_is,
                                         fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_a_dead_owner_holds_nothing, fixture_set_up,
