@@ -2,8 +2,8 @@
  * http: request heads and body framing on llhttp (strict); touches no socket.
  *
  * One parser per request under way, used again for the next. Order of calls: http_feed_head with
- * all bytes since the message's first one until HTTP_HEAD_END; then, when the head announces a body,
- * http_feed_body until HTTP_END, or http_body_took for bytes that went straight to where they
+ * all bytes since the message's first one until HTTP_HEAD_END; then, when the head announces a
+ * body, http_feed_body until HTTP_END, or http_body_took for bytes that went straight to where they
  * belong; then http_next. One thread.
  *
  * Slices in the head point into the bytes that were fed, so nothing is copied while a request is

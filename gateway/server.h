@@ -2,8 +2,8 @@
  * server: what is process-wide, started and stopped in a fixed order.
  *
  * server_run: private cluster when there is no pg_uri, schema check, queue replay, flushers,
- * workers, listeners; then waits for SIGTERM or SIGINT (SIGHUP reloads), drains in the reverse order and
- * returns the exit code. Main thread.
+ * workers, listeners; then waits for SIGTERM or SIGINT (SIGHUP reloads), drains in the reverse
+ * order and returns the exit code. Main thread.
  */
 #ifndef GATEWAY_SERVER_H
 #define GATEWAY_SERVER_H
