@@ -25,6 +25,7 @@ import argparse
 import glob
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -194,7 +195,10 @@ class Suite:
         return self.shim
 
     def shim_env(self, **more):
-        return {"LD_PRELOAD": self.build_shim(), **more}
+        libraries = subprocess.run(["ldd", self.binary], capture_output=True, text=True,
+                                   check=True).stdout
+        asan = re.search(r"libasan\S* => (\S+)", libraries)  # which insists on coming first
+        return {"LD_PRELOAD": " ".join(([asan[1]] if asan else []) + [self.build_shim()]), **more}
 
 
 def kill_rounds(scene, kills):

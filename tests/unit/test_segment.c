@@ -272,7 +272,6 @@ static void test_frames_of_another_base_do_not_validate(void **state)
     close(fd);
     segment_name(BASE, before);
     segment_name(h.base, after);
-    assert_int_equal(segment_cursor_open(&c, dir, BASE, &fixture_fail), ERR_CORRUPT);
     assert_int_equal(renameat(dir, before, dir, after), 0);
     assert_ok(segment_cursor_open(&c, dir, h.base, &fixture_fail));
     assert_false(segment_cursor_next(&c, UINT64_MAX, &e));
