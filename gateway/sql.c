@@ -21,6 +21,9 @@
  *   - it was not handed to libpq yet: it stays first in the FIFO;
  *   - PostgreSQL said 57P01..57P03 (shut down) before it had answered every step, or 40001/40P01:
  *     it surely did not commit; it is sent again, ATTEMPTS_MAX times in all;
+ *   - a plan or a name that the session remembers does not fit any more (a table was altered, or
+ *     somebody said DISCARD ALL): likewise, and all sessions are renewed, because fresh ones have
+ *     neither and the others are no better than this one;
  *   - else it may have committed: it fails, ERR_PG, and the client decides.
  *
  * While PostgreSQL is away, one connection at a time is tried, with a growing, jittered pause. Calls
@@ -75,8 +78,9 @@ struct sql_conn {
     unsigned nops;
     unsigned op; /* the one whose answer comes next */
     unsigned steps_answered;
-    bool is_doomed;  /* PostgreSQL said goodbye */
-    PGresult *error; /* the first one of this call */
+    bool is_doomed;   /* PostgreSQL said goodbye */
+    bool is_outdated; /* closed when its call has ended */
+    PGresult *error;  /* the first one of this call */
     PGresult *results[SQL_STEPS_MAX];
     const struct stmt **prepared; /* hash set by address; power of two */
     size_t prepared_cap;
@@ -97,8 +101,8 @@ struct sql_pool {
     uint64_t timeout_us;
     struct sql_conn *conns;
     unsigned nconns;
-    unsigned live; /* SETUP, IDLE or BUSY */
-    unsigned connecting;
+    unsigned live;     /* SETUP, IDLE or BUSY */
+    unsigned opening;  /* CONNECTING or SETUP */
     unsigned failures; /* attempts in a row that did not connect */
     uint64_t retry_us; /* no attempt before; meaningful when failures > 0 */
     uint64_t random;
@@ -255,6 +259,13 @@ static bool state_is_retriable(const char *sqlstate)
     return strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0;
 }
 
+/* True when the session is at fault: what it prepared is gone, there already, or out of date. */
+static bool state_is_stale(const char *sqlstate)
+{
+    return strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0 ||
+           strcmp(sqlstate, "0A000") == 0;
+}
+
 static bool state_is_shutdown(const char *sqlstate)
 {
     return strncmp(sqlstate, "57P0", 4) == 0;
@@ -287,6 +298,12 @@ static void conn_on_event(evutil_socket_t fd, short what, void *arg)
     pool_dispatch(p);
 }
 
+/* On its way to its first call: nobody needs to open another for that one. */
+static bool conn_is_opening(enum sql_state state)
+{
+    return state == SQL_CONNECTING || state == SQL_SETUP;
+}
+
 static bool conn_is_live(enum sql_state state)
 {
     return state == SQL_SETUP || state == SQL_IDLE || state == SQL_BUSY;
@@ -298,9 +315,9 @@ static void conn_goto(struct sql_conn *c, enum sql_state state)
 
     check(state == SQL_CLOSED || state == c->state + 1 ||
           (state == SQL_IDLE && c->state == SQL_BUSY));
-    p->connecting -= c->state == SQL_CONNECTING;
+    p->opening -= conn_is_opening(c->state);
     p->live -= conn_is_live(c->state);
-    p->connecting += state == SQL_CONNECTING;
+    p->opening += conn_is_opening(state);
     p->live += conn_is_live(state);
     c->state = state;
     if (state == SQL_IDLE || state == SQL_CLOSED)
@@ -348,7 +365,7 @@ static void conn_close(struct sql_conn *c)
     c->pg = NULL;
     c->call = NULL;
     c->nops = c->op = 0;
-    c->is_doomed = false;
+    c->is_doomed = c->is_outdated = false;
     prepared_forget(c);
     conn_goto(c, SQL_CLOSED);
 }
@@ -388,6 +405,17 @@ static void conn_on_notice(void *arg, const PGresult *res)
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
     c->is_doomed |= state && state_is_shutdown(state);
+}
+
+/* No session is used again: idle ones are closed now, the others when their call has ended. */
+static void pool_renew(struct sql_pool *p)
+{
+    for (unsigned i = 0; i < p->nconns; i++) {
+        if (p->conns[i].state == SQL_IDLE)
+            conn_close(&p->conns[i]);
+        else if (conn_is_live(p->conns[i].state))
+            p->conns[i].is_outdated = true;
+    }
 }
 
 /* Registers the socket libpq uses now, which may change while it tries several hosts. */
@@ -547,6 +575,17 @@ static void conn_end_setup(struct sql_conn *c)
     p->failures = 0;
     stat_add(p->stats, sql_connects, 1);
     conn_goto(c, SQL_IDLE);
+    if (c->is_outdated)
+        conn_close(c);
+}
+
+/* Its call has ended; so does the session, when it is not to be used again. */
+static void conn_end_session(struct sql_conn *c, const struct sql_call *call)
+{
+    if (state_is_stale(call->sqlstate))
+        pool_renew(c->pool); /* c is idle: it goes with the others */
+    else if (c->is_outdated)
+        conn_close(c);
 }
 
 static void conn_end_call(struct sql_conn *c)
@@ -556,7 +595,9 @@ static void conn_end_call(struct sql_conn *c)
 
     c->call = NULL;
     conn_goto(c, SQL_IDLE);
-    if (call->err && state_is_retriable(call->sqlstate) && call->attempts < ATTEMPTS_MAX) {
+    if (call->err && call->attempts < ATTEMPTS_MAX &&
+        (state_is_stale(call->sqlstate) || state_is_retriable(call->sqlstate))) {
+        conn_end_session(c, call);
         conn_forget_answers(c);
         call_again(p, call);
         return;
@@ -569,9 +610,7 @@ static void conn_end_call(struct sql_conn *c)
         memcpy(call->results, c->results, sizeof(call->results));
         memset(c->results, 0, sizeof(c->results));
     }
-    /* A plan or a name this session remembers does not fit any more: a fresh session has neither. */
-    if (strcmp(call->sqlstate, "26000") == 0 || strcmp(call->sqlstate, "0A000") == 0)
-        conn_close(c);
+    conn_end_session(c, call);
     pool_dispatch(p); /* the next call is under way while this one's owner works */
     call_done(p, call);
 }
@@ -685,7 +724,7 @@ static void pool_arm(struct sql_pool *p)
 
         if (give_up < at)
             at = give_up;
-        if (p->failures > 0 && p->connecting == 0 && p->retry_us < at)
+        if (p->failures > 0 && p->opening == 0 && p->retry_us < at)
             at = p->retry_us;
     }
     if (at == UINT64_MAX || (p->armed_us && p->armed_us <= at))
@@ -705,7 +744,7 @@ static void pool_grow(struct sql_pool *p)
 
     if (p->failures && clock_us() < p->retry_us)
         return;
-    for (unsigned i = 0; i < p->nconns && p->connecting < wanted; i++) {
+    for (unsigned i = 0; i < p->nconns && p->opening < wanted; i++) {
         if (p->conns[i].state == SQL_CLOSED)
             conn_open(&p->conns[i]);
         if (p->failures)
@@ -789,6 +828,8 @@ err_t sql_pool_open(struct event_base *base, const struct settings *s, const cha
 void sql_pool_reload(struct sql_pool *p, const struct settings *s)
 {
     p->queue_max = s->sql_queue;
+    if (p->timeout_us != s->sql_timeout)
+        pool_renew(p); /* sessions have their statement_timeout from it */
     p->timeout_us = s->sql_timeout;
 }
 

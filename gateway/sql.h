@@ -69,7 +69,7 @@ must_check err_t sql_pool_open(struct event_base *base, const struct settings *s
                                struct stats *stats, struct sql_pool **out, struct fail *f);
 /* Ends every call with ERR_CLOSING (done is called), closes the connections. */
 void sql_pool_close(struct sql_pool *p);
-/* Takes sql_queue and sql_timeout from a newer snapshot. */
+/* Takes sql_queue and sql_timeout from a newer snapshot; a new sql_timeout renews the sessions. */
 void sql_pool_reload(struct sql_pool *p, const struct settings *s);
 /* Takes the call; done follows later, always. */
 void sql_call(struct sql_pool *p, struct sql_call *call);

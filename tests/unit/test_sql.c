@@ -153,6 +153,7 @@ static void test_a_statement_is_prepared_once_for_each_connection(void **state)
     sql_call(pool, &twice->call);
     loop_until(&twice->is_done);
     assert_int_equal(twice->call.err, OK);
+    assert_int_equal(pool->live + pool->opening, 1); /* one call opens one connection */
     assert_string_equal(twice->text[0], "x");
     assert_string_equal(twice->text[1], "y");
     a = ask_and_wait(&ECHO, "z");
@@ -222,23 +223,81 @@ static void test_a_failed_parse_is_tried_again_next_time(void **state)
     free(b);
 }
 
-/* After ALTER TABLE a remembered plan is refused; the next call finds a fresh session. */
-static void test_a_changed_table_costs_one_connection(void **state)
+/* Both connections of the pool know stmt: each is busy for a moment, so that one does not do all. */
+static void warm_up(const struct stmt *stmt)
+{
+    struct asked *both[] = {asked_new(), asked_new()};
+
+    for (size_t i = 0; i < array_len(both); i++) {
+        asked_add(both[i], &NAP, "0.3");
+        asked_add(both[i], stmt, NULL);
+        sql_call(pool, &both[i]->call);
+    }
+    for (size_t i = 0; i < array_len(both); i++) {
+        loop_until(&both[i]->is_done);
+        assert_int_equal(both[i]->call.err, OK);
+        free(both[i]);
+    }
+    assert_int_equal(pool->live, 2);
+}
+
+/* After ALTER TABLE a remembered plan is refused: nobody sees that. */
+static void test_a_changed_table_is_not_felt(void **state)
 {
     static const struct stmt all = {"all_kept", "SELECT * FROM kept"};
-    struct asked *a = ask_and_wait(&all, NULL);
-    struct asked *b, *c;
+    struct asked *a;
 
     (void)state;
-    assert_int_equal(a->call.err, OK);
+    warm_up(&all);
     pgtest_sql("ALTER TABLE kept ADD COLUMN w int");
-    b = ask_and_wait(&all, NULL);
-    assert_string_equal(b->call.sqlstate, "0A000");
-    c = ask_and_wait(&all, NULL);
-    assert_int_equal(c->call.err, OK);
+    a = ask_and_wait(&all, NULL);
+    assert_int_equal(a->call.err, OK);
+    assert_int_equal(a->call.attempts, 2); /* the other connection is not tried */
+    free(a);
+}
+
+/* Somebody between us and PostgreSQL forgets what we prepared, or prepared the same before us. */
+static void test_lost_and_taken_names_are_not_felt(void **state)
+{
+    static const struct stmt forget = {NULL, "DEALLOCATE ALL"};
+    static const struct stmt take = {NULL, "PREPARE echo AS SELECT 1"};
+    struct asked *a, *b;
+
+    (void)state;
+    warm_up(&ONE);
+    a = ask_and_wait(&forget, NULL);
+    b = ask_and_wait(&ONE, NULL);
+    assert_string_equal(b->text[0], "1");
+    assert_int_equal(b->call.attempts, 2);
     free(a);
     free(b);
-    free(c);
+    a = ask_and_wait(&take, NULL);
+    b = ask_and_wait(&ECHO, "mine");
+    assert_string_equal(b->text[0], "mine");
+    assert_int_equal(b->call.attempts, 2);
+    free(a);
+    free(b);
+}
+
+/* statement_timeout is the session's: those that stand must not keep the old one. */
+static void test_a_new_timeout_reaches_every_session(void **state)
+{
+    static const struct stmt shown = {"shown", "SHOW statement_timeout"};
+    struct asked *nap, *a;
+
+    (void)state;
+    warm_up(&shown);
+    nap = ask(&NAP, "0.05"); /* under way while the settings change */
+    settings->sql_timeout = 7 * 1000 * 1000;
+    sql_pool_reload(pool, settings);
+    loop_until(&nap->is_done);
+    assert_int_equal(nap->call.err, OK);
+    for (int i = 0; i < 3; i++) {
+        a = ask_and_wait(&shown, NULL);
+        assert_string_equal(a->text[0], "7s");
+        free(a);
+    }
+    free(nap);
 }
 
 static void test_calls_wait_their_turn_on_few_connections(void **state)
@@ -480,7 +539,9 @@ int main(void)
         TEST(test_many_statements_fit_the_set),
         TEST(test_steps_are_one_transaction),
         TEST(test_a_failed_parse_is_tried_again_next_time),
-        TEST(test_a_changed_table_costs_one_connection),
+        TEST(test_a_changed_table_is_not_felt),
+        TEST(test_lost_and_taken_names_are_not_felt),
+        TEST(test_a_new_timeout_reaches_every_session),
         TEST(test_calls_wait_their_turn_on_few_connections),
         TEST(test_done_may_ask_again),
         TEST(test_a_call_may_be_reused_within_done),
