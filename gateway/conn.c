@@ -282,7 +282,7 @@ static bool conn_handle(struct conn *c, struct str body)
     struct req *r = &c->x->req;
 
     conn_goto(c, CONN_HANDLING);
-    r->input = (struct bind_input){.is_get = r->head->method == HTTP_M_GET,
+    r->input = (struct bind_input){.is_get = (r->head->method & (HTTP_M_GET | HTTP_M_HEAD)) != 0,
                                    .has_content_type = r->head->has_content_type,
                                    .content_type = r->head->content_type,
                                    .query = r->head->query,
