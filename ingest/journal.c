@@ -11,8 +11,8 @@
  * have held. So a position is never used twice, even when a torn tail is dropped or a file lost its
  * end, and what PostgreSQL has noted as committed can never lie above what is appended now: that
  * passes over lost ranges too, and the newest of them may lie behind the last file by as much as
- * the ring lets writers run ahead. When there is an id but no
- * segment, that reasoning has nothing to stand on, and the queue gets a new id instead.
+ * the ring lets writers run ahead. When there is an id but no segment, that reasoning has nothing to
+ * stand on, and the queue gets a new id instead.
  *
  * A segment is made as next.tmp, header synced, then renamed, then the directory synced: a file
  * with a segment's name always has a header. fallocate() takes its room at once, so that a full
@@ -131,7 +131,7 @@ static void journal_scan(struct journal *j, struct segment_cursor *c, pos_t next
     while (segment_cursor_next(c, next, &e))
         s->points[e.partition] += record_points(e.payload, e.version);
     s->end = c->at;
-    s->may_recycle = c->unreadable_bytes == 0;
+    s->may_recycle = c->unreadable_bytes == 0 && c->head.queue_id[0];
     if (c->skipped_bytes > 0) {
         stat_add(j->stats, journal_quarantined_bytes, c->skipped_bytes);
         log_error("", "the journal is damaged, what follows the damage was kept",
@@ -161,7 +161,9 @@ static err_t journal_replay_file(struct journal *j, pos_t base, pos_t next, stru
         return fail(f, ERR_CORRUPT, "journal segment %s: %.*s", name, STR_ARG(why.text));
     if (e && e != ERR_CORRUPT)
         return fail(f, e, "journal segment %.*s", STR_ARG(why.text));
-    if (!e && j->id[0] && strcmp(c.head.queue_id, j->id) != 0) {
+    bool has_id = !e && c.head.queue_id[0]; /* a damaged header does not say */
+
+    if (has_id && j->id[0] && strcmp(c.head.queue_id, j->id) != 0) {
         e = fail(&why, ERR_CORRUPT, "it belongs to another queue, %s", c.head.queue_id);
         segment_cursor_close(&c);
     }
@@ -169,7 +171,7 @@ static err_t journal_replay_file(struct journal *j, pos_t base, pos_t next, stru
         journal_set_aside(j, base, journal_file_bytes(j, base), &why);
         return OK;
     }
-    if (!j->id[0]) {
+    if (has_id && !j->id[0]) {
         /* The file id is gone, but the segments still say what it held. */
         memcpy(j->id, c.head.queue_id, sizeof(j->id));
         e = journal_dir_write_id(j->dir, j->id, f);

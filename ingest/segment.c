@@ -20,6 +20,10 @@
  * to the end of the file: after a torn tail it finds nothing, after a damaged block in the middle
  * it finds the frames behind it, and the bytes between are counted in skipped_bytes. A page that the
  * disk cannot read counts as zeros, for the same reason: one bad page must not hide the rest.
+ *
+ * A damaged header must not hide its frames either: they carry their positions themselves, and the
+ * name of the file says where the first one belongs. So a file without a sound header is a segment
+ * all the same when there is a valid frame in it (its queue_id is "" then).
  */
 #include "ingest/segment.h"
 
@@ -160,6 +164,22 @@ err_t segment_head_read(const char in[SEGMENT_HEAD], struct segment_head *h, str
 
 /* -- reading ------------------------------------------------------------------------------- */
 
+/* The header is damaged: does the name of the file fit the frames in it? */
+static bool segment_adopt(struct segment_cursor *c, pos_t base)
+{
+    struct entry e;
+
+    c->head = (struct segment_head){.base = base, .format = SEGMENT_FORMAT};
+    c->at = base;
+    if (!segment_cursor_next(c, UINT64_MAX, &e))
+        return false;
+    c->at = base;
+    c->skipped_bytes = SEGMENT_HEAD;
+    c->unreadable_bytes = 0;
+    c->loaded = 0; /* it holds bytes that a writer may not have written yet */
+    return true;
+}
+
 err_t segment_cursor_open(struct segment_cursor *c, int dir, pos_t base, struct fail *f)
 {
     char name[SEGMENT_NAME];
@@ -175,19 +195,18 @@ err_t segment_cursor_open(struct segment_cursor *c, int dir, pos_t base, struct 
     if (fstat(c->fd, &st) < 0)
         e = fail(f, ERR_DISK, "%s: %m", name);
     else if (pread(c->fd, head, sizeof(head), 0) != SEGMENT_HEAD)
-        e = fail(f, ERR_CORRUPT, "it is too short for a header");
+        e = fail(f, ERR_CORRUPT, "its header is too short, or cannot be read");
     else
         e = segment_head_read(head, &c->head, f);
+    c->file_bytes = e == ERR_DISK ? 0 : (uint64_t)st.st_size;
+    c->at = base;
+    if (e == ERR_CORRUPT && c->head.format <= SEGMENT_FORMAT && segment_adopt(c, base))
+        e = OK;
     if (!e && c->head.base != base)
         e = fail(f, ERR_CORRUPT, "its header is that of another segment");
-    if (e) {
-        close(c->fd);
-        c->fd = -1;
-        return e;
-    }
-    c->file_bytes = (uint64_t)st.st_size;
-    c->at = base;
-    return OK;
+    if (e)
+        segment_cursor_close(c);
+    return e;
 }
 
 void segment_cursor_close(struct segment_cursor *c)

@@ -26,7 +26,7 @@ struct segment_head {
     pos_t base; /* position of the first frame */
     uint64_t created_ms;
     uint32_t format;
-    char queue_id[QUEUE_ID_BYTES + 1];
+    char queue_id[QUEUE_ID_BYTES + 1]; /* "" = the header is damaged, the frames speak for it */
 };
 
 /* A place in one segment file; the last frame it gave lives until the next call. */
@@ -57,7 +57,7 @@ must_check err_t segment_head_read(const char in[SEGMENT_HEAD], struct segment_h
                                    struct fail *f);
 
 /* Opens the segment that begins at base. ERR_NOT_FOUND when there is no such file; else as
- * segment_head_read. */
+ * segment_head_read, but a damaged header in front of valid frames is passed over. */
 must_check err_t segment_cursor_open(struct segment_cursor *c, int dir, pos_t base, struct fail *f);
 void segment_cursor_close(struct segment_cursor *c);
 /* Goes on at pos, which lies in this segment. */

@@ -299,7 +299,9 @@ static void test_bad_headers_are_set_aside_and_the_rest_is_kept(void **state)
     pos_t second = journal->segments[1].base;
     pos_t third = journal->segments[2].base;
 
-    spoil(second, 20, "spoilt", 6);
+    static const char nothing[SEGMENT_BYTES];
+
+    spoil(second, 0, nothing, sizeof(nothing));
     close(openat(journal->dir, "00000000000004d2.seg", O_CREAT | O_WRONLY, 0600));
     reopen_journal();
     assert_int_equal(fixture_files(".bad"), 2);
@@ -309,6 +311,28 @@ static void test_bad_headers_are_set_aside_and_the_rest_is_kept(void **state)
         assert_int_equal(found[i], frames[i].pos < second || frames[i].pos >= third);
     reopen_journal();
     assert_int_equal(fixture_files(".bad"), 2);
+}
+
+static void test_a_damaged_header_does_not_hide_its_frames(void **state)
+{
+    (void)state;
+    static bool found[FRAMES_MAX];
+    char id[QUEUE_ID_BYTES + 1];
+
+    snprintf(id, sizeof(id), "%s", journal->id);
+    while (journal->count < 3)
+        append(100);
+    spoil(journal->segments[0].base, 0, "spoilt", 6);
+    spoil(journal->segments[1].base, 20, "spoilt", 6);
+    assert_int_equal(unlinkat(journal->dir, "id", 0), 0); /* the third one knows it */
+    for (int i = 0; i < 2; i++) {
+        reopen_journal();
+        assert_string_equal(journal->id, id);
+        assert_int_equal(fixture_files(".bad"), 0);
+        assert_int_equal(read_back(found), frame_count);
+        assert_int_equal(replayed_points(), written_points(NULL));
+    }
+    assert_true(fixture_stats->journal_quarantined_bytes >= SEGMENT_HEAD);
 }
 
 static void test_a_segment_of_another_queue_is_set_aside(void **state)
@@ -593,6 +617,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_lost_id_is_read_from_the_segments, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_bad_headers_are_set_aside_and_the_rest_is_kept, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_damaged_header_does_not_hide_its_frames, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_segment_of_another_queue_is_set_aside, set_up,
                                         tear_down),
