@@ -11,7 +11,8 @@
  *
  * A stored position above everything that this process has had in hand is somebody else's: the data
  * directory is an older copy, or a copy of it is in use elsewhere. What we accept now would lie
- * before it and look as if it were applied, so that is an ERR_SCHEMA too.
+ * before it and look as if it were applied, so that is an ERR_SCHEMA too. Once the rows of the queue
+ * are deleted from sluice.positions the whole journal is applied again; what is stored stays once.
  *
  * None of them loses anything: the window stays in hand, and behind it the journal grows up to
  * its limit.
@@ -118,11 +119,10 @@ static err_t link_check(const struct link *l, struct fail *f)
 
         if ((l->session.mask >> p & 1) && pos > l->newest)
             return fail(f, ERR_SCHEMA,
-                        "PostgreSQL has position %" PRIu64 " of partition %u and this journal has "
-                        "not come further than %" PRIu64 ": data_dir is an older copy, or a copy "
-                        "of it is in use. Stop the other one, then delete queue %s from "
-                        "sluice.positions; what is stored already is not stored again",
-                        pos, p, l->newest, l->session.queue_id);
+                        "position %" PRIu64 " is ahead of this journal's %" PRIu64 ": data_dir is an older "
+                        "copy, or a copy of it is in use. Stop the other, then delete queue_id %s "
+                        "from sluice.positions",
+                        pos, l->newest, l->session.queue_id);
     }
     return OK;
 }
