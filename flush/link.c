@@ -119,7 +119,8 @@ static err_t link_check(const struct link *l, struct fail *f)
 
         if ((l->session.mask >> p & 1) && pos > l->newest)
             return fail(f, ERR_SCHEMA,
-                        "position %" PRIu64 " is ahead of this journal's %" PRIu64 ": data_dir is an older "
+                        "position %" PRIu64 " is ahead of this journal's %" PRIu64
+                        ": data_dir is an older "
                         "copy, or a copy of it is in use. Stop the other, then delete queue_id %s "
                         "from sluice.positions",
                         pos, l->newest, l->session.queue_id);
