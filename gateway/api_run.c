@@ -8,7 +8,7 @@
  * A read waits for the run's own points (req_wait_run). Delete and restore do not: points that were
  * accepted before a delete belong to the run and are applied, whatever comes first in PostgreSQL.
  *
- * Every call that learns a run's state tells the run table.
+ * Every call that learns a run's state tells the run table, or makes it ask again.
  */
 #include "gateway/api.h"
 
@@ -24,14 +24,15 @@
 
 #define RUN_NAME_TAG "mlflow.runName"
 
-/* PostgreSQL says so: all workers know it from now on. */
+/* PostgreSQL says so: all workers know it from now on. Dated by the asking: a delete may have been
+ * committed between the statement and its answer. */
 static void learn(struct req *r, struct str run_id, bool is_active, int32_t experiment_id)
 {
     struct run run = {.is_active = is_active, .experiment_id = experiment_id};
     struct run_id id;
 
     if (run_id_set(&id, run_id))
-        runs_put(r->worker->runs, &id, r->worker->now_us, &run);
+        runs_put(r->worker->runs, &id, r->wait_since_us, &run);
 }
 
 /* -- create ---------------------------------------------------------------------------------- */
@@ -310,25 +311,18 @@ static const struct stmt RESTORE = {
     "run_restore", "UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL"
                    " WHERE run_uuid = $1::text RETURNING experiment_id"};
 
-static err_t stage_done(struct req *r, bool is_active, struct fail *f)
+/* Two such calls at once may answer in another order than they committed in, so neither tells the
+ * run table what it did: the next look-up asks. */
+static err_t stage_done(struct req *r, struct fail *f)
 {
     const struct str *run_id = r->data;
-    const PGresult *res = r->sql.results[0];
+    struct run_id id;
 
-    if (PQntuples(res) == 0)
+    if (PQntuples(r->sql.results[0]) == 0)
         return admit_no_run(*run_id, f);
-    learn(r, *run_id, is_active, (int32_t)sql_get_i64(res, 0, 0));
+    if (run_id_set(&id, *run_id))
+        runs_forget(r->worker->runs, &id);
     return reply_empty(r);
-}
-
-static err_t delete_done(struct req *r, struct fail *f)
-{
-    return stage_done(r, false, f);
-}
-
-static err_t restore_done(struct req *r, struct fail *f)
-{
-    return stage_done(r, true, f);
 }
 
 /* r->data becomes the run id, with the time behind it. */
@@ -350,7 +344,7 @@ err_t api_run_delete(struct req *r, struct fail *f)
     struct str *values;
     err_t e = stage_bind(r, &values, f);
 
-    return e ? e : req_sql(r, &(struct sql_step){&DELETE, values, 2}, 1, delete_done);
+    return e ? e : req_sql(r, &(struct sql_step){&DELETE, values, 2}, 1, stage_done);
 }
 
 err_t api_run_restore(struct req *r, struct fail *f)
@@ -358,5 +352,5 @@ err_t api_run_restore(struct req *r, struct fail *f)
     struct str *values;
     err_t e = stage_bind(r, &values, f);
 
-    return e ? e : req_sql(r, &(struct sql_step){&RESTORE, values, 1}, 1, restore_done);
+    return e ? e : req_sql(r, &(struct sql_step){&RESTORE, values, 1}, 1, stage_done);
 }
