@@ -384,6 +384,21 @@ static bool conn_read_head(struct conn *c)
 
 /* -- BODY -------------------------------------------------------------------------------------- */
 
+/* Counts the body's bytes that have come. What a peer announces counts nothing, so that nobody can
+ * take the memory of others without sending it. */
+static err_t conn_count_body(struct conn *c, struct fail *f)
+{
+    struct exchange *x = c->x;
+    struct worker_net *net = c->worker->net;
+    size_t n = buf_len(&x->body);
+
+    net->body_bytes += n - x->body_bytes;
+    x->body_bytes = n;
+    if (net->body_bytes <= conn_settings(c)->body_memory_bytes / net->worker_count)
+        return OK;
+    return fail(f, ERR_BUSY, "The bodies on their way take all of body_memory_bytes.");
+}
+
 /* One read of body bytes: in place when their number is known. */
 static enum read_result conn_read_more(struct conn *c)
 {
@@ -415,7 +430,7 @@ static bool conn_read_body(struct conn *c)
         buf_consume(&x->in, used);
         if (event == HTTP_END)
             return conn_handle(c, buf_str(&x->body));
-        if (event == HTTP_ERROR)
+        if (event == HTTP_ERROR || conn_count_body(c, &f) != OK)
             return conn_refuse(c, &f);
         if (reads >= READS_MAX)
             return conn_await_bytes(c, TIMER_RECEIVE);
@@ -472,7 +487,7 @@ static bool conn_next(struct conn *c)
     x->taken_bytes = 0;
     http_next(x->http);
     req_reset(&x->req);
-    buf_shrink(&x->body, BODY_KEEP);
+    worker_empty_body(c->worker, x, BODY_KEEP);
     conn_goto(c, CONN_READING);
     if (buf_len(&x->in) == 0) {
         worker_set_timer(c, TIMER_IDLE);

@@ -44,6 +44,7 @@ struct exchange {
     struct http *http;
     struct buf in;            /* this head, its body when both came together, what is behind them */
     struct buf body;          /* a body that came in pieces */
+    size_t body_bytes;        /* of them counted in the worker's body_bytes */
     struct buf out;           /* status line and header fields of the answer */
     size_t taken_bytes;       /* of in: consumed once the answer is out */
     size_t sent_bytes;        /* of out and the reply's body together */

@@ -256,6 +256,7 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
 {
     for (unsigned i = 0; i < sv->worker_count; i++) {
         struct worker_config c = {.server = sv,
+                                  .count = sv->worker_count,
                                   .index = i,
                                   .settings = sv->first,
                                   .queue = sv->queue,

@@ -136,12 +136,19 @@ static void exchange_free(struct exchange *x)
     free(x);
 }
 
+void worker_empty_body(struct worker *w, struct exchange *x, size_t keep)
+{
+    w->net->body_bytes -= x->body_bytes;
+    x->body_bytes = 0;
+    buf_shrink(&x->body, keep);
+}
+
 void worker_put_exchange(struct worker *w, struct exchange *x)
 {
     http_next(x->http);
     req_reset(&x->req);
     buf_shrink(&x->in, KEEP_IN);
-    buf_shrink(&x->body, KEEP_BODY);
+    worker_empty_body(w, x, KEEP_BODY);
     x->taken_bytes = x->sent_bytes = 0;
     x->req.conn = NULL;
     x->next = w->net->pool;
@@ -472,6 +479,7 @@ static struct worker *worker_new(const struct worker_config *c)
     arena_init(&w->run_arena, 4096);
     net->yielded_end = &net->yielded;
     net->max_connections = (unsigned)c->settings->max_connections;
+    net->worker_count = c->count;
     net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     net->inbox_event =
         event_new(w->base, inbox_fd(&w->inbox), EV_READ | EV_PERSIST, worker_on_inbox, w);

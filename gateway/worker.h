@@ -54,6 +54,7 @@ struct worker {
 struct worker_config {
     struct server *server;
     unsigned index;
+    unsigned count; /* of workers */
     const struct settings *settings;
     struct queue *queue;
     struct runs *runs;

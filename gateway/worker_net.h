@@ -35,6 +35,8 @@ struct worker_net {
     struct event *tick;
     int reserve_fd;                      /* given up to accept and close when there are no more */
     unsigned max_connections;            /* of all workers together */
+    unsigned worker_count;               /* that share body_memory_bytes evenly */
+    uint64_t body_bytes;                 /* of bodies that come in pieces, until they are answered */
     bool is_draining;
     uint64_t drain_until_us;
     _Atomic(const struct settings *) settings_seen;
@@ -56,6 +58,8 @@ struct worker_net {
 struct exchange *worker_take_exchange(struct worker *w, struct conn *c);
 /* Gives it back, emptied. */
 void worker_put_exchange(struct worker *w, struct exchange *x);
+/* Forgets x's body, and its memory when that is more than keep bytes. */
+void worker_empty_body(struct worker *w, struct exchange *x, size_t keep);
 /* Moves c to the end of another list, its time beginning now. */
 void worker_set_timer(struct conn *c, enum conn_timer timer);
 /* c goes on in the next turn of the loop. */
