@@ -82,6 +82,15 @@ class Server:
         except requests.RequestException:
             return False
 
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            if self.process and self.process.poll() is None:
+                self.kill()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
     def __exit__(self, *unused):
         try:
             self.stop()
@@ -122,8 +131,6 @@ class Sluice(Server):
         self.admin_url = wait_until(lambda: address("admin"), 60, "the line `admin on`")
         wait_until(lambda: self.is_answering(self.admin_url + "/readyz"), 60, "/readyz")
         return self
-
-    __enter__ = start
 
     def kill(self):
         """kill -9: nothing is flushed, nothing is closed."""
@@ -173,23 +180,24 @@ class Stock(Server):
         wait_until(lambda: self.is_answering(self.url + "/health"), 120, "stock MLflow /health")
         return self
 
-    __enter__ = start
+    def signal_all(self, how):
+        # Its own session holds the server, its workers and their helpers, and nothing else.
+        try:
+            os.killpg(self.process.pid, how)
+        except ProcessLookupError:
+            pass
+
+    def kill(self):
+        self.signal_all(signal.SIGKILL)
+        self.process.wait(timeout=20)
 
     def stop(self):
-        # Its own session holds the server, its workers and their helpers, and nothing else.
         if self.process is None:
             return
-        try:
-            os.killpg(self.process.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            return
+        self.signal_all(signal.SIGTERM)
         try:
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             pass
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait(timeout=20)
+        self.kill()  # workers that outlive their parent
         self.process = None
