@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 
 import psycopg
 import pytest
@@ -13,16 +14,13 @@ from server import Sluice, clean_environment, wait_until
 
 
 @pytest.fixture(params=["open", "closed"])
-def place(request, tmp_path):
-    """A data_dir that the user postgres can enter, or, as in a clone below /root, cannot."""
-    folder = tmp_path / "clone"
-    folder.mkdir(mode=0o755 if request.param == "open" else 0o700)
-    if request.param == "open":
-        for parent in folder.parents:
-            if os.stat(parent).st_uid == os.getuid() and str(parent).startswith(
-                    str(tmp_path.parent.parent)):
-                os.chmod(parent, 0o755)
-    return str(folder / "var")
+def place(request):
+    """A data_dir that the user postgres can enter, or, as in a clone below /root, cannot. Not below
+    pytest's own directory: any other pytest that starts shuts that one again."""
+    folder = tempfile.mkdtemp(prefix="sluice-place-")
+    os.chmod(folder, 0o755 if request.param == "open" else 0o700)
+    yield os.path.join(folder, "var")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
