@@ -52,6 +52,22 @@ static int finish(pid_t pid)
 }
 
 /* The server must not inherit what we ignore or block, our files, or our environment. */
+/* What glibc keeps for itself (signals 32 and 33) no program can set: whoever started us may have
+ * left them ignored. */
+static unsigned long long ignored_by_libc(void)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    unsigned long long bits = 0;
+    char line[256];
+
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file))
+        if (sscanf(line, "SigIgn: %llx", &bits) == 1)
+            break;
+    fclose(file);
+    return bits & 0x180000000ULL;
+}
+
 static void test_child_inherits_nothing(void **state)
 {
     char sh[] = "/bin/sh", arg[] = "-c";
@@ -83,8 +99,8 @@ static void test_child_inherits_nothing(void **state)
     assert_true(fread(got, 1, sizeof(got) - 1, file) > 0);
     fclose(file);
     snprintf(want, sizeof(want),
-             "%s\nunset\n0077\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\ndone\n",
-             work_dir);
+             "%s\nunset\n0077\nSigBlk:\t0000000000000000\nSigIgn:\t%016llx\ndone\n", work_dir,
+             ignored_by_libc());
     assert_string_equal(got, want);
 }
 

@@ -317,10 +317,11 @@ static void test_calls_wait_their_turn_on_few_connections(void **state)
         assert_int_equal(asked[i]->times, 1);
         free(asked[i]);
     }
-    assert_int_equal(pool->live, 2);
-    assert_int_equal(pgtest_number("SELECT count(*) FROM pg_stat_activity WHERE application_name ="
-                                   " 'sluice worker' AND datname = current_database()"),
-                     2);
+    /* The first connection may have served all of them before the second was there. */
+    assert_in_range(pool->live, 1, 2);
+    assert_in_range(pgtest_number("SELECT count(*) FROM pg_stat_activity WHERE application_name ="
+                                  " 'sluice worker' AND datname = current_database()"),
+                    1, 2);
 }
 
 static void test_done_may_ask_again(void **state)
