@@ -50,6 +50,9 @@
         checks,                                            \
         offsetof(struct msg_##message, name),              \
         &MSG_##type},
+#define FIELD_MESSAGE(message, name, camel, type, checks)                                          \
+    {STR_INIT(#name), STR_INIT(camel), BIND_MESSAGE, checks, offsetof(struct msg_##message, name), \
+     &MSG_##type},
 #define END_MESSAGE(name)                                                                   \
     }                                                                                       \
     ;                                                                                       \
@@ -59,9 +62,10 @@
 #undef MESSAGE
 #undef FIELD
 #undef FIELD_MESSAGES
+#undef FIELD_MESSAGE
 #undef END_MESSAGE
 
-enum { FIELDS_MAX = 16 };
+enum { FIELDS_MAX = 16, HISTORY_RUNS_MAX = 100, HISTORY_POINTS_MAX = 2500 };
 
 static const struct str api_docs =
     STR_INIT(" See the API docs for more information about request parameters.");
@@ -255,6 +259,7 @@ static enum bound bind_field(struct binder *b, yyjson_val *v, const struct bind_
         return BOUND;
     case BIND_STRINGS: return bind_value_strings(b->arena, v, (void *)out);
     case BIND_MESSAGES: return bind_messages(b, v, field->message, (void *)out);
+    case BIND_MESSAGE: return bind_message(b, v, field->message, out);
     case BIND_INT64: bound = bind_value_integer(v, INT64_MIN, INT64_MAX, &integer->v); break;
     case BIND_INT32: bound = bind_value_integer(v, INT32_MIN, INT32_MAX, &integer->v); break;
     case BIND_STATUS: bound = bind_value_status(v, &integer->v); break;
@@ -372,6 +377,29 @@ static err_t bind_check_items(struct arena *a, const struct bind_field *field, y
     return OK;
 }
 
+/* The bounds of get-history-bulk-interval. */
+static err_t bind_check_history(struct arena *a, const struct bind_field *field, yyjson_val *v,
+                                struct fail *f)
+{
+    int64_t n;
+
+    if (field->checks & CHECK_HISTORY_RUNS) {
+        n = (int64_t)yyjson_arr_size(v);
+        return n <= HISTORY_RUNS_MAX
+                   ? OK
+                   : fail(f, ERR_BAD_PARAM,
+                          "GetMetricHistoryBulkInterval request must specify at most %d run_ids."
+                          " Received %lld run_ids.%s",
+                          HISTORY_RUNS_MAX, (long long)n, api_docs.p);
+    }
+    if (!bind_value_python_int(v, &n))
+        return bind_invalid(a, field->name.p, v, f);
+    if (n < 1 || n > HISTORY_POINTS_MAX)
+        return fail(f, ERR_BAD_PARAM, "max_results must be between 1 and %d.%s", HISTORY_POINTS_MAX,
+                    api_docs.p);
+    return OK;
+}
+
 static err_t bind_check_field(struct arena *a, yyjson_val *root, const struct bind_field *field,
                               yyjson_val *v, bool has_ended, struct fail *f)
 {
@@ -392,6 +420,8 @@ static err_t bind_check_field(struct arena *a, yyjson_val *root, const struct bi
         return bind_missing(field->name.p, f);
     if (!is_typed || ((checks & CHECK_MAX_RESULTS) && !bind_value_is_page(v)))
         return bind_invalid(a, field->name.p, v, f);
+    if (checks & (CHECK_HISTORY_RUNS | CHECK_HISTORY_POINTS))
+        return bind_check_history(a, field, v, f);
     if (checks & CHECK_ITEMS)
         return bind_check_items(a, field, v, f);
     return OK;
@@ -446,6 +476,8 @@ static err_t bind_refuse_nul(const struct bind_message *m, const char *msg, stru
             for (size_t k = 0; k < list->n && !e; k++)
                 e = bind_refuse_nul(field->message,
                                     (const char *)list->items + k * field->message->size, f);
+        } else if (field->kind == BIND_MESSAGE) {
+            e = bind_refuse_nul(field->message, at, f);
         }
     }
     return e;

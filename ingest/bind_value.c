@@ -200,17 +200,36 @@ bool bind_value_is_list_of_strings(yyjson_val *v)
     return yyjson_is_arr(v);
 }
 
-bool bind_value_is_page(yyjson_val *v)
+bool bind_value_python_int(yyjson_val *v, int64_t *out)
 {
-    int64_t i = 0;
+    bool is_negative;
+    double d;
 
     if (!bind_value_is_intlike(v))
         return false;
-    if (yyjson_is_str(v))
-        return python_int(document_str(v), &i) == PYTHON_INT
-                   ? i <= 50000
-                   : strchr(document_str(v).p, '-') != NULL;
-    if (yyjson_is_raw(v))
-        return document_str(v).p[0] == '-';
-    return yyjson_is_bool(v) || yyjson_get_num(v) < 50001;
+    if (yyjson_is_bool(v)) {
+        *out = yyjson_is_true(v);
+        return true;
+    }
+    if (yyjson_is_sint(v)) {
+        *out = unsafe_yyjson_get_sint(v);
+        return true;
+    }
+    if (yyjson_is_str(v) && python_int(document_str(v), out) == PYTHON_INT)
+        return true;
+    d = yyjson_is_num(v) ? yyjson_get_num(v) : 0;
+    if (yyjson_is_num(v) && fabs(d) < 0x1p63) {
+        *out = (int64_t)d; /* towards zero, as int() does */
+        return true;
+    }
+    is_negative = yyjson_is_num(v) ? d < 0 : str_find(document_str(v), '-') < document_str(v).n;
+    *out = is_negative ? INT64_MIN : INT64_MAX;
+    return true;
+}
+
+bool bind_value_is_page(yyjson_val *v)
+{
+    int64_t i;
+
+    return bind_value_python_int(v, &i) && i <= 50000;
 }

@@ -476,12 +476,15 @@ struct document_pair *document_pairs(struct arena *a, yyjson_val *obj, size_t *n
 /* json.dumps and repr differ in these. */
 struct document_style {
     bool is_json; /* else Python's repr */
+    bool is_sorted;
     const char *comma, *colon, *null, *yes, *no, *nan, *infinity;
 };
 
-static const struct document_style style_json = {true,   ",",     ":",   "null",
+static const struct document_style style_json = {true,   true,    ",",   ":",       "null",
                                                  "true", "false", "NaN", "Infinity"};
-static const struct document_style style_repr = {false,  ", ",    ": ",  "None",
+static const struct document_style style_line = {true,   false,   ", ",  ": ",      "null",
+                                                 "true", "false", "NaN", "Infinity"};
+static const struct document_style style_repr = {false,  false,   ", ",  ": ", "None",
                                                  "True", "False", "nan", "inf"};
 
 static void document_write_real(struct buf *out, double d, const struct document_style *style)
@@ -551,7 +554,7 @@ static void document_write(struct arena *a, struct buf *out, yyjson_val *v,
         buf_add_byte(out, ']');
     } else if (yyjson_is_obj(v)) {
         struct document_pair *pairs =
-            style->is_json ? document_sorted(a, v, &n) : document_pairs(a, v, &n);
+            style->is_sorted ? document_sorted(a, v, &n) : document_pairs(a, v, &n);
 
         buf_add_byte(out, '{');
         for (i = 0; i < n && buf_len(out) <= max; i++) {
@@ -584,6 +587,11 @@ static void document_write_cut(struct arena *a, struct buf *out, yyjson_val *v,
 void document_dump(struct arena *a, struct buf *out, yyjson_val *v, size_t max)
 {
     document_write_cut(a, out, v, &style_json, max);
+}
+
+void document_dump_line(struct arena *a, struct buf *out, yyjson_val *v)
+{
+    document_write(a, out, v, &style_line, SIZE_MAX);
 }
 
 void document_repr(struct arena *a, struct buf *out, yyjson_val *v, size_t max)

@@ -51,6 +51,8 @@ struct document_pair *document_pairs(struct arena *a, yyjson_val *obj, size_t *n
 /* Appends json.dumps(v, sort_keys=True, separators=(",", ":")), cut after max bytes; v may be
  * NULL, which is None. */
 void document_dump(struct arena *a, struct buf *out, yyjson_val *v, size_t max);
+/* Appends json.dumps(v). */
+void document_dump_line(struct arena *a, struct buf *out, yyjson_val *v);
 /* Appends Python's repr(v), cut likewise. */
 void document_repr(struct arena *a, struct buf *out, yyjson_val *v, size_t max);
 

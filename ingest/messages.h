@@ -43,7 +43,8 @@ enum bind_kind {
     BIND_STATUS,    /* enum RunStatus: opt_i64 1..5 */
     BIND_VIEW_TYPE, /* enum ViewType: opt_i64 1..3 */
     BIND_STRINGS,   /* repeated string */
-    BIND_MESSAGES
+    BIND_MESSAGES,
+    BIND_MESSAGE /* one; unset, its fields are */
 };
 
 /* Validators on the raw JSON. REQUIRED runs before the type, which is looked at only when some
@@ -58,11 +59,13 @@ enum bind_check {
     CHECK_RUN_UUID = 64,   /* run_uuid satisfies "required" when run_id is absent or null */
     CHECK_STRINGS = 128,   /* after ARRAY: every item is a string */
     CHECK_ITEMS = 256, /* the items' own required fields, named in the message as list[i].field */
-    CHECK_MAX_RESULTS = 512, /* at most 50000 */
-    CHECK_NUL_LATER = 1024   /* the handler judges the text, and a NUL in it, itself */
+    CHECK_MAX_RESULTS = 512,    /* at most 50000 */
+    CHECK_NUL_LATER = 1024,     /* the handler judges the text, and a NUL in it, itself */
+    CHECK_HISTORY_RUNS = 2048,  /* after ARRAY: at most 100 items */
+    CHECK_HISTORY_POINTS = 4096 /* 1 to 2500 */
 };
 /* Fields of a lower rank are validated first, those of the same in the order of the rows. */
-#define CHECK_RANK(n) ((unsigned)(n) << 12)
+#define CHECK_RANK(n) ((unsigned)(n) << 16)
 
 struct bind_message;
 
@@ -72,7 +75,7 @@ struct bind_field {
     enum bind_kind kind;
     unsigned checks;                    /* enum bind_check */
     size_t offset;                      /* in the message's struct */
-    const struct bind_message *message; /* of BIND_MESSAGES */
+    const struct bind_message *message; /* of BIND_MESSAGES and BIND_MESSAGE */
 };
 
 struct bind_message {
@@ -99,6 +102,7 @@ struct bind_message {
         size_t n;                                          \
         bool is_set;                                       \
     } name;
+#define FIELD_MESSAGE(message, name, camel, type, checks) struct msg_##type name;
 #define END_MESSAGE(name) \
     }                     \
     ;                     \
@@ -107,6 +111,7 @@ struct bind_message {
 #undef MESSAGE
 #undef FIELD
 #undef FIELD_MESSAGES
+#undef FIELD_MESSAGE
 #undef END_MESSAGE
 
 #endif

@@ -42,6 +42,9 @@ static void show_field(struct json *j, const struct bind_field *field, const cha
     } else if (field->kind == BIND_DOUBLE && real->is_set) {
         json_key_str(j, field->name);
         json_str(j, (struct str){repr, json_repr_double(real->v, repr)});
+    } else if (field->kind == BIND_MESSAGE) {
+        json_key_str(j, field->name);
+        show_message(j, field->message, msg + field->offset);
     } else if (field->kind == BIND_STRINGS && texts->n) {
         json_key_str(j, field->name);
         json_open_list(j);

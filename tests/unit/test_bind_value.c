@@ -137,6 +137,44 @@ static void test_validators_ask_python(void **state)
     arena_fini(&a);
 }
 
+static void test_pythons_int_is_cut_off_at_both_ends(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_int;
+        int64_t want;
+    } rows[] = {
+        {"5", true, 5},
+        {"-5", true, -5},
+        {"true", true, 1},
+        {"2500.9", true, 2500},
+        {"-0.5", true, 0},
+        {"\" 1_0 \"", true, 10},
+        {"\"1e1\"", false, 0},
+        {"\"\"", false, 0},
+        {"null", false, 0},
+        {"[1]", false, 0},
+        {"18446744073709551615", true, INT64_MAX},
+        {"1e300", true, INT64_MAX},
+        {"-1e300", true, INT64_MIN},
+        {"99999999999999999999", true, INT64_MAX},
+        {"-99999999999999999999", true, INT64_MIN},
+        {"\"-99999999999999999999\"", true, INT64_MIN},
+    };
+    struct arena a;
+
+    (void)state;
+    arena_init(&a, 1024);
+    for (size_t i = 0; i < array_len(rows); i++) {
+        int64_t got = 0;
+
+        assert_int_equal(bind_value_python_int(value_of(&a, rows[i].text), &got), rows[i].is_int);
+        if (rows[i].is_int)
+            assert_int_equal(got, rows[i].want);
+    }
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +182,7 @@ int main(void)
         cmocka_unit_test(test_doubles_beyond_their_range),
         cmocka_unit_test(test_texts_without_utf8_end_the_binding),
         cmocka_unit_test(test_validators_ask_python),
+        cmocka_unit_test(test_pythons_int_is_cut_off_at_both_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -253,6 +253,26 @@ static void test_values_are_counted_before_they_cost_memory(void **state)
     free(text);
 }
 
+static void test_a_line_keeps_the_order_and_has_blanks(void **state)
+{
+    struct document_error why;
+    struct arena a;
+    struct buf b;
+
+    (void)state;
+    arena_init(&a, 1024);
+    buf_init(&b);
+    document_dump_line(&a, &b,
+                       document_read_text(&a,
+                                          STR("{\"b\":[1,{}],\"a\":1e400,\"b\":[NaN,null],"
+                                              "\"\xc3\xa4\":-0.0}"),
+                                          &why));
+    assert_true(str_eq(buf_str(&b), STR("{\"b\": [NaN, null], \"a\": Infinity,"
+                                        " \"\\u00e4\": -0.0}")));
+    buf_fini(&b);
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +282,7 @@ int main(void)
         cmocka_unit_test(test_depth_and_digits_are_bounded),
         cmocka_unit_test(test_values_are_counted_before_they_cost_memory),
         cmocka_unit_test(test_looking_at_values),
+        cmocka_unit_test(test_a_line_keeps_the_order_and_has_blanks),
         cmocka_unit_test(test_long_values_are_cut),
     };
 
