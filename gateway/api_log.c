@@ -26,6 +26,7 @@
 
 #include "base/clock.h"
 #include "gateway/reply.h"
+#include "gateway/run_stage.h"
 #include "gateway/worker.h"
 #include "ingest/admit.h"
 #include "ingest/names.h"
@@ -41,22 +42,6 @@ struct log_call {
     unsigned param_attempts;
     struct str values[4];
 };
-
-/* The run's stage stands in column of the first row; no row, no run. What differs from what the run
- * table may hold is told to it. */
-static err_t check_stage(struct req *r, int column, struct fail *f)
-{
-    const struct log_call *c = r->data;
-    const PGresult *res = r->sql.results[0];
-    bool has_run = PQntuples(res) > 0;
-    struct run_id id;
-
-    if (has_run && str_eq(sql_get(res, 0, column), STR("active")))
-        return OK;
-    if (run_id_set(&id, c->d.run_id))
-        runs_forget(r->worker->runs, &id);
-    return has_run ? admit_deleted_run(c->d.run_id, f) : admit_no_run(c->d.run_id, f);
-}
 
 /* -- tags ------------------------------------------------------------------------------------ */
 
@@ -88,7 +73,8 @@ static bool tag_is_replaced(const struct batch *b, uint32_t i)
 
 static err_t tags_done(struct req *r, struct fail *f)
 {
-    err_t e = check_stage(r, 0, f);
+    const struct log_call *c = r->data;
+    err_t e = run_stage_check(r, c->d.run_id, 0, f);
 
     return e ? e : reply_empty(r);
 }
@@ -208,7 +194,9 @@ static struct param_conflict conflict_get(const PGresult *res, int row)
 /* The outcome of put_params that batches and single params have in common. */
 static err_t check_params(struct req *r, struct fail *f)
 {
-    return r->sql.err ? req_sql_fail(r, f) : check_stage(r, 1, f);
+    const struct log_call *c = r->data;
+
+    return r->sql.err ? req_sql_fail(r, f) : run_stage_check(r, c->d.run_id, 1, f);
 }
 
 static err_t batch_params_done(struct req *r, struct fail *f)
@@ -376,7 +364,7 @@ static const struct stmt DELETE_TAG = {
 static err_t delete_tag_done(struct req *r, struct fail *f)
 {
     const struct log_call *c = r->data;
-    err_t e = check_stage(r, 0, f);
+    err_t e = run_stage_check(r, c->d.run_id, 0, f);
 
     if (e)
         return e;

@@ -83,6 +83,8 @@ struct str sql_i64(struct arena *a, int64_t v);
 struct str sql_null(void);
 /* '{"a","b"}', quoted and escaped. */
 struct str sql_text_array(struct arena *a, const struct str *items, size_t n);
+/* The same, an item whose p is NULL as SQL NULL. */
+struct str sql_text_array_nulls(struct arena *a, const struct str *items, size_t n);
 struct str sql_i64_array(struct arena *a, const int64_t *items, size_t n);
 
 /* -- results; slices into res -------------------------------------------------------------- */

@@ -31,13 +31,13 @@ struct str sql_null(void)
     return (struct str){NULL, 0};
 }
 
-struct str sql_text_array(struct arena *a, const struct str *items, size_t n)
+static struct str write_texts(struct arena *a, const struct str *items, size_t n, bool has_nulls)
 {
     size_t bytes = 3; /* braces and NUL */
     char *p, *out;
 
     for (size_t i = 0; i < n; i++) {
-        bytes += items[i].n + 3;
+        bytes += items[i].n + 5; /* quotes and comma, or NULL and comma */
         for (size_t k = 0; k < items[i].n; k++)
             bytes += items[i].p[k] == '"' || items[i].p[k] == '\\';
     }
@@ -46,6 +46,11 @@ struct str sql_text_array(struct arena *a, const struct str *items, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (i)
             *p++ = ',';
+        if (has_nulls && !items[i].p) {
+            memcpy(p, "NULL", 4);
+            p += 4;
+            continue;
+        }
         *p++ = '"';
         for (size_t k = 0; k < items[i].n; k++) {
             if (items[i].p[k] == '"' || items[i].p[k] == '\\')
@@ -58,6 +63,16 @@ struct str sql_text_array(struct arena *a, const struct str *items, size_t n)
     *p = '\0';
     check((size_t)(p - out) < bytes);
     return (struct str){out, (size_t)(p - out)};
+}
+
+struct str sql_text_array(struct arena *a, const struct str *items, size_t n)
+{
+    return write_texts(a, items, n, false);
+}
+
+struct str sql_text_array_nulls(struct arena *a, const struct str *items, size_t n)
+{
+    return write_texts(a, items, n, true);
 }
 
 struct str sql_i64_array(struct arena *a, const int64_t *items, size_t n)

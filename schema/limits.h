@@ -19,6 +19,13 @@ enum {
     LIMIT_BATCH_TAGS = 100,
     LIMIT_BATCH_ITEMS = 1000,      /* metrics, params and tags together */
     LIMIT_CUSTOM_VIEWS = 50,
+    LIMIT_DATASET_NAME = 500,
+    LIMIT_DATASET_DIGEST = 36,
+    LIMIT_DATASET_SOURCE = 65535,
+    LIMIT_DATASET_SCHEMA = 1048575,
+    LIMIT_DATASET_PROFILE = 16777215, /* more than LIMIT_BODY_SMALL lets in */
+    LIMIT_INPUT_TAG_KEY = 255,
+    LIMIT_INPUT_TAG_VALUE = 500,
     LIMIT_RUN_ID = 32,             /* bytes we keep of a run id: the column is varchar(32) */
     LIMIT_JSON_DEPTH = 100,        /* nesting a request body may have */
     LIMIT_JSON_VALUES = 1 << 18,   /* values and keys in it; 1000 full metrics are 17 000 */

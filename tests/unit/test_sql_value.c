@@ -20,6 +20,15 @@ static void test_text_arrays_quote_every_element(void **state)
     assert_int_equal(sql_text_array(&arena, items, 1).n, 5);
 }
 
+static void test_nulls_in_an_array_are_asked_for(void **state)
+{
+    const struct str items[] = {STR_INIT("NULL"), {NULL, 0}, STR_INIT(""), {NULL, 0}};
+
+    (void)state;
+    assert_string_equal(sql_text_array(&arena, items, 4).p, "{\"NULL\",\"\",\"\",\"\"}");
+    assert_string_equal(sql_text_array_nulls(&arena, items, 4).p, "{\"NULL\",NULL,\"\",NULL}");
+}
+
 static void test_integers_at_both_ends(void **state)
 {
     const int64_t items[] = {INT64_MIN, 0, INT64_MAX};
@@ -43,6 +52,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_arrays_quote_every_element),
+        cmocka_unit_test(test_nulls_in_an_array_are_asked_for),
         cmocka_unit_test(test_integers_at_both_ends),
         cmocka_unit_test(test_an_empty_text_is_not_null),
     };
