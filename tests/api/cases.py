@@ -756,6 +756,197 @@ READS = [
         err(500, "INTERNAL_ERROR", "'int' object has no attribute 'get'")),
 ]
 
+# --- sections 9.5 to 9.7: inputs, outputs, legacy models ----------------------------------------------------------
+INPUTS_OF_RUN = ("SELECT d.name, d.digest, d.dataset_source_type, d.dataset_source, "
+                 "d.dataset_schema, d.dataset_profile, (SELECT array_agg(t.name || '=' || t.value "
+                 "ORDER BY t.name) FROM input_tags t WHERE t.input_uuid = i.input_uuid) "
+                 "FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id "
+                 "WHERE i.destination_id = '$run' ORDER BY d.name, d.digest")
+MODELS_OF_RUN = ("SELECT source_type, destination_type, destination_id, step FROM inputs "
+                 "WHERE source_id = '$run' ORDER BY 1, 2, 3")
+
+
+def inputs(*datasets, run="$run", **more):
+    return {"run_id": run, "datasets": list(datasets), **more}
+
+
+def data(name="d", digest="1", tags=None, **more):
+    item = {"dataset": {"name": name, "digest": digest, "source_type": "t", "source": "s", **more}}
+    return item if tags is None else {**item, "tags": tags}
+
+
+def datasets(*rows):
+    return (INPUTS_OF_RUN, list(rows))
+
+
+def models(*rows):
+    return (MODELS_OF_RUN, list(rows))
+
+
+def legacy(text=None, **changes):
+    described = {"artifact_path": "model", "flavors": {"f": {"a": 1, "config": 2}},
+                 "utc_time_created": "2020-01-01", "run_id": "r", **changes}
+    described = {k: v for k, v in described.items() if v is not ...}
+    return {"run_id": "$run", "model_json": json.dumps(described) if text is None else text}
+
+
+LEGACY = ('[{"run_id": "r", "artifact_path": "model", "utc_time_created": "2020-01-01", '
+          '"model_uuid": null, "flavors": {"f": {"a": 1}}}]')
+LOG_INPUTS = "runs/log-inputs"
+INPUTS = [
+    post("inputs: no run_id", LOG_INPUTS, {}, missing("run_id")),
+    post("inputs: run_id number", LOG_INPUTS, {"run_id": 5}, wrong("run_id", 5, "int")),
+    post("inputs: run_uuid is not the id", LOG_INPUTS, {"run_uuid": "$run"},
+         bad("Invalid value \"\" for parameter 'run_id' supplied.")),
+    post("inputs: syntax of the id first", LOG_INPUTS, inputs(data("x" * 501), run="no/pe"),
+         bad("Invalid value \"no/pe\" for parameter 'run_id' supplied.")),
+    post("inputs: no such run", LOG_INPUTS, inputs(data(), run="$none"), not_found()),
+    post("inputs: deleted run", LOG_INPUTS, inputs(data(), run="$gone"), not_active()),
+    post("inputs: lengths before the run", LOG_INPUTS, inputs(data("x" * 501), run="$none"),
+         too_long("name", 500)),
+    post("inputs: NUL after the run", LOG_INPUTS, inputs(data("a\0"), run="$none"), not_found()),
+    post("inputs: NUL", LOG_INPUTS, inputs(data("a\0")), err(400, "BAD_REQUEST"), rows=datasets()),
+    post("inputs: nothing", LOG_INPUTS, {"run_id": "$run"}, ok({})),
+    post("inputs: null lists", LOG_INPUTS, {"run_id": "$run", "datasets": None, "models": None},
+         ok({})),
+    *[post(f"inputs: {name} a {kind}", LOG_INPUTS, {"run_id": "$run", name: value},
+           wrong(name, value, kind)) for name, value, kind in (
+               ("datasets", "x", "str"), ("datasets", {}, "dict"), ("models", 5, "int"))],
+    post("inputs: both spellings", LOG_INPUTS, inputs(data(sourceType="x")),
+         bad("Request specifies both 'source_type' and 'sourceType'; provide only one of them.")),
+    post("inputs: an empty dataset", LOG_INPUTS, inputs({}), ok({}),
+         rows=datasets(("", "", "", "", None, None, None))),
+    post("inputs: a number ends the binding", LOG_INPUTS,
+         inputs({"dataset": {"digest": "2", "name": 5, "source": "s"}}, data()), ok({}),
+         rows=datasets(("", "2", "", "", None, None, None))),
+    post("inputs: empty schema", LOG_INPUTS, inputs(data(schema="", profile="p")), ok({}),
+         rows=datasets(("d", "1", "t", "s", "", "p", None))),
+    post("inputs: keys of tags have no rule", LOG_INPUTS,
+         inputs(data(tags=[{"key": "../ a@", "value": "\U0001f600"}, {"key": "b"}])), ok({}),
+         rows=datasets(("d", "1", "t", "s", None, None, ["../ a@=\U0001f600", "b="]))),
+    post("inputs: a tag twice", LOG_INPUTS,
+         inputs(data("good"), data(tags=[{"key": "a", "value": v} for v in "12"])),
+         err(400, "BAD_REQUEST"), rows=datasets()),
+    post("inputs: the first of two alike", LOG_INPUTS,
+         inputs(data(source="1", tags=[{"key": "a", "value": "1"}]),
+                data(source="2", tags=[{"key": "b", "value": "2"}])), ok({}),
+         rows=datasets(("d", "1", "t", "1", None, None, ["a=1"]))),
+    *[post(f"inputs: {name} too long", LOG_INPUTS, inputs(data(**{name: "x" * (limit + 1)})),
+           too_long(name, limit)) for name, limit in (
+               ("name", 500), ("digest", 36), ("source", 65535), ("schema", 1048575))],
+    *[post(f"inputs: {name} of a tag too long", LOG_INPUTS,
+           inputs(data(tags=[{"key": "k", "value": "v", name: "x" * (limit + 1)}])),
+           too_long(name, limit)) for name, limit in (("key", 255), ("value", 500))],
+    post("inputs: longest", LOG_INPUTS, inputs(data("\u00e4" * 500, "\U0001f600" * 36)), ok({})),
+    post("inputs: source type too long", LOG_INPUTS, inputs(data(source_type="x" * 37)),
+         err(400, "BAD_REQUEST"), rows=datasets()),
+    post("inputs: models", LOG_INPUTS, {"run_id": "$run", "models": [
+        {"model_id": "b"}, {"modelId": "a"}, {"model_id": "b"}, {}]}, ok({}),
+        rows=models(*[("RUN_INPUT", "MODEL_INPUT", m, 0) for m in ("", "a", "b")])),
+    post("inputs: model id too long", LOG_INPUTS, inputs(data(), models=[{"model_id": "x" * 37}]),
+         err(400, "BAD_REQUEST"), rows=datasets()),
+    post("outputs: no run_id", "runs/outputs", {}, missing("run_id")),
+    post("outputs: no models", "runs/outputs", {"run_id": "$run"}, missing("models")),
+    post("outputs: empty list", "runs/outputs", {"run_id": "$run", "models": []}, ok({})),
+    post("outputs: models no list", "runs/outputs", {"run_id": "$run", "models": {}},
+         wrong("models", {}, "dict")),
+    post("outputs: no such run", "runs/outputs", {"run_id": "$none", "models": []}, not_found()),
+    post("outputs: any id", "runs/outputs", {"run_id": "no/pe", "models": []},
+         not_found("no/pe")),
+    post("outputs: deleted run", "runs/outputs", {"run_id": "$gone", "models": []}, not_active()),
+    post("outputs: stored", "runs/outputs", {"run_id": "$run", "models": [
+        {"model_id": "a", "step": -3}, {"model_id": "b"}]}, ok({}),
+        rows=models(*[("RUN_OUTPUT", "MODEL_OUTPUT", m, s) for m, s in (("a", -3), ("b", 0))])),
+    post("outputs: a model twice", "runs/outputs", {"run_id": "$run", "models": [
+        {"model_id": "a"}, {"model_id": "a", "step": 1}]}, err(400, "BAD_REQUEST"), rows=models()),
+    post("outputs: a bad step ends the binding", "runs/outputs", {"run_id": "$run", "models": [
+        {"model_id": "a", "step": "x"}, {"model_id": "b"}]}, ok({}),
+        rows=models(("RUN_OUTPUT", "MODEL_OUTPUT", "a", 0))),
+    post("outputs: not log-outputs", "runs/log-outputs", {}, err(404, "ENDPOINT_NOT_FOUND"),
+         stock=HTML),
+    post("log-model: no run_id", "runs/log-model", {"model_json": "{}"}, missing("run_id")),
+    post("log-model: no model_json", "runs/log-model", {"run_id": "$run"}, missing("model_json")),
+    post("log-model: model_json number", "runs/log-model", {"run_id": "$run", "model_json": 5},
+         wrong("model_json", 5, "int")),
+    post("log-model: no JSON", "runs/log-model", legacy("{"),
+         bad("Malformed model info. \n { \n is not a valid JSON.")),
+    post("log-model: a field is missing", "runs/log-model", legacy(flavors=...),
+         bad("Model json is missing mandatory fields: {'flavors'}")),
+    post("log-model: no object", "runs/log-model", legacy("[]"), err(400, None), stock=HTML),
+    post("log-model: flavors no object", "runs/log-model", legacy(flavors=[]), err(400, None),
+         stock=HTML),
+    post("log-model: signature no object", "runs/log-model", legacy(signature="x"), ok({}),
+         stock=HTML),
+    post("log-model: no such run", "runs/log-model", {**legacy(), "run_id": "$none"}, not_found()),
+    post("log-model: deleted run", "runs/log-model", {**legacy(), "run_id": "$gone"},
+         not_active()),
+    post("log-model: stored", "runs/log-model", legacy(model_size_bytes=5), ok({}),
+         rows=tags(("mlflow.log-model.history", LEGACY))),
+]
+
+# --- sections 10.2 and 10.3: histories of many runs ---------------------------------------------------------------
+BULK = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
+INTERVAL = "metrics/get-history-bulk-interval?"
+SAMPLE = INTERVAL + "run_ids=$run&metric_key=m&"
+BOTH = bad("If either start step or end step are specified, both must be specified.")
+POINTS = bad("max_results must be between 1 and 2500." + SEE)
+
+
+def bulk(name, query, answer, **more):
+    return Case("bulk: " + name, "GET", BULK + query, None, answer, **more)
+
+
+HISTORIES = [
+    bulk("nothing", "", bad("GetMetricHistoryBulk request must specify at least one run_id.")),
+    Case("bulk: the body is not read", "GET", BULK, {"run_id": ["$run"], "metric_key": "m"},
+         bad("GetMetricHistoryBulk request must specify at least one run_id.")),
+    bulk("101 runs", "?" + "&".join(f"run_id={i}" for i in range(101)),
+         bad("GetMetricHistoryBulk request cannot specify more than 100 run_ids. Received 101 "
+             "run_ids.")),
+    bulk("no key", "?run_id=$run", bad("GetMetricHistoryBulk request must specify a metric_key.")),
+    bulk("empty key", "?run_id=$run&metric_key=", ok({"metrics": []})),
+    bulk("unknown run", "?run_id=$none&metric_key=m", ok({"metrics": []})),
+    bulk("negative limit", "?run_id=$run&metric_key=m&max_results=-1", err(400, "BAD_REQUEST")),
+    bulk("limit as int() reads it", "?run_id=$run&metric_key=m&max_results=+1_0",
+         ok({"metrics": []})),
+    *[bulk(f"limit {n!r}", "?run_id=$run&metric_key=m&max_results=" + n, err(400, None),
+           stock=HTML) for n in ("abc", "", "1.5")],
+    bulk("NUL", "?run_id=$run&metric_key=m%00", err(400, "BAD_REQUEST")),
+    get("bulk: not under /api", "metrics/get-history-bulk?run_id=$run&metric_key=m",
+        err(404, "ENDPOINT_NOT_FOUND"), stock=HTML),
+    get("interval: nothing", INTERVAL, missing("run_ids")),
+    get("interval: no key", INTERVAL + "run_ids=$run", missing("metric_key")),
+    get("interval: 101 runs before the key", INTERVAL
+        + "&".join(f"run_ids={i}" for i in range(101)),
+        bad("GetMetricHistoryBulkInterval request must specify at most 100 run_ids. Received 101 "
+            "run_ids." + SEE)),
+    get("interval: unknown run", INTERVAL + "run_ids=$none&metric_key=m", ok({})),
+    get("interval: deleted run", INTERVAL + "run_ids=$gone&metric_key=m", ok({})),
+    *[get(f"interval: {name}={n!r}", SAMPLE + f"{name}={n}", wrong(name, n, "str"))
+      for name in ("start_step", "max_results") for n in ("abc", "", "1.5")],
+    *[get(f"interval: max_results {n}", SAMPLE + f"max_results={n}", POINTS)
+      for n in (0, -1, 2501, 99999999999)],
+    *[get(f"interval: max_results {n}", SAMPLE + f"max_results={n}", ok({}))
+      for n in (1, 2500, "1_0", "%2B5")],
+    *[get(f"interval: {query}", SAMPLE + query, err(400, None), stock=HTML)
+      for query in ("max_results=2.0", "start_step=1e0&end_step=3")],
+    get("interval: start alone", SAMPLE + "start_step=1", BOTH),
+    get("interval: end alone", SAMPLE + "end_step=1", BOTH),
+    get("interval: equal", SAMPLE + "start_step=5&end_step=5", ok({})),
+    get("interval: end before start", SAMPLE + "start_step=5&end_step=2",
+        bad("end_step must be greater than start_step. Found start_step=5 and end_step=2.")),
+    get("interval: beyond int32", SAMPLE + "start_step=99999999999&end_step=1",
+        bad("end_step must be greater than start_step. Found start_step=99999999999 and "
+            "end_step=1.")),
+    get("interval: beyond int64", SAMPLE + "start_step=0&end_step=99999999999999999999",
+        err(400, "BAD_REQUEST")),
+    get("interval: limit before steps", SAMPLE + "start_step=3&end_step=1&max_results=0", POINTS),
+    Case("interval: a body's limit is judged", "GET", "/api/2.0/mlflow/" + INTERVAL[:-1],
+         {"run_ids": ["$run"], "metric_key": "m", "max_results": 0}, POINTS),
+    Case("interval: a body's steps are not read", "GET", "/api/2.0/mlflow/" + INTERVAL[:-1],
+         {"run_ids": ["$run"], "metric_key": "m", "start_step": 1}, ok({})),
+]
+
 # --- sections 1 and 2: paths and methods ------------------------------------------------------------------------
 PATHS = [
     get("unknown path", "runs/nope", err(404, "ENDPOINT_NOT_FOUND"), stock=HTML),
@@ -770,5 +961,6 @@ PATHS = [
 ]
 
 GROUPS = {"decoding": DECODING, "binding": BINDING, "names": NAMES, "experiments": EXPERIMENTS,
-          "runs": RUNS, "logging": LOGGING, "batch": BATCH, "reads": READS, "paths": PATHS}
+          "runs": RUNS, "logging": LOGGING, "batch": BATCH, "reads": READS, "paths": PATHS,
+          "inputs": INPUTS, "histories": HISTORIES}
 CASES = [(f"{group}: {case.name}", case) for group, cases in GROUPS.items() for case in cases]
