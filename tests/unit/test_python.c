@@ -129,6 +129,11 @@ static void test_classes(void **state)
     assert_false(python_is_alnum(0x301));   /* combining */
     assert_false(python_is_alnum(0x1F600)); /* emoji */
     assert_false(python_is_alnum(0xD800) || python_is_alnum(0x10FFFF));
+    assert_true(python_is_space(' ') && python_is_space('\r') && python_is_space(0x1F));
+    assert_true(python_is_space(0x85) && python_is_space(0xA0) && python_is_space(0x2028));
+    assert_false(python_is_space('a') || python_is_space(0x1B) || python_is_space(0x200B));
+    assert_true(python_is_decimal('7') && python_is_decimal(0x663));
+    assert_false(python_is_decimal('a') || python_is_decimal(0xB2) || python_is_decimal(0x2167));
     assert_true(python_has_surrogate(STR("a\xed\xa0\x80")));
     assert_false(python_has_surrogate(STR("\xed\x9f\xbf\xee\x80\x80\xed")));
 }
