@@ -8,9 +8,8 @@
  *
  * The page asks for one id more than it shows; only when it came back there is a next page.
  *
- * The default order is a prepared statement. Other orders are texts of their own, put together from
- * constants by order_by.c, and not prepared: there are too many. A filter is answered 501 until the
- * grammar exists; neither the fluent client's search_runs() nor its UI's first page sends one.
+ * The statement for the ids is put together by search_sql.c for each request, with every value
+ * bound, and not prepared: there are too many. Errors come in MLflow's order, see filter.h.
  *
  * A search for runs waits for everything that was accepted before it came; one for experiments shows
  * nothing that is queued.
@@ -19,37 +18,31 @@
 
 #include "gateway/entity.h"
 #include "gateway/experiment_id.h"
-#include "gateway/order_by.h"
+#include "gateway/filter.h"
+#include "gateway/order.h"
 #include "gateway/reply.h"
+#include "gateway/search_sql.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
 
 enum { RUNS_DEFAULT = 1000, SEARCH_MOST = 50000 };
-enum { VIEW_ACTIVE_ONLY = 1, VIEW_DELETED_ONLY = 2, VIEW_ALL = 3 };
 
-/* What both searches have in common. */
-struct search {
+/* One page of a search: what both of them have in common. */
+struct page {
+    struct search search; /* limit: one more than the page shows */
     int64_t max_results;
-    int64_t offset;
     bool has_more;
-    struct str order; /* behind ORDER BY */
-    struct str ids;   /* an array of what the page shows */
-    struct stmt by_order;
-    struct str values[4];
+    struct stmt stmt;   /* finds the ids */
+    struct query query; /* its text and values */
+    struct str ids;     /* an array of what the page shows */
 };
 
-static struct str view_stages(const struct opt_i64 *view)
+static enum search_view page_view(const struct opt_i64 *view)
 {
-    switch (view->is_set ? view->v : VIEW_ACTIVE_ONLY) {
-    case VIEW_DELETED_ONLY: return STR("{deleted}");
-    case VIEW_ALL: return STR("{active,deleted}");
-    default: return STR("{active}");
-    }
-}
-
-static err_t check_filter(struct str filter, struct fail *f)
-{
-    return filter.n ? fail(f, ERR_NOT_IMPLEMENTED, "filter is not supported yet") : OK;
+    if (!view->is_set)
+        return VIEW_ACTIVE_ONLY;
+    return view->v == VIEW_DELETED_ONLY || view->v == VIEW_ALL ? (enum search_view)view->v
+                                                               : VIEW_ACTIVE_ONLY;
 }
 
 static err_t check_max_results(int64_t n, struct fail *f)
@@ -67,60 +60,60 @@ static err_t check_max_results(int64_t n, struct fail *f)
     return OK;
 }
 
-/* The ids of the page, from the first column; those beyond it say that there is a next page. */
-static size_t page_ids(struct req *r, struct search *s)
+static err_t page_token(struct arena *a, struct page *p, struct str token, struct fail *f)
+{
+    p->search.limit = p->max_results + 1;
+    return bind_page_token(a, token, &p->search.offset, f);
+}
+
+/* Asks for the ids of the page. */
+static err_t page_ask(struct req *r, struct page *p, req_step next, struct fail *f)
+{
+    struct sql_step step = {&p->stmt, p->query.values, (int)p->query.nvalues};
+
+    if (p->query.nvalues > SQL_VALUES_MAX)
+        return fail(f, ERR_BAD_PARAM,
+                    "The filter and order_by hold %zu values; at most %d are taken.",
+                    p->query.nvalues, SQL_VALUES_MAX);
+    p->stmt = (struct stmt){NULL, p->query.text};
+    return req_sql(r, &step, 1, next);
+}
+
+/* The ids of the page, from the first column; the one beyond it says that there is a next page. */
+static size_t page_ids(struct req *r, struct page *p)
 {
     const PGresult *res = r->sql.results[0];
     int n = PQntuples(res);
     struct str *ids;
 
-    s->has_more = n > s->max_results;
-    if (s->has_more)
+    p->has_more = n > p->max_results;
+    if (p->has_more)
         n--;
     ids = arena_array(&r->arena, (size_t)n, sizeof(*ids));
     for (int i = 0; i < n; i++)
         ids[i] = sql_get(res, i, 0);
-    s->ids = sql_text_array(&r->arena, ids, (size_t)n);
+    p->ids = sql_text_array(&r->arena, ids, (size_t)n);
     return (size_t)n;
 }
 
-static err_t page_end(struct req *r, const struct search *s, struct json *j)
+static err_t page_end(struct req *r, const struct page *p, struct json *j)
 {
-    if (s->has_more)
+    if (p->has_more)
         json_pair_str(j, "next_page_token",
-                      bind_make_page_token(&r->arena, s->offset + s->max_results));
+                      bind_make_page_token(&r->arena, p->search.offset + p->max_results));
     json_close(j);
     return reply_ok(r);
 }
 
-/* The statement that finds the ids: head, the order, tail. Prepared when the order is the default. */
-static const struct stmt *ids_stmt(struct arena *a, struct search *s, const struct stmt *usual,
-                                   bool is_usual, const char *head)
-{
-    if (is_usual)
-        return usual;
-    s->by_order.text =
-        arena_printf(a, "%s ORDER BY %.*s LIMIT $3::int8 OFFSET $4::int8", head, STR_ARG(s->order))
-            .p;
-    return &s->by_order;
-}
-
 /* -- runs ------------------------------------------------------------------------------------ */
 
-#define RUN_IDS                                                             \
-    "SELECT r.run_uuid FROM runs r WHERE r.experiment_id = ANY($1::int4[])" \
-    " AND r.lifecycle_stage = ANY($2::text[])"
-
-static const struct stmt RUN_PAGE = {
-    "search_run_ids",
-    RUN_IDS " ORDER BY r.start_time DESC, r.run_uuid LIMIT $3::int8 OFFSET $4::int8"};
 static const struct stmt RUN_ROWS = {
     "search_run_rows", "SELECT " ENTITY_RUN " FROM unnest($1::text[]) WITH ORDINALITY AS s(id, n)"
                        " JOIN runs r ON r.run_uuid = s.id ORDER BY s.n"};
 
 static err_t runs_done(struct req *r, struct fail *f)
 {
-    const struct search *s = r->data;
+    const struct page *p = r->data;
     const PGresult *rows = r->sql.results[0];
     int n = PQntuples(rows);
     struct entity_details details;
@@ -137,73 +130,85 @@ static err_t runs_done(struct req *r, struct fail *f)
             entity_run(&j, rows, i, &details);
         json_close_list(&j);
     }
-    return page_end(r, s, &j);
+    return page_end(r, p, &j);
 }
 
 static err_t runs_found(struct req *r, struct fail *f)
 {
-    struct search *s = r->data;
+    struct page *p = r->data;
     struct sql_step steps[1 + DETAIL_COUNT];
 
     (void)f;
-    if (page_ids(r, s) == 0)
+    if (page_ids(r, p) == 0)
         return reply_empty(r);
-    steps[0] = (struct sql_step){&RUN_ROWS, &s->ids, 1};
-    entity_run_steps(steps + 1, &s->ids);
+    steps[0] = (struct sql_step){&RUN_ROWS, &p->ids, 1};
+    entity_run_steps(steps + 1, &p->ids);
     return req_sql(r, steps, 1 + DETAIL_COUNT, runs_done);
 }
 
 static err_t runs_read(struct req *r, struct fail *f)
 {
-    struct search *s = r->data;
-    const struct stmt *stmt = ids_stmt(&r->arena, s, &RUN_PAGE, s->order.n == 0, RUN_IDS);
+    return page_ask(r, r->data, runs_found, f);
+}
 
-    (void)f;
-    return req_sql(r, &(struct sql_step){stmt, s->values, 4}, 1, runs_found);
+static err_t run_experiments(struct arena *a, const struct str *texts, size_t n, int64_t **out,
+                             struct fail *f)
+{
+    int64_t *ids = arena_array(a, n, sizeof(*ids));
+    err_t e;
+
+    for (size_t i = 0; i < n; i++) {
+        int32_t id;
+
+        if ((e = experiment_id_parse(texts[i], &id, f)))
+            return e;
+        ids[i] = id;
+    }
+    *out = ids;
+    return OK;
+}
+
+/* Filter and order in MLflow's order of errors. */
+static err_t run_conditions(struct arena *a, const struct msg_runs_search *m, struct search *s,
+                            struct fail *f)
+{
+    struct clause *clauses;
+    struct order *orders;
+    err_t e;
+
+    if ((e = filter_parse(a, FILTER_RUNS, m->filter.s, &clauses, &s->clauses_count, f)) ||
+        (e = order_parse(a, FILTER_RUNS, m->order_by.items, m->order_by.n, &orders,
+                         &s->orders_count, f)) ||
+        (e = filter_check(a, FILTER_RUNS, clauses, s->clauses_count, f)))
+        return e;
+    s->clauses = clauses;
+    s->orders = orders;
+    return OK;
 }
 
 err_t api_run_search(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct search *s = r->data = arena_zalloc(a, sizeof(*s));
+    struct page *p = r->data = arena_zalloc(a, sizeof(*p));
     struct msg_runs_search m;
-    int64_t *ids;
+    int64_t *experiments;
     err_t e;
 
     if ((e = bind_request(a, &r->input, &MSG_runs_search, &m, f)))
         return e;
-    s->max_results = m.max_results.is_set ? m.max_results.v : RUNS_DEFAULT;
-    if ((e = check_max_results(s->max_results, f)) || (e = check_filter(m.filter.s, f)))
+    p->max_results = m.max_results.is_set ? m.max_results.v : RUNS_DEFAULT;
+    if ((e = check_max_results(p->max_results, f)) || (e = run_conditions(a, &m, &p->search, f)) ||
+        (e = page_token(a, p, m.page_token.s, f)) ||
+        (e = run_experiments(a, m.experiment_ids.items, m.experiment_ids.n, &experiments, f)))
         return e;
-    if (m.order_by.n && (e = order_by_runs(a, m.order_by.items, m.order_by.n, &s->order, f)))
+    if ((e = search_runs_query(a, &p->search, experiments, m.experiment_ids.n,
+                               page_view(&m.run_view_type), &p->query, f)))
         return e;
-    if ((e = bind_page_token(a, m.page_token.s, &s->offset, f)))
-        return e;
-    ids = arena_array(a, m.experiment_ids.n, sizeof(*ids));
-    for (size_t i = 0; i < m.experiment_ids.n; i++) {
-        int32_t id;
-
-        if ((e = experiment_id_parse(m.experiment_ids.items[i], &id, f)))
-            return e;
-        ids[i] = id;
-    }
-    s->values[0] = sql_i64_array(a, ids, m.experiment_ids.n);
-    s->values[1] = view_stages(&m.run_view_type);
-    s->values[2] = sql_i64(a, s->max_results + 1);
-    s->values[3] = sql_i64(a, s->offset);
     return req_wait_all(r, runs_read);
 }
 
 /* -- experiments ----------------------------------------------------------------------------- */
 
-/* $1 stands where runs have their experiments, so that both statements take the same values. */
-#define EXPERIMENT_IDS                                                       \
-    "SELECT e.experiment_id FROM experiments e WHERE e.workspace = $1::text" \
-    " AND e.lifecycle_stage = ANY($2::text[])"
-
-static const struct stmt EXPERIMENT_PAGE = {"search_experiment_ids", EXPERIMENT_IDS
-                                            " ORDER BY e.creation_time DESC, e.experiment_id ASC"
-                                            " LIMIT $3::int8 OFFSET $4::int8"};
 static const struct stmt EXPERIMENT_ROWS = {
     "search_experiment_rows",
     "SELECT " ENTITY_EXPERIMENT " FROM unnest($1::int4[]) WITH ORDINALITY AS s(id, n)"
@@ -211,7 +216,7 @@ static const struct stmt EXPERIMENT_ROWS = {
 
 static err_t experiments_done(struct req *r, struct fail *f)
 {
-    const struct search *s = r->data;
+    const struct page *p = r->data;
     const PGresult *rows = r->sql.results[0];
     int n = PQntuples(rows);
     struct entity_group tags;
@@ -228,43 +233,55 @@ static err_t experiments_done(struct req *r, struct fail *f)
             entity_experiment(&j, rows, i, &tags);
         json_close_list(&j);
     }
-    return page_end(r, s, &j);
+    return page_end(r, p, &j);
 }
 
 static err_t experiments_found(struct req *r, struct fail *f)
 {
-    struct search *s = r->data;
+    struct page *p = r->data;
     struct sql_step steps[2];
 
     (void)f;
-    if (page_ids(r, s) == 0)
+    if (page_ids(r, p) == 0)
         return reply_empty(r);
-    steps[0] = (struct sql_step){&EXPERIMENT_ROWS, &s->ids, 1};
-    entity_experiment_step(&steps[1], &s->ids);
+    steps[0] = (struct sql_step){&EXPERIMENT_ROWS, &p->ids, 1};
+    entity_experiment_step(&steps[1], &p->ids);
     return req_sql(r, steps, 2, experiments_done);
+}
+
+/* Filter and order in MLflow's order of errors. */
+static err_t experiment_conditions(struct arena *a, const struct msg_experiments_search *m,
+                                   struct search *s, struct fail *f)
+{
+    struct clause *clauses;
+    struct order *orders;
+    err_t e;
+
+    if ((e = filter_parse(a, FILTER_EXPERIMENTS, m->filter.s, &clauses, &s->clauses_count, f)) ||
+        (e = filter_check(a, FILTER_EXPERIMENTS, clauses, s->clauses_count, f)) ||
+        (e = order_parse(a, FILTER_EXPERIMENTS, m->order_by.items, m->order_by.n, &orders,
+                         &s->orders_count, f)))
+        return e;
+    s->clauses = clauses;
+    s->orders = orders;
+    return OK;
 }
 
 err_t api_experiment_search(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct search *s = r->data = arena_zalloc(a, sizeof(*s));
+    struct page *p = r->data = arena_zalloc(a, sizeof(*p));
     struct msg_experiments_search m;
-    const struct stmt *stmt;
     err_t e;
 
     if ((e = bind_request(a, &r->input, &MSG_experiments_search, &m, f)))
         return e;
-    s->max_results = m.max_results.v; /* absent is 0, which is refused */
-    if ((e = check_max_results(s->max_results, f)) || (e = check_filter(m.filter.s, f)))
+    p->max_results = m.max_results.v; /* absent is 0, which is refused */
+    if ((e = check_max_results(p->max_results, f)) ||
+        (e = experiment_conditions(a, &m, &p->search, f)) ||
+        (e = page_token(a, p, m.page_token.s, f)))
         return e;
-    if ((e = order_by_experiments(a, m.order_by.items, m.order_by.n, &s->order, f)))
+    if ((e = search_experiments_query(a, &p->search, page_view(&m.view_type), &p->query, f)))
         return e;
-    if ((e = bind_page_token(a, m.page_token.s, &s->offset, f)))
-        return e;
-    s->values[0] = STR("default");
-    s->values[1] = view_stages(&m.view_type);
-    s->values[2] = sql_i64(a, s->max_results + 1);
-    s->values[3] = sql_i64(a, s->offset);
-    stmt = ids_stmt(a, s, &EXPERIMENT_PAGE, m.order_by.n == 0, EXPERIMENT_IDS);
-    return req_sql(r, &(struct sql_step){stmt, s->values, 4}, 1, experiments_found);
+    return page_ask(r, p, experiments_found, f);
 }

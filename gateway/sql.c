@@ -55,7 +55,8 @@ enum {
     CONNECT_WAIT_US = 5 * 1000 * 1000,
     AWAY_WAIT_US = 3 * 1000 * 1000,
     RETRY_FIRST_US = 50 * 1000,
-    RETRY_MOST_US = 1000 * 1000
+    RETRY_MOST_US = 1000 * 1000,
+    VALUES_FIRST = 16
 };
 
 enum sql_state { SQL_CLOSED, SQL_CONNECTING, SQL_SETUP, SQL_IDLE, SQL_BUSY };
@@ -85,6 +86,8 @@ struct sql_conn {
     const struct stmt **prepared; /* hash set by address; power of two */
     size_t prepared_cap;
     size_t prepared_count;
+    const char **values; /* of the step that is being sent */
+    size_t values_cap;
 };
 
 struct sql_list {
@@ -506,15 +509,28 @@ static void conn_poll(struct sql_conn *c)
 
 /* -- sending ------------------------------------------------------------------------------- */
 
+/* The step's values as libpq takes them: valid until the next step's. */
+static const char **conn_values(struct sql_conn *c, const struct sql_step *step)
+{
+    size_t n = (size_t)step->nvalues;
+
+    check(n <= SQL_VALUES_MAX);
+    if (n > c->values_cap) {
+        c->values_cap = n > VALUES_FIRST ? SQL_VALUES_MAX : VALUES_FIRST;
+        c->values = realloc(c->values, c->values_cap * sizeof(c->values[0]));
+        check(c->values);
+    }
+    for (size_t i = 0; i < n; i++)
+        c->values[i] = step->values[i].p;
+    return c->values;
+}
+
 static bool conn_send_step(struct sql_conn *c, const struct sql_step *step, unsigned index)
 {
-    const char *values[SQL_VALUES_MAX];
+    const char **values = conn_values(c, step);
     const struct stmt *stmt = step->stmt;
     bool is_known = !stmt->name || prepared_has(c, stmt);
 
-    check(step->nvalues <= SQL_VALUES_MAX);
-    for (int i = 0; i < step->nvalues; i++)
-        values[i] = step->values[i].p;
     for (unsigned i = 0; i < c->nops && !is_known; i++)
         is_known = c->ops[i].is_prepare && c->call->steps[c->ops[i].step].stmt == stmt;
     if (!is_known) {
@@ -848,6 +864,7 @@ void sql_pool_close(struct sql_pool *p)
         if (c->state != SQL_CLOSED)
             conn_close(c);
         free(c->prepared);
+        free(c->values);
     }
     while ((call = list_take(&p->queue)))
         call_fail_later(p, call, ERR_CLOSING, "the server is shutting down");

@@ -23,7 +23,7 @@
 struct event_base;
 struct sql_pool;
 
-enum { SQL_STEPS_MAX = 8, SQL_VALUES_MAX = 16 };
+enum { SQL_STEPS_MAX = 8, SQL_VALUES_MAX = 8192 };
 
 /* Static and constant; the address is its identity, and no two have the same name. text uses
  * $1..$n. With name NULL it is not prepared, and need live until done only: for text that is put
