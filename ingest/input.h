@@ -11,7 +11,7 @@
 #include "ingest/bind.h"
 #include "ingest/document.h"
 
-/* MLflow's rule on Content-Type; GET needs none. */
+/* MLflow's rule on Content-Type; GET, PATCH and DELETE need none. */
 must_check err_t input_check_type(const struct bind_input *in, struct fail *f);
 /* The parameters: an object in *root, or NULL there when the body says nothing (empty, null, or no
  * JSON, which *why explains). A GET query becomes an object with m's fields in their order. */
