@@ -8,12 +8,28 @@
  */
 #include "ingest/model_names.h"
 
+#include "base/buf.h"
 #include "ingest/names.h"
 #include "ingest/python.h"
 #include "schema/errors.h"
 #include "schema/limits.h"
 
 #define PROMPT_TEXT "mlflow.prompt.text"
+
+/* before, text and behind in one; text may hold a NUL, at which printf would stop. */
+static err_t refuse(const char *before, struct str text, const char *behind, struct fail *f)
+{
+    struct buf said;
+    struct str whole;
+
+    buf_init(&said);
+    buf_add_str(&said, str_of(before));
+    buf_add_str(&said, names_cut(text, NAMES_QUOTE_MAX));
+    buf_add_str(&said, str_of(behind));
+    whole = f && f->arena ? arena_dup(f->arena, buf_str(&said)) : str_of(before);
+    buf_fini(&said);
+    return fail_str(f, ERR_BAD_PARAM, whole);
+}
 
 /* str.strip() leaves nothing. */
 static bool is_blank(struct str s)
@@ -29,8 +45,7 @@ err_t model_names_check(struct str name, struct fail *f)
     if (is_blank(name))
         return fail_str(f, ERR_BAD_PARAM, STR("Missing value for required parameter 'name'."));
     if (str_find(name, '/') < name.n || str_find(name, ':') < name.n)
-        return fail(f, ERR_BAD_PARAM, "Invalid model name '%.*s'. Names cannot contain '/' or ':'.",
-                    STR_ARG(names_cut(name, NAMES_QUOTE_MAX)));
+        return refuse("Invalid model name '", name, "'. Names cannot contain '/' or ':'.", f);
     return names_check_path(name, "name", f);
 }
 
@@ -114,10 +129,9 @@ err_t model_names_check_alias(struct str alias, struct fail *f)
     if (alias.n == 0)
         return fail_str(f, ERR_BAD_PARAM, STR("Registered model alias name cannot be empty."));
     if (!is_alias(alias))
-        return fail(f, ERR_BAD_PARAM,
-                    "Invalid alias name: '%.*s'. Names may only contain alphanumerics, underscores "
-                    "(_), and dashes (-).",
-                    STR_ARG(names_cut(alias, NAMES_QUOTE_MAX)));
+        return refuse("Invalid alias name: '", alias,
+                      "'. Names may only contain alphanumerics, underscores (_), and dashes (-).",
+                      f);
     return names_check_length(alias, LIMIT_MODEL_ALIAS, "Registered model alias name", f);
 }
 
@@ -143,8 +157,7 @@ err_t model_names_version(struct str text, int32_t *version, struct fail *f)
     enum python_int kind = python_int(text, &n);
 
     if (kind == PYTHON_NOT_INT)
-        return fail(f, ERR_BAD_PARAM, "Parameter 'version' must be an integer, got '%.*s'.",
-                    STR_ARG(names_cut(text, NAMES_QUOTE_MAX)));
+        return refuse("Parameter 'version' must be an integer, got '", text, "'.", f);
     if (kind == PYTHON_BIG_INT || n < INT32_MIN || n > INT32_MAX)
         return fail_str(f, ERR_BAD_REQUEST,
                         STR("(psycopg.errors.NumericValueOutOfRange) integer out of range"));
@@ -163,8 +176,6 @@ err_t model_names_stage(struct str text, struct str *stage, struct fail *f)
             return OK;
         }
     }
-    return fail(f, ERR_BAD_PARAM,
-                "Invalid Model Version stage: %.*s. Value must be one of None, Staging, "
-                "Production, Archived.",
-                STR_ARG(names_cut(text, NAMES_QUOTE_MAX)));
+    return refuse("Invalid Model Version stage: ", text,
+                  ". Value must be one of None, Staging, Production, Archived.", f);
 }
