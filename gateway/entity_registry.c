@@ -54,6 +54,10 @@ static const struct stmt LATEST_OF_MODELS = {
     "entity_model_latest",
     "SELECT " ENTITY_VERSION " FROM " LATEST " JOIN model_versions v"
     " ON v.workspace = 'default' AND v.name = s.name AND v.version = s.version ORDER BY s.first"};
+static const struct stmt ALIASES_OF_LATEST = {
+    "entity_latest_aliases", "SELECT version || ' ' || name, alias FROM registered_model_aliases"
+                             " WHERE workspace = 'default' AND name = ANY($1::text[])"
+                             " ORDER BY alias"};
 static const struct stmt LATEST_TAGS_OF_MODELS = {
     "entity_model_latest_tags",
     "SELECT t.version || ' ' || t.name, t.key, t.value FROM " LATEST " JOIN model_version_tags t"
@@ -116,6 +120,13 @@ void entity_version_steps(struct sql_step steps[VERSION_PARTS], const struct str
     steps[VERSION_ALIASES] = (struct sql_step){&ALIASES_OF_VERSIONS, keys, 2};
 }
 
+void entity_latest_steps(struct sql_step steps[VERSION_PARTS], const struct str *name)
+{
+    steps[VERSION_ROWS] = (struct sql_step){&LATEST_OF_MODELS, name, 1};
+    steps[VERSION_TAGS] = (struct sql_step){&LATEST_TAGS_OF_MODELS, name, 1};
+    steps[VERSION_ALIASES] = (struct sql_step){&ALIASES_OF_LATEST, name, 1};
+}
+
 void entity_versions(struct arena *a, PGresult *const *results, bool has_aliases,
                      struct entity_versions *out)
 {
@@ -161,6 +172,16 @@ void entity_version(struct json *j, const struct entity_versions *versions, int 
     if (versions->has_aliases)
         write_aliases(j, &versions->aliases, row);
     json_close(j);
+}
+
+struct str entity_version_stage(const struct entity_versions *versions, int row)
+{
+    return sql_get(versions->rows, row, VERSION_STAGE);
+}
+
+int64_t entity_version_number(const struct entity_versions *versions, int row)
+{
+    return sql_get_i64(versions->rows, row, VERSION_NUMBER);
 }
 
 /* -- models ---------------------------------------------------------------------------------- */

@@ -79,6 +79,9 @@ void entity_models(struct arena *a, PGresult *const results[MODEL_PARTS],
 /* The RegisteredModel of a row. */
 void entity_model(struct json *j, const struct entity_models *models, int row);
 
+/* The latest version of each stage of the model in name, as the parts of versions. */
+void entity_latest_steps(struct sql_step steps[VERSION_PARTS], const struct str *name);
+
 /* All parts of the versions whose names and versions are the text array in keys[0] and the int4
  * array, as long, in keys[1]. Deleted ones have no row. */
 void entity_version_steps(struct sql_step steps[VERSION_PARTS], const struct str keys[2]);
@@ -87,5 +90,7 @@ void entity_versions(struct arena *a, PGresult *const *results, bool has_aliases
                      struct entity_versions *out);
 /* The ModelVersion of a row. */
 void entity_version(struct json *j, const struct entity_versions *versions, int row);
+struct str entity_version_stage(const struct entity_versions *versions, int row);
+int64_t entity_version_number(const struct entity_versions *versions, int row);
 
 #endif
