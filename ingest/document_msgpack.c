@@ -1,10 +1,10 @@
 /*
  * document_msgpack: msgpack bytes as the document that the same JSON would be.
  *
- * Two walks over the bytes with one reader. The first judges and counts, so that the second writes
- * into an array of just that length and cannot fail. Neither recurses: a stack of
- * LIMIT_JSON_DEPTH levels says how many objects the open lists and maps still want. A list that
- * announces more than bytes are left is refused at its head, before anything is made of it.
+ * One walk over the bytes without recursion: a stack of LIMIT_JSON_DEPTH levels says how many objects
+ * the open lists and maps still want. A list that announces more than bytes are left is refused at its
+ * head, before anything is made of it. The values go into one array, which begins at a guess and
+ * grows; nothing in it is an address in it, so it may move.
  *
  * The layout is yyjson's for a document that was read: the values in order, keys before their
  * values, lists and maps before what they hold and with the distance to what follows them in uni.ofs.
@@ -43,7 +43,18 @@ struct token {
 struct level {
     uint64_t left; /* objects that it still wants; of a map, keys and values */
     bool is_map;
-    yyjson_val *value;
+    size_t value; /* its place */
+};
+
+/* What was read so far. */
+struct builder {
+    struct arena *arena;
+    yyjson_val *values;
+    size_t count;
+    size_t cap;
+    size_t most; /* count never passes it */
+    struct level levels[LIMIT_JSON_DEPTH];
+    size_t depth;
 };
 
 /* -- one token --------------------------------------------------------------------------------- */
@@ -179,13 +190,23 @@ static const char *token_take(struct cursor *c, struct token *t)
 
 /* -- the walk ---------------------------------------------------------------------------------- */
 
-static bool token_is_container(const struct token *t)
+/* A guess: nine values in some fifty bytes of a point, 1000 points in a batch. */
+enum { BYTES_OF_VALUE = 4, VALUES_FIRST = 16, BATCH_VALUES = 10240 };
+
+static void builder_grow(struct builder *b)
 {
-    return t->tag == YYJSON_TYPE_ARR || t->tag == YYJSON_TYPE_OBJ;
+    size_t cap = 2 * b->cap < b->most ? 2 * b->cap : b->most;
+    yyjson_val *more = arena_array(b->arena, cap, sizeof(*more));
+
+    memcpy(more, b->values, b->count * sizeof(*more));
+    b->values = more;
+    b->cap = cap;
 }
 
-static void token_write(const struct token *t, yyjson_val *out)
+static void builder_write(struct builder *b, const struct token *t)
 {
+    yyjson_val *out = &b->values[b->count++];
+
     out->tag = t->tag | t->n << YYJSON_TAG_BIT;
     if (t->tag == YYJSON_TYPE_STR)
         out->uni.str = t->v.str;
@@ -194,49 +215,43 @@ static void token_write(const struct token *t, yyjson_val *out)
 }
 
 /* Closes what is full: now it is known where it ends. */
-static size_t walk_close(struct level *levels, size_t depth, const yyjson_val *next)
+static void builder_close(struct builder *b)
 {
-    while (depth > 0 && levels[depth - 1].left == 0) {
-        yyjson_val *v = levels[--depth].value;
+    while (b->depth > 0 && b->levels[b->depth - 1].left == 0) {
+        size_t at = b->levels[--b->depth].value;
 
-        if (v)
-            v->uni.ofs = (size_t)((const char *)next - (const char *)v);
+        b->values[at].uni.ofs = (b->count - at) * sizeof(b->values[0]);
     }
-    return depth;
 }
 
-/* One object; *count of its values, at most most. out has room for them, or is NULL. */
-static const char *walk(struct cursor *c, yyjson_val *out, size_t most, size_t *count)
+/* Takes one object with all that is in it; returns what is wrong with it, or NULL. */
+static const char *builder_read(struct builder *b, struct cursor *c)
 {
-    struct level levels[LIMIT_JSON_DEPTH];
-    size_t depth = 0;
-    const char *why;
-    struct token t;
-
-    *count = 0;
     do {
-        struct level *in = depth ? &levels[depth - 1] : NULL;
+        struct level *in = b->depth ? &b->levels[b->depth - 1] : NULL;
+        const char *why;
+        struct token t;
 
         if ((why = token_take(c, &t)))
             return why;
-        if (++*count > most)
+        if (b->count == b->most)
             return "it holds too many values";
+        if (b->count == b->cap)
+            builder_grow(b);
         if (in && in->is_map && in->left % 2 == 0 && t.tag != YYJSON_TYPE_STR)
             return "a key is no string";
         if (in)
             in->left--;
-        if (out)
-            token_write(&t, out);
-        if (token_is_container(&t)) {
+        if (t.tag == YYJSON_TYPE_ARR || t.tag == YYJSON_TYPE_OBJ) {
             bool is_map = t.tag == YYJSON_TYPE_OBJ;
 
-            if (depth == LIMIT_JSON_DEPTH)
+            if (b->depth == LIMIT_JSON_DEPTH)
                 return "it nests too deep";
-            levels[depth++] = (struct level){is_map ? 2 * t.n : t.n, is_map, out};
+            b->levels[b->depth++] = (struct level){is_map ? 2 * t.n : t.n, is_map, b->count};
         }
-        out = out ? out + 1 : NULL;
-        depth = walk_close(levels, depth, out);
-    } while (depth > 0);
+        builder_write(b, &t);
+        builder_close(b);
+    } while (b->depth > 0);
     return NULL;
 }
 
@@ -244,19 +259,21 @@ yyjson_val *document_read_msgpack(struct arena *a, struct str *bytes, size_t *bu
                                   struct document_error *why)
 {
     struct cursor c = {bytes->p, bytes->p + bytes->n};
-    yyjson_val *values;
-    size_t count;
+    struct builder b = {.arena = a, .most = *budget};
 
-    why->text = walk(&c, NULL, *budget, &count);
+    b.cap = bytes->n / BYTES_OF_VALUE + VALUES_FIRST;
+    if (b.cap > BATCH_VALUES)
+        b.cap = BATCH_VALUES;
+    if (b.cap > b.most)
+        b.cap = b.most;
+    b.values = arena_array(a, b.cap, sizeof(*b.values));
+    why->text = builder_read(&b, &c);
     if (why->text) {
         why->at = (size_t)(c.p - bytes->p);
         return NULL;
     }
-    *budget -= count;
-    values = arena_array(a, count, sizeof(*values));
-    c = (struct cursor){bytes->p, bytes->p + bytes->n};
-    check(walk(&c, values, count, &count) == NULL);
+    *budget -= b.count;
     bytes->n -= (size_t)(c.p - bytes->p);
     bytes->p = c.p;
-    return values;
+    return b.values;
 }

@@ -178,6 +178,10 @@ bool python_is_utf8(struct str s)
                 continue;
             }
         }
+        if (p[i] < 0x80) {
+            i++;
+            continue;
+        }
         len = python_utf8(p + i, s.n - i);
         if (len == 0)
             return false;
