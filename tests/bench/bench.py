@@ -3,7 +3,7 @@
 
   accept  log-metric requests/s on 64 keep-alive connections, fdatasync on, against nginx that
           answers the same POST with a fixed 200 (two workers); and points/s in 1000-point
-          log-batch calls
+          log-batch calls, in JSON and as msgpack streams of ten
   apply   points/s that reach PostgreSQL, from the first byte sent to backlog zero, against
           `psql \\copy` of the same points in the same order into the same tables of another
           database (all indexes and foreign keys; \\copy keeps no latest_metrics)
@@ -131,15 +131,18 @@ def median(results):
 
 
 def accept_batch(server, runs_file, options):
-    rounds = []
+    """Points/s of log-batch in JSON and of streams of such batches in msgpack, in turns."""
+    rounds = {"json": [], "msgpack": []}
     for number in range(options.rounds):
-        result = wrk("log_batch.lua", server.url, max(2, options.seconds // 2), runs_file,
-                     (number + 1) * 1_000_000)
-        result["per_second"] *= 1000
-        rounds.append(result)
-        say(f"    round {number + 1}: {result['per_second']:,.0f} points/s accepted; draining")
-        drained(server)
-    return median(rounds)
+        for form, script, points in (("json", "log_batch.lua", 1000),
+                                     ("msgpack", "log_batches.lua", 10_000)):
+            result = wrk(script, server.url, max(2, options.seconds // 2), runs_file,
+                         (2 * number + (form == "json") + 1) * 1_000_000)
+            result["per_second"] *= points
+            rounds[form].append(result)
+            say(f"    round {number + 1}: {result['per_second']:,.0f} points/s in {form}; draining")
+            drained(server)
+    return {form: median(results) for form, results in rounds.items()}
 
 
 # --- apply ---------------------------------------------------------------------------------------------
@@ -322,9 +325,12 @@ def rows_of(found):
 
 
 def write_rows(found):
-    metric, batch, applied = found["accept_metric"], found["accept_batch"], found["apply"]
+    metric, applied = found["accept_metric"], found["apply"]
+    batch = found["accept_batch"]["json"]
     rows = [("log-metric requests/s accepted", metric["sluice"], "nginx, fixed 200",
              metric["nginx"]),
+            ("points/s accepted, msgpack streams", found["accept_batch"]["msgpack"],
+             "log-batch, JSON", batch),
             ("points/s applied", applied["sluice"], "psql \\copy", applied["copy"])]
     if "stock" in found:
         rows += [("log-metric requests/s accepted", metric["sluice"], "stock MLflow",
