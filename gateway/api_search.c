@@ -6,8 +6,6 @@
  * so the time grows with what is shown, not with what is joined. A run that goes away between the
  * two is missing in the answer.
  *
- * The page asks for one id more than it shows; only when it came back there is a next page.
- *
  * The statement for the ids is put together by search_sql.c for each request, with every value
  * bound, and not prepared: there are too many. Errors come in MLflow's order, see filter.h.
  *
@@ -21,21 +19,11 @@
 #include "gateway/filter.h"
 #include "gateway/order.h"
 #include "gateway/reply.h"
-#include "gateway/search_sql.h"
+#include "gateway/search_page.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
 
 enum { RUNS_DEFAULT = 1000, SEARCH_MOST = 50000 };
-
-/* One page of a search: what both of them have in common. */
-struct page {
-    struct search search; /* limit: one more than the page shows */
-    int64_t max_results;
-    bool has_more;
-    struct stmt stmt;   /* finds the ids */
-    struct query query; /* its text and values */
-    struct str ids;     /* an array of what the page shows */
-};
 
 static enum search_view page_view(const struct opt_i64 *view)
 {
@@ -60,51 +48,6 @@ static err_t check_max_results(int64_t n, struct fail *f)
     return OK;
 }
 
-static err_t page_token(struct arena *a, struct page *p, struct str token, struct fail *f)
-{
-    p->search.limit = p->max_results + 1;
-    return bind_page_token(a, token, &p->search.offset, f);
-}
-
-/* Asks for the ids of the page. */
-static err_t page_ask(struct req *r, struct page *p, req_step next, struct fail *f)
-{
-    struct sql_step step = {&p->stmt, p->query.values, (int)p->query.nvalues};
-
-    if (p->query.nvalues > SQL_VALUES_MAX)
-        return fail(f, ERR_BAD_PARAM,
-                    "The filter and order_by hold %zu values; at most %d are taken.",
-                    p->query.nvalues, SQL_VALUES_MAX);
-    p->stmt = (struct stmt){NULL, p->query.text};
-    return req_sql(r, &step, 1, next);
-}
-
-/* The ids of the page, from the first column; the one beyond it says that there is a next page. */
-static size_t page_ids(struct req *r, struct page *p)
-{
-    const PGresult *res = r->sql.results[0];
-    int n = PQntuples(res);
-    struct str *ids;
-
-    p->has_more = n > p->max_results;
-    if (p->has_more)
-        n--;
-    ids = arena_array(&r->arena, (size_t)n, sizeof(*ids));
-    for (int i = 0; i < n; i++)
-        ids[i] = sql_get(res, i, 0);
-    p->ids = sql_text_array(&r->arena, ids, (size_t)n);
-    return (size_t)n;
-}
-
-static err_t page_end(struct req *r, const struct page *p, struct json *j)
-{
-    if (p->has_more)
-        json_pair_str(j, "next_page_token",
-                      bind_make_page_token(&r->arena, p->search.offset + p->max_results));
-    json_close(j);
-    return reply_ok(r);
-}
-
 /* -- runs ------------------------------------------------------------------------------------ */
 
 static const struct stmt RUN_ROWS = {
@@ -113,7 +56,7 @@ static const struct stmt RUN_ROWS = {
 
 static err_t runs_done(struct req *r, struct fail *f)
 {
-    const struct page *p = r->data;
+    const struct search_page *p = r->data;
     const PGresult *rows = r->sql.results[0];
     int n = PQntuples(rows);
     struct entity_details details;
@@ -130,25 +73,28 @@ static err_t runs_done(struct req *r, struct fail *f)
             entity_run(&j, rows, i, &details);
         json_close_list(&j);
     }
-    return page_end(r, p, &j);
+    return search_page_end(r, p, &j);
 }
 
 static err_t runs_found(struct req *r, struct fail *f)
 {
-    struct page *p = r->data;
+    struct search_page *p = r->data;
+    int n = search_page_take(p, r->sql.results[0]);
+    struct str *ids = arena_alloc(&r->arena, sizeof(*ids));
     struct sql_step steps[1 + DETAIL_COUNT];
 
     (void)f;
-    if (page_ids(r, p) == 0)
+    if (n == 0)
         return reply_empty(r);
-    steps[0] = (struct sql_step){&RUN_ROWS, &p->ids, 1};
-    entity_run_steps(steps + 1, &p->ids);
+    *ids = search_page_array(&r->arena, r->sql.results[0], 0, n);
+    steps[0] = (struct sql_step){&RUN_ROWS, ids, 1};
+    entity_run_steps(steps + 1, ids);
     return req_sql(r, steps, 1 + DETAIL_COUNT, runs_done);
 }
 
 static err_t runs_read(struct req *r, struct fail *f)
 {
-    return page_ask(r, r->data, runs_found, f);
+    return search_page_ask(r, r->data, runs_found, f);
 }
 
 static err_t run_experiments(struct arena *a, const struct str *texts, size_t n, int64_t **out,
@@ -189,7 +135,7 @@ static err_t run_conditions(struct arena *a, const struct msg_runs_search *m, st
 err_t api_run_search(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct page *p = r->data = arena_zalloc(a, sizeof(*p));
+    struct search_page *p = r->data = arena_zalloc(a, sizeof(*p));
     struct msg_runs_search m;
     int64_t *experiments;
     err_t e;
@@ -198,7 +144,7 @@ err_t api_run_search(struct req *r, struct fail *f)
         return e;
     p->max_results = m.max_results.is_set ? m.max_results.v : RUNS_DEFAULT;
     if ((e = check_max_results(p->max_results, f)) || (e = run_conditions(a, &m, &p->search, f)) ||
-        (e = page_token(a, p, m.page_token.s, f)) ||
+        (e = search_page_token(a, p, m.page_token.s, f)) ||
         (e = run_experiments(a, m.experiment_ids.items, m.experiment_ids.n, &experiments, f)))
         return e;
     if ((e = search_runs_query(a, &p->search, experiments, m.experiment_ids.n,
@@ -216,7 +162,7 @@ static const struct stmt EXPERIMENT_ROWS = {
 
 static err_t experiments_done(struct req *r, struct fail *f)
 {
-    const struct page *p = r->data;
+    const struct search_page *p = r->data;
     const PGresult *rows = r->sql.results[0];
     int n = PQntuples(rows);
     struct entity_group tags;
@@ -233,19 +179,22 @@ static err_t experiments_done(struct req *r, struct fail *f)
             entity_experiment(&j, rows, i, &tags);
         json_close_list(&j);
     }
-    return page_end(r, p, &j);
+    return search_page_end(r, p, &j);
 }
 
 static err_t experiments_found(struct req *r, struct fail *f)
 {
-    struct page *p = r->data;
+    struct search_page *p = r->data;
+    int n = search_page_take(p, r->sql.results[0]);
+    struct str *ids = arena_alloc(&r->arena, sizeof(*ids));
     struct sql_step steps[2];
 
     (void)f;
-    if (page_ids(r, p) == 0)
+    if (n == 0)
         return reply_empty(r);
-    steps[0] = (struct sql_step){&EXPERIMENT_ROWS, &p->ids, 1};
-    entity_experiment_step(&steps[1], &p->ids);
+    *ids = search_page_array(&r->arena, r->sql.results[0], 0, n);
+    steps[0] = (struct sql_step){&EXPERIMENT_ROWS, ids, 1};
+    entity_experiment_step(&steps[1], ids);
     return req_sql(r, steps, 2, experiments_done);
 }
 
@@ -270,7 +219,7 @@ static err_t experiment_conditions(struct arena *a, const struct msg_experiments
 err_t api_experiment_search(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct page *p = r->data = arena_zalloc(a, sizeof(*p));
+    struct search_page *p = r->data = arena_zalloc(a, sizeof(*p));
     struct msg_experiments_search m;
     err_t e;
 
@@ -279,9 +228,9 @@ err_t api_experiment_search(struct req *r, struct fail *f)
     p->max_results = m.max_results.v; /* absent is 0, which is refused */
     if ((e = check_max_results(p->max_results, f)) ||
         (e = experiment_conditions(a, &m, &p->search, f)) ||
-        (e = page_token(a, p, m.page_token.s, f)))
+        (e = search_page_token(a, p, m.page_token.s, f)))
         return e;
     if ((e = search_experiments_query(a, &p->search, page_view(&m.view_type), &p->query, f)))
         return e;
-    return page_ask(r, p, experiments_found, f);
+    return search_page_ask(r, p, experiments_found, f);
 }

@@ -280,9 +280,11 @@ static void conn_send_continue(struct conn *c)
 static bool conn_handle(struct conn *c, struct str body)
 {
     struct req *r = &c->x->req;
+    unsigned method = r->head->method;
 
     conn_goto(c, CONN_HANDLING);
-    r->input = (struct bind_input){.is_get = (r->head->method & (HTTP_M_GET | HTTP_M_HEAD)) != 0,
+    r->input = (struct bind_input){.is_get = (method & (HTTP_M_GET | HTTP_M_HEAD)) != 0,
+                                   .any_type = (method & (HTTP_M_PATCH | HTTP_M_DELETE)) != 0,
                                    .has_content_type = r->head->has_content_type,
                                    .content_type = r->head->content_type,
                                    .query = r->head->query,

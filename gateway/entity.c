@@ -148,8 +148,7 @@ static struct str get_or_null(const PGresult *res, int row, int column)
     return sql_is_null(res, row, column) ? sql_null() : sql_get(res, row, column);
 }
 
-/* name: [{key, value}, ...], nothing when there are none. */
-static void write_pairs(struct json *j, const char *name, const struct entity_group *g, int owner)
+void entity_pairs(struct json *j, const char *name, const struct entity_group *g, int owner)
 {
     if (g->first[owner] < 0)
         return;
@@ -181,7 +180,7 @@ void entity_experiment(struct json *j, const PGresult *res, int row,
         json_pair_i64(j, "last_update_time", updated);
     if (created)
         json_pair_i64(j, "creation_time", created);
-    write_pairs(j, "tags", tags, row);
+    entity_pairs(j, "tags", tags, row);
     json_pair_str(j, "workspace", STR("default"));
     json_close(j);
 }
@@ -264,8 +263,8 @@ static void write_data(struct json *j, int owner, const struct entity_details *d
             entity_metric(j, sql_get(metrics->res, row, COL_KEY), metrics->res, row, COL_VALUE);
         json_close_list(j);
     }
-    write_pairs(j, "params", &d->of[DETAIL_PARAMS], owner);
-    write_pairs(j, "tags", &d->of[DETAIL_TAGS], owner);
+    entity_pairs(j, "params", &d->of[DETAIL_PARAMS], owner);
+    entity_pairs(j, "tags", &d->of[DETAIL_TAGS], owner);
     json_close(j);
 }
 
@@ -276,7 +275,7 @@ static void write_dataset(struct json *j, const PGresult *res, int row,
     struct str profile = sql_get(res, row, DATASET_PROFILE);
 
     json_open(j);
-    write_pairs(j, "tags", tags, row);
+    entity_pairs(j, "tags", tags, row);
     json_key(j, "dataset");
     json_open(j);
     json_pair_str(j, "name", sql_get(res, row, DATASET_NAME));

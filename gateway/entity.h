@@ -91,6 +91,9 @@ void entity_run_info(struct json *j, const struct run_info *info);
 void entity_metric(struct json *j, struct str key, const PGresult *res, int row, int column);
 /* {"key": ..., "value": ...}; value.p NULL = SQL NULL, no value. */
 void entity_pair(struct json *j, struct str key, struct str value);
+/* name: [{key, value}, ...] of one owner, from rows (owner, key, value); nothing when there are
+ * none. */
+void entity_pairs(struct json *j, const char *name, const struct entity_group *g, int owner);
 /* A float8 as PostgreSQL writes it, as Python's repr. */
 void entity_double(struct json *j, struct str text);
 

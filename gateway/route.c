@@ -20,8 +20,10 @@
 #define API_MLFLOW  "/api/2.0/mlflow"
 #define AJAX_MLFLOW "/ajax-api/2.0/mlflow"
 
-#define GET  HTTP_M_GET
-#define POST HTTP_M_POST
+#define GET    HTTP_M_GET
+#define POST   HTTP_M_POST
+#define PATCH  HTTP_M_PATCH
+#define DELETE HTTP_M_DELETE
 
 static const struct route rows[] = {
 #define ROUTE(methods, path, handler, body, may, where) \
@@ -35,6 +37,8 @@ static const struct route rows[] = {
 
 #undef GET
 #undef POST
+#undef PATCH
+#undef DELETE
 
 enum { ROW_COUNT = array_len(rows), SLOT_COUNT = 512 /* power of two, several times the paths */ };
 

@@ -65,7 +65,14 @@
 #undef FIELD_MESSAGE
 #undef END_MESSAGE
 
-enum { FIELDS_MAX = 16, HISTORY_RUNS_MAX = 100, HISTORY_POINTS_MAX = 2500 };
+enum {
+    FIELDS_MAX = 16,
+    HISTORY_RUNS_MAX = 100,
+    HISTORY_POINTS_MAX = 2500,
+    PAGE_MAX = 50000,
+    PAGE_MAX_MODELS = 1000,
+    PAGE_MAX_VERSIONS = 200000
+};
 
 static const struct str api_docs =
     STR_INIT(" See the API docs for more information about request parameters.");
@@ -400,6 +407,17 @@ static err_t bind_check_history(struct arena *a, const struct bind_field *field,
     return OK;
 }
 
+/* The bound of a search's max_results. */
+static bool bind_is_page(yyjson_val *v, unsigned checks)
+{
+    int64_t most = checks & CHECK_MAX_RESULTS    ? PAGE_MAX
+                   : checks & CHECK_MAX_MODELS   ? PAGE_MAX_MODELS
+                   : checks & CHECK_MAX_VERSIONS ? PAGE_MAX_VERSIONS
+                                                 : 0;
+
+    return most == 0 || bind_value_is_page(v, most);
+}
+
 static err_t bind_check_field(struct arena *a, yyjson_val *root, const struct bind_field *field,
                               yyjson_val *v, bool has_ended, struct fail *f)
 {
@@ -418,7 +436,7 @@ static err_t bind_check_field(struct arena *a, yyjson_val *root, const struct bi
         return bind_invalid(a, field->name.p, v, f);
     if ((checks & CHECK_REQUIRED) && bind_is_missing(v))
         return bind_missing(field->name.p, f);
-    if (!is_typed || ((checks & CHECK_MAX_RESULTS) && !bind_value_is_page(v)))
+    if (!is_typed || !bind_is_page(v, checks))
         return bind_invalid(a, field->name.p, v, f);
     if (checks & (CHECK_HISTORY_RUNS | CHECK_HISTORY_POINTS))
         return bind_check_history(a, field, v, f);

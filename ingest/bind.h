@@ -22,7 +22,8 @@ struct yyjson_val;
 
 /* What the front end knows of a request's parameters. */
 struct bind_input {
-    bool is_get; /* GET or HEAD: the query counts when it has a parameter */
+    bool is_get;   /* GET or HEAD: the query counts when it has a parameter */
+    bool any_type; /* PATCH or DELETE: the body counts whatever its Content-Type */
     bool has_content_type;
     struct str content_type;
     struct str query; /* after the '?', still percent-encoded */

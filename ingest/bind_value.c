@@ -227,9 +227,9 @@ bool bind_value_python_int(yyjson_val *v, int64_t *out)
     return true;
 }
 
-bool bind_value_is_page(yyjson_val *v)
+bool bind_value_is_page(yyjson_val *v, int64_t most)
 {
     int64_t i;
 
-    return bind_value_python_int(v, &i) && i <= 50000;
+    return bind_value_python_int(v, &i) && i <= most;
 }

@@ -38,7 +38,7 @@ bool bind_value_is_floatlike(yyjson_val *v);
 bool bind_value_is_list_of_strings(yyjson_val *v);
 /* Python's int(v), cut off at both ends of int64; false where it raises. */
 must_check bool bind_value_python_int(yyjson_val *v, int64_t *out);
-/* int(v) <= 50000, the bound of a run search's max_results */
-bool bind_value_is_page(yyjson_val *v);
+/* int(v) <= most, the bound of a search's max_results */
+bool bind_value_is_page(yyjson_val *v, int64_t most);
 
 #endif

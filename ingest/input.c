@@ -4,7 +4,7 @@
  *   GET with a parameter in the query: the query. Names are m's snake_case ones, the first value
  *       counts, a repeated field takes all; everything is a string. So the query is written down
  *       as the JSON object that MLflow makes of it, and binding has one kind of source.
- *   otherwise: the body, whatever the method. A string in it is read a second time, for clients of
+ *   otherwise: the body, whatever the method; POST must say that it is JSON. A string in it is read a second time, for clients of
  *       long ago. What is no JSON counts as an empty object.
  *
  * A body that is an array, a number or a boolean, or a string that holds no object, stops MLflow
@@ -32,7 +32,7 @@ err_t input_check_type(const struct bind_input *in, struct fail *f)
 {
     struct str rest = in->content_type;
 
-    if (in->is_get)
+    if (in->is_get || in->any_type)
         return OK;
     if (!in->has_content_type)
         return fail_str(f, ERR_BAD_PARAM, STR("Bad Request. Content-Type header is missing."));

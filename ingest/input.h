@@ -11,7 +11,7 @@
 #include "ingest/bind.h"
 #include "ingest/document.h"
 
-/* MLflow's rule on Content-Type; GET needs none. */
+/* MLflow's rule on Content-Type; GET, PATCH and DELETE need none. */
 must_check err_t input_check_type(const struct bind_input *in, struct fail *f);
 /* application/msgpack, which log-batch takes instead of JSON. */
 bool input_is_msgpack(const struct bind_input *in);

@@ -59,10 +59,12 @@ enum bind_check {
     CHECK_RUN_UUID = 64,   /* run_uuid satisfies "required" when run_id is absent or null */
     CHECK_STRINGS = 128,   /* after ARRAY: every item is a string */
     CHECK_ITEMS = 256, /* the items' own required fields, named in the message as list[i].field */
-    CHECK_MAX_RESULTS = 512,    /* at most 50000 */
-    CHECK_NUL_LATER = 1024,     /* the handler judges the text, and a NUL in it, itself */
-    CHECK_HISTORY_RUNS = 2048,  /* after ARRAY: at most 100 items */
-    CHECK_HISTORY_POINTS = 4096 /* 1 to 2500 */
+    CHECK_MAX_RESULTS = 512,     /* at most 50000 */
+    CHECK_NUL_LATER = 1024,      /* the handler judges the text, and a NUL in it, itself */
+    CHECK_HISTORY_RUNS = 2048,   /* after ARRAY: at most 100 items */
+    CHECK_HISTORY_POINTS = 4096, /* 1 to 2500 */
+    CHECK_MAX_MODELS = 8192,     /* at most 1000 */
+    CHECK_MAX_VERSIONS = 16384   /* at most 200000 */
 };
 /* Fields of a lower rank are validated first, those of the same in the order of the rows. */
 #define CHECK_RANK(n) ((unsigned)(n) << 16)

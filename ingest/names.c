@@ -149,19 +149,12 @@ static err_t names_bad_path(struct str key, struct str normal, const char *path,
     return e;
 }
 
-err_t names_check_key(struct str key, const char *path, struct fail *f)
+err_t names_check_path(struct str key, const char *path, struct fail *f)
 {
     struct buf normal;
     struct str n;
     err_t e = OK;
 
-    if (names_is_plain(key))
-        return OK;
-    if (!names_has_only_allowed(key))
-        return names_invalid(key, path,
-                             ": Names may only contain alphanumerics, underscores (_), dashes (-), "
-                             "periods (.), spaces ( ), colon(:) and slashes (/).",
-                             f);
     buf_init(&normal);
     names_normalise(&normal, key);
     n = buf_str(&normal);
@@ -170,6 +163,18 @@ err_t names_check_key(struct str key, const char *path, struct fail *f)
         e = names_bad_path(key, n, path, f);
     buf_fini(&normal);
     return e;
+}
+
+err_t names_check_key(struct str key, const char *path, struct fail *f)
+{
+    if (names_is_plain(key))
+        return OK;
+    if (!names_has_only_allowed(key))
+        return names_invalid(key, path,
+                             ": Names may only contain alphanumerics, underscores (_), dashes (-), "
+                             "periods (.), spaces ( ), colon(:) and slashes (/).",
+                             f);
+    return names_check_path(key, path, f);
 }
 
 /* -- lengths, ids, times ------------------------------------------------------------------- */

@@ -24,6 +24,8 @@ bool names_is_plain(struct str key);
 /* The key rule of metrics, params and tags: characters, then path form. path is the parameter's
  * name in the message, "metrics[3].name" for example. */
 must_check err_t names_check_key(struct str key, const char *path, struct fail *f);
+/* Only the second half: the name is its own path form. */
+must_check err_t names_check_path(struct str key, const char *path, struct fail *f);
 /* `'<what>' exceeds the maximum length of <max> characters` */
 must_check err_t names_check_length(struct str s, size_t max, const char *what, struct fail *f);
 /* The syntax of a run id that log-batch and log-inputs ask for. */

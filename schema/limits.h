@@ -27,6 +27,8 @@ enum {
     LIMIT_DATASET_PROFILE = 16777215, /* more than LIMIT_BODY_SMALL lets in */
     LIMIT_INPUT_TAG_KEY = 255,
     LIMIT_INPUT_TAG_VALUE = 500,
+    LIMIT_REGISTRY_TAG = 100000,   /* by check; a model's column takes 5000 */
+    LIMIT_MODEL_ALIAS = 255,
     LIMIT_RUN_ID = 32,             /* bytes we keep of a run id: the column is varchar(32) */
     LIMIT_JSON_DEPTH = 100,        /* nesting a request body may have */
     LIMIT_JSON_VALUES = 1 << 18,   /* values and keys in it; 1000 full metrics are 17 000 */

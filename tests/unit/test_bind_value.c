@@ -130,7 +130,7 @@ static void test_validators_ask_python(void **state)
 
         assert_int_equal(bind_value_is_intlike(v), rows[i].is_intlike);
         assert_int_equal(bind_value_is_floatlike(v), rows[i].is_floatlike);
-        assert_int_equal(bind_value_is_page(v), rows[i].is_page);
+        assert_int_equal(bind_value_is_page(v, 50000), rows[i].is_page);
     }
     assert_false(bind_value_is_intlike(NULL) || bind_value_is_floatlike(NULL));
     assert_false(bind_value_is_list_of_strings(NULL));

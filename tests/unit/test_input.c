@@ -106,12 +106,38 @@ static void test_a_body_says_nothing(void **state)
     arena_fini(&a);
 }
 
+/* PATCH and DELETE do not say what their body is; their query is nobody's. */
+static void test_a_body_of_any_type(void **state)
+{
+    struct bind_input in = {.any_type = true,
+                            .has_content_type = true,
+                            .content_type = STR("text/plain"),
+                            .query = STR("key=q"),
+                            .body = STR("{\"key\": \"b\"}")};
+    struct document_error why;
+    struct arena a;
+    struct fail f;
+    yyjson_val *root;
+
+    (void)state;
+    arena_init(&a, 1024);
+    fail_init(&f, &a);
+    assert_int_equal(input_read(&a, &in, &MSG_tag, &root, &why, &f), OK);
+    assert_string_equal(yyjson_get_str(yyjson_obj_get(root, "key")), "b");
+    in.has_content_type = false;
+    assert_int_equal(input_read(&a, &in, &MSG_tag, &root, &why, &f), OK);
+    in.any_type = false;
+    assert_int_equal(input_read(&a, &in, &MSG_tag, &root, &why, &f), ERR_BAD_PARAM);
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_percent_encoding),
         cmocka_unit_test(test_query_pieces),
         cmocka_unit_test(test_booleans_of_a_query),
+        cmocka_unit_test(test_a_body_of_any_type),
         cmocka_unit_test(test_a_body_says_nothing),
     };
 

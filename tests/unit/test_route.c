@@ -25,7 +25,7 @@ static void test_every_row_is_found_under_its_paths(void **state)
     (void)state;
     route_init("");
     for (size_t i = 0; i < count; i++) {
-        unsigned method = all[i].methods & HTTP_M_GET ? HTTP_M_GET : HTTP_M_POST;
+        unsigned method = all[i].methods & -all[i].methods; /* one of them */
         const struct route *r = find(method, all[i].path, all[i].where, &allowed);
 
         assert_ptr_equal(r, &all[i]);

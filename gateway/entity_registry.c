@@ -1,0 +1,258 @@
+/*
+ * entity_registry: rows of the model registry to MLflow's JSON.
+ *
+ * Field order and presence are those of MLflow's protobuf answers, see entity.c. A model omits an
+ * empty description; a version shows it, and omits only what is NULL.
+ *
+ * Order. MLflow asks for none. Tags come as PostgreSQL finds them, which is mostly the order they
+ * were set in; aliases by alias; the latest versions by the first version their stage has, which is
+ * the order in which MLflow comes upon the stages.
+ *
+ * Every statement finds its rows by an index that begins with (workspace, name). The latest
+ * versions are one pass over the versions of the models; their tags repeat that pass, because a
+ * pipeline's statements cannot see each other's results.
+ */
+#include "gateway/entity_registry.h"
+
+/* Position of the columns in ENTITY_MODEL and ENTITY_VERSION. */
+enum { MODEL_NAME, MODEL_CREATED, MODEL_UPDATED, MODEL_DESCRIPTION };
+enum {
+    VERSION_NAME,
+    VERSION_NUMBER,
+    VERSION_CREATED,
+    VERSION_UPDATED,
+    VERSION_USER,
+    VERSION_STAGE,
+    VERSION_DESCRIPTION,
+    VERSION_SOURCE,
+    VERSION_RUN,
+    VERSION_STATUS,
+    VERSION_STATUS_MESSAGE,
+    VERSION_RUN_LINK,
+    VERSION_KEY
+};
+
+/* Name, version and first version of each stage of the models in $1. */
+#define LATEST                                                                                \
+    "(SELECT v.name, max(v.version) AS version, min(v.version) AS first FROM model_versions v" \
+    " WHERE " ENTITY_VERSION_LIVES " AND v.name = ANY($1::text[])"                            \
+    " GROUP BY v.name, v.current_stage) s"
+#define KEYS "unnest($1::text[], $2::int4[])"
+
+static const struct stmt MODELS = {
+    "entity_models", "SELECT " ENTITY_MODEL " FROM unnest($1::text[]) WITH ORDINALITY AS s(name, n)"
+                     " JOIN registered_models m ON m.workspace = 'default' AND m.name = s.name"
+                     " ORDER BY s.n"};
+static const struct stmt TAGS_OF_MODELS = {
+    "entity_model_tags", "SELECT name, key, value FROM registered_model_tags"
+                         " WHERE workspace = 'default' AND name = ANY($1::text[])"};
+static const struct stmt ALIASES_OF_MODELS = {
+    "entity_model_aliases", "SELECT name, alias, version FROM registered_model_aliases"
+                            " WHERE workspace = 'default' AND name = ANY($1::text[])"
+                            " ORDER BY alias"};
+static const struct stmt LATEST_OF_MODELS = {
+    "entity_model_latest",
+    "SELECT " ENTITY_VERSION " FROM " LATEST " JOIN model_versions v"
+    " ON v.workspace = 'default' AND v.name = s.name AND v.version = s.version ORDER BY s.first"};
+static const struct stmt ALIASES_OF_LATEST = {
+    "entity_latest_aliases", "SELECT version || ' ' || name, alias FROM registered_model_aliases"
+                             " WHERE workspace = 'default' AND name = ANY($1::text[])"
+                             " ORDER BY alias"};
+static const struct stmt LATEST_TAGS_OF_MODELS = {
+    "entity_model_latest_tags",
+    "SELECT t.version || ' ' || t.name, t.key, t.value FROM " LATEST " JOIN model_version_tags t"
+    " ON t.workspace = 'default' AND t.name = s.name AND t.version = s.version"};
+
+static const struct stmt VERSIONS = {
+    "entity_versions", "SELECT " ENTITY_VERSION " FROM " KEYS " WITH ORDINALITY"
+                       " AS s(name, version, n) JOIN model_versions v ON " ENTITY_VERSION_LIVES
+                       " AND v.name = s.name AND v.version = s.version ORDER BY s.n"};
+static const struct stmt TAGS_OF_VERSIONS = {
+    "entity_version_tags", "SELECT t.version || ' ' || t.name, t.key, t.value FROM " KEYS
+                           " AS s(name, version) JOIN model_version_tags t"
+                           " ON t.workspace = 'default' AND t.name = s.name"
+                           " AND t.version = s.version"};
+static const struct stmt ALIASES_OF_VERSIONS = {
+    "entity_version_aliases", "SELECT a.version || ' ' || a.name, a.alias FROM " KEYS
+                              " AS s(name, version) JOIN registered_model_aliases a"
+                              " ON a.workspace = 'default' AND a.name = s.name"
+                              " AND a.version = s.version ORDER BY a.alias"};
+
+const struct str *entity_model_name(struct arena *a, struct str name)
+{
+    struct str *value = arena_alloc(a, sizeof(*value));
+
+    *value = sql_text_array(a, &name, 1);
+    return value;
+}
+
+const struct str *entity_version_key(struct arena *a, struct str name, int32_t version)
+{
+    struct str *values = arena_array(a, 2, sizeof(*values));
+
+    values[0] = sql_text_array(a, &name, 1);
+    values[1] = sql_i64_array(a, &(int64_t){version}, 1);
+    return values;
+}
+
+/* What a column says, when it is not NULL. */
+static void pair_if_set(struct json *j, const char *key, const PGresult *res, int row, int column)
+{
+    if (!sql_is_null(res, row, column))
+        json_pair_str(j, key, sql_get(res, row, column));
+}
+
+/* The same of an integer, which is text already. */
+static void number_if_set(struct json *j, const char *key, const PGresult *res, int row, int column)
+{
+    if (sql_is_null(res, row, column))
+        return;
+    json_key(j, key);
+    json_raw(j, sql_get(res, row, column));
+}
+
+/* -- versions -------------------------------------------------------------------------------- */
+
+void entity_version_steps(struct sql_step steps[VERSION_PARTS], const struct str keys[2])
+{
+    steps[VERSION_ROWS] = (struct sql_step){&VERSIONS, keys, 2};
+    steps[VERSION_TAGS] = (struct sql_step){&TAGS_OF_VERSIONS, keys, 2};
+    steps[VERSION_ALIASES] = (struct sql_step){&ALIASES_OF_VERSIONS, keys, 2};
+}
+
+void entity_latest_steps(struct sql_step steps[VERSION_PARTS], const struct str *name)
+{
+    steps[VERSION_ROWS] = (struct sql_step){&LATEST_OF_MODELS, name, 1};
+    steps[VERSION_TAGS] = (struct sql_step){&LATEST_TAGS_OF_MODELS, name, 1};
+    steps[VERSION_ALIASES] = (struct sql_step){&ALIASES_OF_LATEST, name, 1};
+}
+
+void entity_versions(struct arena *a, PGresult *const *results, bool has_aliases,
+                     struct entity_versions *out)
+{
+    const PGresult *rows = results[VERSION_ROWS];
+    int n = PQntuples(rows);
+
+    *out = (struct entity_versions){.rows = rows, .has_aliases = has_aliases};
+    entity_group(a, rows, n, VERSION_KEY, results[VERSION_TAGS], &out->tags);
+    if (has_aliases)
+        entity_group(a, rows, n, VERSION_KEY, results[VERSION_ALIASES], &out->aliases);
+}
+
+static void write_aliases(struct json *j, const struct entity_group *g, int owner)
+{
+    if (g->first[owner] < 0)
+        return;
+    json_key(j, "aliases");
+    json_open_list(j);
+    for (int row = g->first[owner]; row >= 0; row = g->next[row])
+        json_str(j, sql_get(g->res, row, 1));
+    json_close_list(j);
+}
+
+void entity_version(struct json *j, const struct entity_versions *versions, int row)
+{
+    const PGresult *res = versions->rows;
+
+    json_open(j);
+    json_pair_str(j, "name", sql_get(res, row, VERSION_NAME));
+    json_pair_str(j, "version", sql_get(res, row, VERSION_NUMBER));
+    number_if_set(j, "creation_timestamp", res, row, VERSION_CREATED);
+    number_if_set(j, "last_updated_timestamp", res, row, VERSION_UPDATED);
+    pair_if_set(j, "user_id", res, row, VERSION_USER);
+    pair_if_set(j, "current_stage", res, row, VERSION_STAGE);
+    pair_if_set(j, "description", res, row, VERSION_DESCRIPTION);
+    pair_if_set(j, "source", res, row, VERSION_SOURCE);
+    pair_if_set(j, "run_id", res, row, VERSION_RUN);
+    pair_if_set(j, "status", res, row, VERSION_STATUS);
+    if (sql_get(res, row, VERSION_STATUS_MESSAGE).n)
+        json_pair_str(j, "status_message", sql_get(res, row, VERSION_STATUS_MESSAGE));
+    entity_pairs(j, "tags", &versions->tags, row);
+    pair_if_set(j, "run_link", res, row, VERSION_RUN_LINK);
+    if (versions->has_aliases)
+        write_aliases(j, &versions->aliases, row);
+    json_close(j);
+}
+
+struct str entity_version_stage(const struct entity_versions *versions, int row)
+{
+    return sql_get(versions->rows, row, VERSION_STAGE);
+}
+
+int64_t entity_version_number(const struct entity_versions *versions, int row)
+{
+    return sql_get_i64(versions->rows, row, VERSION_NUMBER);
+}
+
+/* -- models ---------------------------------------------------------------------------------- */
+
+void entity_model_steps(struct sql_step steps[MODEL_PARTS], const struct str *names)
+{
+    static const struct stmt *const stmts[MODEL_PARTS] = {
+        [MODEL_ROWS] = &MODELS,
+        [MODEL_TAGS] = &TAGS_OF_MODELS,
+        [MODEL_ALIASES] = &ALIASES_OF_MODELS,
+        [MODEL_LATEST] = &LATEST_OF_MODELS,
+        [MODEL_LATEST_TAGS] = &LATEST_TAGS_OF_MODELS,
+    };
+
+    for (int i = 0; i < MODEL_PARTS; i++)
+        steps[i] = (struct sql_step){stmts[i], names, 1};
+}
+
+void entity_models(struct arena *a, PGresult *const results[MODEL_PARTS], struct entity_models *out)
+{
+    const PGresult *rows = results[MODEL_ROWS];
+    int n = PQntuples(rows);
+
+    out->rows = rows;
+    entity_group(a, rows, n, MODEL_NAME, results[MODEL_TAGS], &out->tags);
+    entity_group(a, rows, n, MODEL_NAME, results[MODEL_ALIASES], &out->aliases);
+    entity_group(a, rows, n, MODEL_NAME, results[MODEL_LATEST], &out->latest);
+    entity_versions(a, results + MODEL_LATEST, false, &out->versions);
+}
+
+static void write_latest(struct json *j, const struct entity_models *models, int owner)
+{
+    const struct entity_group *g = &models->latest;
+
+    if (g->first[owner] < 0)
+        return;
+    json_key(j, "latest_versions");
+    json_open_list(j);
+    for (int row = g->first[owner]; row >= 0; row = g->next[row])
+        entity_version(j, &models->versions, row);
+    json_close_list(j);
+}
+
+static void write_alias_pairs(struct json *j, const struct entity_group *g, int owner)
+{
+    if (g->first[owner] < 0)
+        return;
+    json_key(j, "aliases");
+    json_open_list(j);
+    for (int row = g->first[owner]; row >= 0; row = g->next[row]) {
+        json_open(j);
+        json_pair_str(j, "alias", sql_get(g->res, row, 1));
+        json_pair_str(j, "version", sql_get(g->res, row, 2));
+        json_close(j);
+    }
+    json_close_list(j);
+}
+
+void entity_model(struct json *j, const struct entity_models *models, int row)
+{
+    const PGresult *res = models->rows;
+
+    json_open(j);
+    json_pair_str(j, "name", sql_get(res, row, MODEL_NAME));
+    number_if_set(j, "creation_timestamp", res, row, MODEL_CREATED);
+    if (sql_get_i64(res, row, MODEL_UPDATED))
+        json_pair_i64(j, "last_updated_timestamp", sql_get_i64(res, row, MODEL_UPDATED));
+    if (sql_get(res, row, MODEL_DESCRIPTION).n)
+        json_pair_str(j, "description", sql_get(res, row, MODEL_DESCRIPTION));
+    write_latest(j, models, row);
+    entity_pairs(j, "tags", &models->tags, row);
+    write_alias_pairs(j, &models->aliases, row);
+    json_close(j);
+}

@@ -1,0 +1,40 @@
+/*
+ * search_page: one page of a search, what all searches have in common.
+ *
+ * A handler fills search and max_results, then: search_page_token; the query by search_sql;
+ * search_page_ask, whose next step calls search_page_take, then fetches what belongs to the keys,
+ * and ends its answer with search_page_end. Worker's thread.
+ */
+#ifndef GATEWAY_SEARCH_PAGE_H
+#define GATEWAY_SEARCH_PAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/json.h"
+#include "gateway/query.h"
+#include "gateway/req.h"
+#include "gateway/search_sql.h"
+
+struct search_page {
+    struct search search; /* limit: one more than the page shows */
+    int64_t max_results;
+    bool has_more;        /* there is a next page */
+    struct stmt stmt;     /* finds the keys */
+    struct query query;   /* its text and values */
+};
+
+/* Where the page begins and how many keys to ask for. */
+must_check err_t search_page_token(struct arena *a, struct search_page *p, struct str token,
+                                   struct fail *f);
+/* Asks for the keys. */
+must_check err_t search_page_ask(struct req *r, struct search_page *p, req_step next,
+                                 struct fail *f);
+/* How many of the keys that came the page shows. */
+int search_page_take(struct search_page *p, const PGresult *keys);
+/* The first n values of a column of the keys as an array. */
+struct str search_page_array(struct arena *a, const PGresult *keys, int column, int n);
+/* Closes the answer's object with the next page's token, and answers. */
+err_t search_page_end(struct req *r, const struct search_page *p, struct json *j);
+
+#endif
