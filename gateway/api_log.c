@@ -25,6 +25,7 @@
 #include "gateway/api.h"
 
 #include "base/clock.h"
+#include "gateway/log_call.h"
 #include "gateway/reply.h"
 #include "gateway/run_stage.h"
 #include "gateway/worker.h"
@@ -36,12 +37,6 @@
 #define RUN_NAME_TAG "mlflow.runName"
 
 enum { PARAM_ATTEMPTS = 3, MODEL_ID_MAX = 36, DATASET_NAME_MAX = 500, DATASET_DIGEST_MAX = 36 };
-
-struct log_call {
-    struct decoded d;
-    unsigned param_attempts;
-    struct str values[4];
-};
 
 /* -- tags ------------------------------------------------------------------------------------ */
 
@@ -76,11 +71,10 @@ static err_t tags_done(struct req *r, struct fail *f)
     const struct log_call *c = r->data;
     err_t e = run_stage_check(r, c->d.run_id, 0, f);
 
-    return e ? e : reply_empty(r);
+    return e ? e : c->tagged(r, f);
 }
 
-/* Also with no tag to write: then it only asks for the run. */
-static err_t put_tags(struct req *r)
+err_t log_put_tags(struct req *r)
 {
     struct arena *a = &r->arena;
     struct log_call *c = r->data;
@@ -104,40 +98,56 @@ static err_t put_tags(struct req *r)
     return req_sql(r, &(struct sql_step){&PUT_TAGS, c->values, 4}, 1, tags_done);
 }
 
+static err_t log_answer(struct req *r, struct fail *f)
+{
+    (void)f;
+    return reply_empty(r);
+}
+
 static err_t log_tags(struct req *r)
 {
     const struct log_call *c = r->data;
 
-    return c->d.batch.ntags ? put_tags(r) : reply_empty(r);
+    return c->d.batch.ntags ? log_put_tags(r) : reply_empty(r);
 }
 
 /* -- points ---------------------------------------------------------------------------------- */
 
+void log_count(struct req *r, const struct log_call *c)
+{
+    stat_add(r->worker->stats, accepted_points, c->d.batch.npoints);
+    stat_add(r->worker->stats, accepted_batches, 1);
+}
+
 static err_t log_durable(struct req *r, struct fail *f)
 {
+    (void)f;
+    log_count(r, r->data);
+    stat_time(r->worker->stats, ack, clock_us() - r->started_us);
+    return log_tags(r);
+}
+
+/* The points of a single batch are with the queue. */
+static err_t log_wait(struct req *r, struct fail *f)
+{
     const struct log_call *c = r->data;
-    struct worker *w = r->worker;
 
     (void)f;
-    stat_add(w->stats, accepted_points, c->d.batch.npoints);
-    stat_add(w->stats, accepted_batches, 1);
-    stat_time(w->stats, ack, clock_us() - r->started_us);
-    return log_tags(r);
+    return c->end ? req_wait_durable(r, c->end, log_durable) : log_tags(r);
 }
 
 static err_t log_points(struct req *r, struct fail *f)
 {
-    const struct log_call *c = r->data;
+    struct log_call *c = r->data;
     struct worker *w = r->worker;
-    pos_t end;
     err_t e;
 
-    if (c->d.batch.npoints == 0)
-        return log_tags(r);
-    if ((e = queue_append(w->queue, w->index, &c->d.batch, &end, f)))
-        return e;
-    runs_appended(w->runs, &c->d.batch.run, end);
-    return req_wait_durable(r, end, log_durable);
+    if (c->d.batch.npoints > 0) {
+        if ((e = queue_append(w->queue, w->index, &c->d.batch, &c->end, f)))
+            return e;
+        runs_appended(w->runs, &c->d.batch.run, c->end);
+    }
+    return c->appended(r, f);
 }
 
 /* -- params ---------------------------------------------------------------------------------- */
@@ -287,17 +297,26 @@ static err_t log_models(struct req *r, struct fail *f)
 
 /* -- the chain's beginning --------------------------------------------------------------------- */
 
-static err_t log_admit(struct req *r, struct fail *f)
+err_t log_begin(struct req *r, const struct run *run, struct fail *f)
 {
     struct log_call *c = r->data;
-    err_t e = admit_batch(&c->d, r->has_run ? &r->run : NULL, f);
+    err_t e = admit_batch(&c->d, run, f);
 
     return e ? e : log_models(r, f);
 }
 
+static err_t log_run_found(struct req *r, struct fail *f)
+{
+    return log_begin(r, r->has_run ? &r->run : NULL, f);
+}
+
 static struct log_call *call_new(struct req *r)
 {
-    return r->data = arena_zalloc(&r->arena, sizeof(struct log_call));
+    struct log_call *c = arena_zalloc(&r->arena, sizeof(*c));
+
+    c->appended = log_wait;
+    c->tagged = log_answer;
+    return r->data = c;
 }
 
 err_t api_log_metric(struct req *r, struct fail *f)
@@ -305,7 +324,7 @@ err_t api_log_metric(struct req *r, struct fail *f)
     struct log_call *c = call_new(r);
     err_t e = decode_log_metric(&r->arena, &r->input, &c->d, f);
 
-    return e ? e : req_find_run(r, c->d.run_id, log_admit);
+    return e ? e : req_find_run(r, c->d.run_id, log_run_found);
 }
 
 err_t api_log_batch(struct req *r, struct fail *f)
@@ -314,7 +333,7 @@ err_t api_log_batch(struct req *r, struct fail *f)
     bool truncate = r->worker->settings->truncate_long_values;
     err_t e = decode_log_batch(&r->arena, &r->input, truncate, &c->d, f);
 
-    return e ? e : req_find_run(r, c->d.run_id, log_admit);
+    return e ? e : req_find_run(r, c->d.run_id, log_run_found);
 }
 
 /* -- single params and tags -------------------------------------------------------------------- */
@@ -351,7 +370,7 @@ err_t api_log_set_tag(struct req *r, struct fail *f)
     bool truncate = r->worker->settings->truncate_long_values;
     err_t e = decode_set_tag(&r->arena, &r->input, truncate, &c->d, f);
 
-    return e ? e : put_tags(r);
+    return e ? e : log_put_tags(r);
 }
 
 static const struct stmt DELETE_TAG = {

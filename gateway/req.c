@@ -128,6 +128,8 @@ static void req_run(struct req *r, req_step step)
     r->fail = &f;
     r->state = REQ_RUNNING;
     e = step(r, &f);
+    if (e && r->caught)
+        e = r->caught(r, e, &f);
     check(e == OK ? r->state != REQ_RUNNING : r->state == REQ_RUNNING);
     if (e)
         req_refuse(r, e, &f);
@@ -403,6 +405,8 @@ void req_reset(struct req *r)
     r->state = REQ_IDLE;
     r->started_us = 0;
     r->data = NULL;
+    r->whole = NULL;
+    r->caught = NULL;
     r->has_run = false;
     r->behind_us = 0;
     r->wait_pos = 0;

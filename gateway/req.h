@@ -28,6 +28,8 @@ struct route;
 struct worker;
 
 typedef err_t (*req_step)(struct req *r, struct fail *f);
+/* Takes the error of a step in place of the client, and goes on like a step. */
+typedef err_t (*req_catch)(struct req *r, err_t e, struct fail *f);
 
 enum req_state {
     REQ_IDLE,
@@ -43,7 +45,7 @@ struct reply {
     int status;
     const char *content_type; /* NULL = no body and no type */
     struct buf body;
-    struct buf headers;       /* further header lines, each with CRLF */
+    struct buf headers; /* further header lines, each with CRLF */
     bool must_close;
 };
 
@@ -56,17 +58,19 @@ struct req {
     struct arena arena;      /* reset when the answer is written */
     struct reply reply;
     enum req_state state;
-    uint64_t started_us;     /* when its head was complete */
-    void *data;              /* the handler's own, in the arena */
+    uint64_t started_us; /* when its head was complete */
+    void *data;          /* the handler's own, in the arena */
+    void *whole;         /* what data is a part of, where a handler has parts */
+    req_catch caught;    /* NULL = an error is the answer */
 
     /* what the last wait brought */
-    struct sql_call sql;     /* after req_sql: results, err; freed when the step returns */
-    struct run run;          /* after req_find_run */
-    bool has_run;            /* such a run exists */
-    uint64_t behind_us;      /* > 0: a read wait ran out; Sluice-Behind-Ms says it */
+    struct sql_call sql; /* after req_sql: results, err; freed when the step returns */
+    struct run run;      /* after req_find_run */
+    bool has_run;        /* such a run exists */
+    uint64_t behind_us;  /* > 0: a read wait ran out; Sluice-Behind-Ms says it */
 
     /* private */
-    struct fail *fail;       /* of the step on the stack */
+    struct fail *fail; /* of the step on the stack */
     enum req_wait wait;
     bool sql_may_fail;
     req_step next;
@@ -74,9 +78,9 @@ struct req {
     pos_t wait_pos;
     unsigned wait_partition; /* QUEUE_PARTITIONS = all */
     uint64_t wait_since_us;
-    uint64_t wait_until_us;      /* UINT64_MAX = somebody else's deadline bounds it */
+    uint64_t wait_until_us; /* UINT64_MAX = somebody else's deadline bounds it */
     enum req_park parked_in;
-    struct req *list_next;   /* in one of the worker's parked lists */
+    struct req *list_next; /* in one of the worker's parked lists */
     struct req *list_prev;
 };
 

@@ -15,6 +15,7 @@
  *   9  (ours) a NUL where PostgreSQL would see it: MLflow learns of it from the driver, last of all
  *
  * Step 1 has two implementations: decode_plain.c takes a body without surprises, bind.c any other.
+ * A body in msgpack becomes the document that its JSON would be, and goes the same way.
  * Steps 2 to 9 exist once, below both.
  *
  * A batch repeats few keys many times, so the key rule remembers the last ones it passed.
@@ -32,6 +33,7 @@
 #include "base/buf.h"
 #include "ingest/decode_plain.h"
 #include "ingest/document.h"
+#include "ingest/document_msgpack.h"
 #include "ingest/input.h"
 #include "ingest/names.h"
 #include "ingest/python.h"
@@ -71,15 +73,15 @@ static struct pair *decode_pairs(struct arena *a, const struct msg_item *items, 
     return pairs;
 }
 
-static err_t decode_bound_batch(struct arena *a, const struct bind_input *in, struct decoded *out,
-                                struct fail *f)
+/* root NULL: the parameters are in the query or in JSON that is not plain. */
+static err_t decode_bound_batch(struct arena *a, const struct bind_input *in, yyjson_val *root,
+                                struct decoded *out, struct fail *f)
 {
     struct document_error why = {"", 0};
     struct msg_log_batch m;
-    yyjson_val *root;
     err_t e;
 
-    if ((e = input_read(a, in, &MSG_log_batch, &root, &why, f)))
+    if (root == NULL && (e = input_read(a, in, &MSG_log_batch, &root, &why, f)))
         return e;
     if (root == NULL)
         return fail(f, ERR_BAD_PARAM, "The request body is no JSON object: %s (byte %zu).",
@@ -333,6 +335,34 @@ static void decode_set_run(struct decoded *d)
         d->batch.run.n = 0;
 }
 
+err_t decode_log_batch_document(struct arena *a, yyjson_val *root, bool truncate,
+                                struct decoded *out, struct fail *f)
+{
+    err_t e;
+
+    if (!yyjson_is_obj(root))
+        return fail_str(f, ERR_BAD_PARAM, STR("The batch must be a map."));
+    if (!decode_plain_batch(a, root, out) && (e = decode_bound_batch(a, NULL, root, out, f)))
+        return e;
+    decode_set_run(out);
+    return decode_check_batch(out, truncate, f);
+}
+
+/* The body is one msgpack map. */
+static err_t decode_msgpack_batch(struct arena *a, struct str body, bool truncate,
+                                  struct decoded *out, struct fail *f)
+{
+    struct document_error why = {"bytes follow its end", 0};
+    size_t budget = LIMIT_JSON_VALUES;
+    struct str rest = body;
+    yyjson_val *root = document_read_msgpack(a, &rest, &budget, &why);
+
+    if (root == NULL || rest.n > 0)
+        return fail(f, ERR_BAD_PARAM, "The request body is no msgpack map: %s (byte %zu).",
+                    why.text, root ? body.n - rest.n : why.at);
+    return decode_log_batch_document(a, root, truncate, out, f);
+}
+
 err_t decode_log_batch(struct arena *a, const struct bind_input *in, bool truncate,
                        struct decoded *out, struct fail *f)
 {
@@ -340,12 +370,14 @@ err_t decode_log_batch(struct arena *a, const struct bind_input *in, bool trunca
     yyjson_val *root = NULL;
     err_t e;
 
+    if (input_is_msgpack(in))
+        return decode_msgpack_batch(a, in->body, truncate, out, f);
     if ((e = input_check_type(in, f)))
         return e;
     if (!in->is_get)
         root = document_read_plain(a, in->body, &why);
     if ((root == NULL || !decode_plain_batch(a, root, out)) &&
-        (e = decode_bound_batch(a, in, out, f)))
+        (e = decode_bound_batch(a, in, NULL, out, f)))
         return e;
     decode_set_run(out);
     return decode_check_batch(out, truncate, f);

@@ -24,9 +24,12 @@ struct decoded {
 must_check err_t decode_log_metric(struct arena *a, const struct bind_input *in,
                                    struct decoded *out, struct fail *f);
 /* POST runs/log-batch: points, params, tags; values are cut to MLflow's lengths when truncate, else
- * refused. */
+ * refused. The body is JSON, or msgpack with Content-Type application/msgpack. */
 must_check err_t decode_log_batch(struct arena *a, const struct bind_input *in, bool truncate,
                                   struct decoded *out, struct fail *f);
+/* The same of a document that was read. */
+must_check err_t decode_log_batch_document(struct arena *a, struct yyjson_val *root, bool truncate,
+                                           struct decoded *out, struct fail *f);
 /* POST runs/log-parameter: a batch with one param. */
 must_check err_t decode_log_parameter(struct arena *a, const struct bind_input *in, bool truncate,
                                       struct decoded *out, struct fail *f);

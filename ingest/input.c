@@ -42,6 +42,14 @@ err_t input_check_type(const struct bind_input *in, struct fail *f)
     return OK;
 }
 
+bool input_is_msgpack(const struct bind_input *in)
+{
+    struct str rest = in->content_type;
+
+    return !in->is_get && in->has_content_type &&
+           str_eq(str_cut(&rest, ';'), STR("application/msgpack"));
+}
+
 /* -- query --------------------------------------------------------------------------------- */
 
 static int hex_digit(char c)
@@ -51,31 +59,6 @@ static int hex_digit(char c)
                                                     : -1;
 }
 
-/* The bytes of the UTF-8 character at p, 0 when there is none. */
-static size_t input_utf8(const unsigned char *p, size_t n)
-{
-    struct str s = {(const char *)p, 0};
-    size_t len = p[0] < 0x80   ? 1
-                 : p[0] < 0xC2 ? 0
-                 : p[0] < 0xE0 ? 2
-                 : p[0] < 0xF0 ? 3
-                 : p[0] < 0xF5 ? 4
-                               : 0;
-    uint32_t cp;
-
-    if (len == 0 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    s.n = len;
-    cp = python_next(&s);
-    if ((len == 3 && cp < 0x800) || (len == 4 && cp < 0x10000) || cp > 0x10FFFF ||
-        (cp >= 0xD800 && cp < 0xE000))
-        return 0;
-    return len;
-}
-
 /* Appends bytes, what is no UTF-8 percent-encoded again. */
 static void input_requote(struct buf *out, struct str bytes)
 {
@@ -83,7 +66,7 @@ static void input_requote(struct buf *out, struct str bytes)
     size_t i = 0;
 
     while (i < bytes.n) {
-        size_t len = input_utf8(p + i, bytes.n - i);
+        size_t len = python_utf8(p + i, bytes.n - i);
 
         if (len)
             buf_add(out, p + i, len);

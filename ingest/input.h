@@ -13,6 +13,8 @@
 
 /* MLflow's rule on Content-Type; GET, PATCH and DELETE need none. */
 must_check err_t input_check_type(const struct bind_input *in, struct fail *f);
+/* application/msgpack, which log-batch takes instead of JSON. */
+bool input_is_msgpack(const struct bind_input *in);
 /* The parameters: an object in *root, or NULL there when the body says nothing (empty, null, or no
  * JSON, which *why explains). A GET query becomes an object with m's fields in their order. */
 must_check err_t input_read(struct arena *a, const struct bind_input *in,

@@ -135,6 +135,61 @@ bool python_has_surrogate(struct str s)
     return false;
 }
 
+/* -- UTF-8 ------------------------------------------------------------------------------------ */
+
+size_t python_utf8(const unsigned char *p, size_t n)
+{
+    struct str s = {(const char *)p, 0};
+    size_t len = p[0] < 0x80   ? 1
+                 : p[0] < 0xC2 ? 0
+                 : p[0] < 0xE0 ? 2
+                 : p[0] < 0xF0 ? 3
+                 : p[0] < 0xF5 ? 4
+                               : 0;
+    uint32_t cp;
+
+    if (len == 0 || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    s.n = len;
+    cp = python_next(&s);
+    if ((len == 3 && cp < 0x800) || (len == 4 && cp < 0x10000) || cp > 0x10FFFF ||
+        (cp >= 0xD800 && cp < 0xE000))
+        return 0;
+    return len;
+}
+
+/* Nearly all text is ASCII, and is looked at eight bytes at a time. */
+bool python_is_utf8(struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    size_t i = 0;
+
+    while (i < s.n) {
+        uint64_t eight;
+        size_t len;
+
+        if (s.n - i >= sizeof(eight)) {
+            memcpy(&eight, p + i, sizeof(eight));
+            if ((eight & 0x8080808080808080u) == 0) {
+                i += sizeof(eight);
+                continue;
+            }
+        }
+        if (p[i] < 0x80) {
+            i++;
+            continue;
+        }
+        len = python_utf8(p + i, s.n - i);
+        if (len == 0)
+            return false;
+        i += len;
+    }
+    return true;
+}
+
 /* -- numbers ---------------------------------------------------------------------------------- */
 
 /* s with digits and spaces of other scripts made ASCII and without blanks at its ends, NUL after

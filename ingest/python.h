@@ -38,5 +38,10 @@ void python_repr(struct buf *out, struct str s);
 void python_repr_bytes(struct buf *out, struct str s);
 /* Does s hold a lone surrogate? Such a str has no UTF-8. */
 bool python_has_surrogate(struct str s);
+/* The bytes of the UTF-8 character at p, n > 0 bytes of text; 0 when there is none: a surrogate is
+ * none either. */
+size_t python_utf8(const unsigned char *p, size_t n);
+/* Is all of s UTF-8, without surrogates? */
+bool python_is_utf8(struct str s);
 
 #endif

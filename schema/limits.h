@@ -18,6 +18,7 @@ enum {
     LIMIT_BATCH_PARAMS = 100,
     LIMIT_BATCH_TAGS = 100,
     LIMIT_BATCH_ITEMS = 1000,      /* metrics, params and tags together */
+    LIMIT_STREAM_BATCHES = 1000,   /* in one log-batches request */
     LIMIT_CUSTOM_VIEWS = 50,
     LIMIT_DATASET_NAME = 500,
     LIMIT_DATASET_DIGEST = 36,

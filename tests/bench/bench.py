@@ -3,11 +3,13 @@
 
   accept  log-metric requests/s on 64 keep-alive connections, fdatasync on, against nginx that
           answers the same POST with a fixed 200 (two workers); and points/s in 1000-point
-          log-batch calls
+          log-batch calls, in JSON and as msgpack streams of ten
   apply   points/s that reach PostgreSQL, from the first byte sent to backlog zero, against
           `psql \\copy` of the same points in the same order into the same tables of another
           database (all indexes and foreign keys; \\copy keeps no latest_metrics)
   stock   the same calls against a stock MLflow server with four workers on a database of its own
+  reads   searches, histories and runs/get on one database, Sluice and stock MLflow in turns
+          (reads.py)
 
 All of it shares one throwaway PostgreSQL cluster with fsync on, and the machine: client, server
 and database compete for the same cores. What is compared is run in turns; the figures are medians,
@@ -34,6 +36,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tools"))
 
 from cluster import Cluster, bin_dir  # noqa: E402
+from reads import measure_reads  # noqa: E402
 from server import ROOT, Sluice, Stock, free_port, is_port_open, wait_until  # noqa: E402
 
 CONNECTIONS = 64
@@ -128,15 +131,18 @@ def median(results):
 
 
 def accept_batch(server, runs_file, options):
-    rounds = []
+    """Points/s of log-batch in JSON and of streams of such batches in msgpack, in turns."""
+    rounds = {"json": [], "msgpack": []}
     for number in range(options.rounds):
-        result = wrk("log_batch.lua", server.url, max(2, options.seconds // 2), runs_file,
-                     (number + 1) * 1_000_000)
-        result["per_second"] *= 1000
-        rounds.append(result)
-        say(f"    round {number + 1}: {result['per_second']:,.0f} points/s accepted; draining")
-        drained(server)
-    return median(rounds)
+        for form, script, points in (("json", "log_batch.lua", 1000),
+                                     ("msgpack", "log_batches.lua", 10_000)):
+            result = wrk(script, server.url, max(2, options.seconds // 2), runs_file,
+                         (2 * number + (form == "json") + 1) * 1_000_000)
+            result["per_second"] *= points
+            rounds[form].append(result)
+            say(f"    round {number + 1}: {result['per_second']:,.0f} points/s in {form}; draining")
+            drained(server)
+    return {form: median(results) for form, results in rounds.items()}
 
 
 # --- apply ---------------------------------------------------------------------------------------------
@@ -313,9 +319,18 @@ def machine():
 
 def rows_of(found):
     """(what, Sluice's figure, the other's name, its figure)."""
-    metric, batch, applied = found["accept_metric"], found["accept_batch"], found["apply"]
+    reads = [(what, read["sluice"], "stock MLflow", read["stock"])
+             for what, read in found.get("reads", {}).items()]
+    return (write_rows(found) if "apply" in found else []) + reads
+
+
+def write_rows(found):
+    metric, applied = found["accept_metric"], found["apply"]
+    batch = found["accept_batch"]["json"]
     rows = [("log-metric requests/s accepted", metric["sluice"], "nginx, fixed 200",
              metric["nginx"]),
+            ("points/s accepted, msgpack streams", found["accept_batch"]["msgpack"],
+             "log-batch, JSON", batch),
             ("points/s applied", applied["sluice"], "psql \\copy", applied["copy"])]
     if "stock" in found:
         rows += [("log-metric requests/s accepted", metric["sluice"], "stock MLflow",
@@ -335,16 +350,21 @@ def ratio_of(ours, theirs):
     return ours["per_second"] / theirs["per_second"]
 
 
+def figure_text(result):
+    figure = result["per_second"]
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+
+
 def report(found):
-    lines = [f"{'what':<34}{'sluice':>12}  {'against':<18}{'':>10}{'ratio':>9}"]
+    lines = [f"{'per second':<46}{'sluice':>12}  {'against':<18}{'':>10}{'ratio':>9}"]
     found["table"] = []
     for what, ours, name, theirs in rows_of(found):
         row = {"what": what, "sluice": ours["per_second"]}
-        line = f"{what:<34}{ours['per_second']:>12,.0f}"
+        line = f"{what:<46}{figure_text(ours):>12}"
         if name:
             row.update(against=name, figure=theirs["per_second"],
                        ratio=ratio_of(ours, theirs))
-            line += f"  {name:<18}{theirs['per_second']:>10,.0f}{row['ratio']:>8.2f}x"
+            line += f"  {name:<18}{figure_text(theirs):>10}{row['ratio']:>8.2f}x"
         found["table"].append(row)
         lines.append(line)
     return "\n".join(lines)
@@ -357,7 +377,10 @@ def main():
     parser.add_argument("--points", type=int, default=600_000, help="points of an apply round")
     parser.add_argument("--stock-points", type=int, default=50_000,
                         help="points that stock MLflow gets, twice")
+    parser.add_argument("--wide-points", type=int, default=10_000,
+                        help="points of each of the 100 runs that bulk-interval reads")
     parser.add_argument("--no-stock", action="store_true", help="leave stock MLflow out")
+    parser.add_argument("--only", choices=["writes", "reads"], help="half of the table")
     parser.add_argument("--args", default="", help="settings for sluice, as on its command line")
     options = parser.parse_args()
 
@@ -365,7 +388,11 @@ def main():
     folder = tempfile.mkdtemp(prefix="bench-")
     try:
         with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
-            measure(cluster, folder, options, found)
+            if options.only != "reads":
+                measure(cluster, folder, options, found)
+            if options.only != "writes" and not options.no_stock:
+                say("reads: Sluice and stock MLflow in turns")
+                found["reads"] = measure_reads(cluster, Sluice, Stock, wrk, folder, options, say)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     say("\n" + report(found))

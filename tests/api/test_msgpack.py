@@ -1,0 +1,201 @@
+"""msgpack: log-batch in another dress, and streams of batches for many runs."""
+
+import math
+import pathlib
+import re
+import time
+import uuid
+
+import msgpack
+import pytest
+import requests
+
+PROTOCOL = pathlib.Path(__file__).parents[2] / "docs" / "protocol.md"
+TYPE = {"Content-Type": "application/msgpack"}
+STREAM = "/sluice/api/v1/log-batches"
+ONE = "/api/2.0/mlflow/runs/log-batch"
+
+
+@pytest.fixture(scope="module")
+def url(sluice):
+    return sluice.url
+
+
+def call(url, path, **body):
+    answer = requests.post(url + "/api/2.0/mlflow/" + path, json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.fixture(scope="module")
+def experiment(url):
+    return call(url, "experiments/create", name=uuid.uuid4().hex)["experiment_id"]
+
+
+@pytest.fixture
+def run(url, experiment):
+    return call(url, "runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+
+
+def send(url, *batches, path=STREAM, headers=TYPE):
+    return requests.post(url + path, data=b"".join(map(msgpack.packb, batches)), headers=headers,
+                         timeout=60)
+
+
+def results(answer):
+    assert answer.status_code == 200, answer.text
+    return answer.json()["results"]
+
+
+def point(key, value, step=0, timestamp=1):
+    return {"key": key, "value": value, "timestamp": timestamp, "step": step}
+
+
+def data_of(url, run):
+    answer = requests.get(url + "/api/2.0/mlflow/runs/get", params={"run_id": run}, timeout=60)
+    return answer.json()["run"]["data"]
+
+
+def pairs(data, what):
+    return {p["key"]: p["value"] for p in data.get(what, [])}
+
+
+def test_one_batch(url, run, sql):
+    answer = send(url, {"run_id": run, "metrics": [point("a", 1.5), point("b", 7), point("c", math.nan),
+                                                   point("d", -math.inf, step=2**63 - 1)],
+                        "params": [{"key": "p", "value": "ä"}],
+                        "tags": [{"key": "t", "value": "x" * 100}]}, path=ONE)
+    assert (answer.status_code, answer.text) == (200, "{}")
+    data = data_of(url, run)
+    assert pairs(data, "params") == {"p": "ä"} and pairs(data, "tags")["t"] == "x" * 100
+    rows = sql.execute("SELECT key, value, is_nan, step FROM metrics WHERE run_uuid = %s ORDER BY key",
+                       [run]).fetchall()
+    assert rows == [("a", 1.5, False, 0), ("b", 7.0, False, 0), ("c", 0.0, True, 0),
+                    ("d", -1.7976931348623157e308, False, 2**63 - 1)]
+
+
+@pytest.mark.parametrize("batch", [
+    {},
+    {"run_id": ""},
+    {"run_id": 5, "metrics": []},
+    {"run_id": "none such", "metrics": [point("a", 1)]},
+    {"run_id": "$run", "metrics": [point("a", "b")]},
+    {"run_id": "$run", "metrics": [{"key": "a", "value": 1}]},
+    {"run_id": "$run", "metrics": [point("a" * 251, 1)]},
+    {"run_id": "$run", "metrics": [point("a", 1, timestamp=-1)]},
+    {"run_id": "$run", "metrics": [point("a", 1, step=2**63)]},
+    {"run_id": "$run", "metrics": [point("a\nb", 1)]},
+    {"run_id": "$run", "metrics": [point("a", 1)] * 1001},
+    {"run_id": "$run", "metrics": {"key": "a"}},
+    {"run_id": "$run", "params": [{"key": "k", "value": "1"}, {"key": "k", "value": "2"}]},
+    {"run_id": "$run", "params": [{"key": "k", "value": 1}]},
+    {"run_id": "$run", "tags": [{"key": "k", "value": "a\x00"}]},
+    {"runId": "$run", "metrics": [point("camel", 1)]},
+    {"run_id": "$run", "nonsense": [1, {"x": None}], "metrics": [point("more", 1)]},
+])
+def test_the_rules_are_those_of_json(url, run, batch):
+    """The same fields in JSON and in msgpack: the same answer to the word."""
+    batch = {k: run if v == "$run" else v for k, v in batch.items()}
+    json = requests.post(url + ONE, json=batch, timeout=60)
+    packed = send(url, batch, path=ONE)
+    assert (packed.status_code, packed.text) == (json.status_code, json.text)
+    one, = results(send(url, batch))
+    assert one == {"status": json.status_code, **{k: v for k, v in json.json().items()
+                                                  if k in ("error_code", "message")}}
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"\xc1", b"\x81", b"\x81\xa6run_id", b"\x81\x01\x02", b"\xc4\x01a", b"\xa1\xff", b"\x90", b"\x05",
+    b"\x80\x80", b"\xdf\xff\xff\xff\xff", b"\x91" * 200, b'{"run_id": "a"}'])
+def test_one_batch_that_is_no_map(url, body):
+    answer = requests.post(url + ONE, data=body, headers=TYPE, timeout=60)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error_code"] == "INVALID_PARAMETER_VALUE"
+
+
+def test_batches_stand_alone(url, experiment, sql):
+    """Good and bad ones in one stream: each has its own result, and the good ones are stored."""
+    first, second, gone = (call(url, "runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+                           for _ in range(3))
+    call(url, "runs/delete", run_id=gone)
+    nobody = uuid.uuid4().hex
+    got = results(send(
+        url, {"run_id": first, "metrics": [point("a", 1)], "params": [{"key": "p", "value": "1"}]},
+        {"run_id": nobody, "metrics": [point("a", 1)]},
+        {"run_id": second, "metrics": [point("a", 1)], "tags": [{"key": "t", "value": "old"}]},
+        {"run_id": first, "metrics": [point("b", 1)], "params": [{"key": "p", "value": "2"}]},
+        {"run_id": gone, "metrics": [point("a", 1)]},
+        "no map",
+        {"run_id": second, "metrics": [point("b", 2)], "tags": [{"key": "t", "value": "new"}]},
+        {"run_id": first}))
+    assert [r["status"] for r in got] == [200, 404, 200, 400, 400, 400, 200, 200]
+    assert nobody in got[1]["message"] and got[1]["error_code"] == "RESOURCE_DOES_NOT_EXIST"
+    assert "Changing param values is not allowed" in got[3]["message"]
+    assert "must be in the 'active' state" in got[4]["message"]
+    assert got[5]["message"] == "The batch must be a map."
+    assert pairs(data_of(url, first), "metrics") == {"a": 1.0}
+    data = data_of(url, second)
+    assert pairs(data, "metrics") == {"a": 1.0, "b": 2.0} and pairs(data, "tags")["t"] == "new"
+    assert sql.execute("SELECT count(*) FROM metrics WHERE run_uuid = %s", [gone]).fetchone() == (0,)
+
+
+@pytest.mark.parametrize("tail", [b"\xc1", b"\x81\xa6run_id", b"\x82\xa6run_id\xa1x"])
+def test_a_broken_stream_is_refused_whole(url, run, tail):
+    body = msgpack.packb({"run_id": run, "metrics": [point("a", 1)]}) + tail
+    answer = requests.post(url + STREAM, data=body, headers=TYPE, timeout=60)
+    assert answer.status_code == 400 and "Batch 1 is no msgpack" in answer.json()["message"]
+    assert "metrics" not in data_of(url, run)
+
+
+def test_limits_of_a_stream(url, run):
+    many = [{"run_id": run, "metrics": [point("a", 1, step=i)]} for i in range(1001)]
+    answer = send(url, *many)
+    assert answer.status_code == 400 and "more than 1000 batches" in answer.json()["message"]
+    assert {r["status"] for r in results(send(url, *many[:1000]))} == {200}
+    wide = {"run_id": run, "metrics": [point("a", 1, step=i) for i in range(1000)]}
+    answer = send(url, *[wide] * 30)
+    assert answer.status_code == 400 and "too many values" in answer.json()["message"]
+
+
+def test_a_stream_needs_its_type_and_may_be_empty(url):
+    assert results(send(url)) == []
+    answer = send(url, {}, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400 and "application/msgpack" in answer.json()["message"]
+    assert requests.get(url + STREAM, timeout=60).status_code == 405
+
+
+def test_a_run_that_is_not_in_the_table_any_more(database):
+    """With a table that keeps nothing, what PostgreSQL says is still told to every batch."""
+    from server import Sluice
+
+    with Sluice(database, args=["--run-cache-ttl", "0"]) as server:
+        experiment = call(server.url, "experiments/create", name=uuid.uuid4().hex)["experiment_id"]
+        runs = [call(server.url, "runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+                for _ in range(3)]
+        got = results(send(server.url, *[{"run_id": r, "metrics": [point("a", i)]}
+                                         for i, r in enumerate(runs + runs)]))
+        assert [r["status"] for r in got] == [200] * 6
+
+
+def test_the_sender_of_the_documentation(url, experiment, sql):
+    text = PROTOCOL.read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.S)[1]
+    assert len(code.splitlines()) <= 30
+    names = {}
+    exec(compile(code, str(PROTOCOL), "exec"), names)
+    runs = [call(url, "runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+            for _ in range(5)]
+    sender, failed = names["Sender"](url, limit=2500), []
+    for step in range(2000):
+        for run in runs:
+            failed += sender.log(run, "loss", 1 / (step + 1), int(time.time() * 1000), step)
+    sender.log("0" * 32, "loss", 1, 1, 1)
+    failed += sender.flush()
+    assert [(b["run_id"], r["status"]) for b, r in failed] == [("0" * 32, 404)]
+    history = requests.get(url + "/api/2.0/mlflow/metrics/get-history", timeout=60,
+                           params={"run_id": runs[0], "metric_key": "loss"}).json()["metrics"]
+    assert len(history) == 2000
+    for run in runs[1:]:
+        data_of(url, run)  # waits for what is on its way
+    rows = sql.execute("SELECT count(*) FROM metrics WHERE run_uuid = ANY(%s)", [runs]).fetchone()
+    assert rows == (10_000,)

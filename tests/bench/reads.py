@@ -1,0 +1,162 @@
+"""The reads of `make bench`: the same data, the same requests, Sluice and stock MLflow in turns.
+
+One database for both. Its rows are written by SQL, so that loading takes seconds:
+
+  shelf    1000 runs with 10 metrics, 10 params and 5 tags each
+  crowd    100 000 runs with 3 metrics, 2 params and 2 tags each
+  long     one run with 100 000 points of one metric
+  wide     100 runs with --wide-points points each of one metric
+  models   10 000 registered models, each with 2 tags and one version
+
+A figure is the seconds from the first byte sent to the last byte of the answer, which is read but
+not parsed: the client must not be what is measured. Before the first round each server answers
+the request once. Sluice's peak of resident memory is asked of the kernel after each request.
+"""
+
+import json
+import os
+import re
+import statistics
+import time
+
+import requests
+
+SHELF, CROWD, LONG, WIDE = range(1, 5)
+
+LOAD = """
+INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace)
+    SELECT n, 'bench ' || n, '/tmp/none', 'active', n, n, 'default' FROM generate_series(1, 4) n;
+CREATE FUNCTION pg_temp.bench_run(e int, n int) RETURNS text LANGUAGE sql IMMUTABLE AS
+    $$ SELECT lpad(e::text, 4, '0') || lpad(n::text, 28, '0') $$;
+CREATE FUNCTION pg_temp.bench_runs(e int, count int) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status,
+                      start_time, source_version, lifecycle_stage, artifact_uri, experiment_id)
+    SELECT pg_temp.bench_run(e, n), 'run ' || n, 'UNKNOWN', '', '', 'bench', 'FINISHED',
+           1700000000000 + n, '', 'active', '/tmp/none/' || n, e FROM generate_series(1, count) n $$;
+CREATE FUNCTION pg_temp.bench_pairs(e int, count int, metrics int, params int, tags int)
+    RETURNS void LANGUAGE sql AS $$
+    INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
+    SELECT 'm' || k, ((n * 7919 + k * 104729) %% 100003) / 100003.0, 1700000000000 + n, n, false,
+           pg_temp.bench_run(e, n) FROM generate_series(1, count) n, generate_series(1, metrics) k;
+    INSERT INTO params (key, value, run_uuid)
+    SELECT 'p' || k, ((n + k) %% 10)::text, pg_temp.bench_run(e, n)
+    FROM generate_series(1, count) n, generate_series(1, params) k;
+    INSERT INTO tags (key, value, run_uuid)
+    SELECT 't' || k, CASE (n + k) %% 4 WHEN 0 THEN 'red' WHEN 1 THEN 'green' ELSE 'blue' END,
+           pg_temp.bench_run(e, n) FROM generate_series(1, count) n, generate_series(1, tags) k $$;
+CREATE FUNCTION pg_temp.bench_points(e int, count int, points int) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO metrics (key, value, timestamp, step, is_nan, run_uuid)
+    SELECT 'loss', 1.0 / (s + n), 1700000000000 + s, s, false, pg_temp.bench_run(e, n)
+    FROM generate_series(1, count) n, generate_series(1, points) s $$;
+SELECT pg_temp.bench_runs(1, 1000), pg_temp.bench_pairs(1, 1000, 10, 10, 5);
+SELECT pg_temp.bench_runs(2, 100000), pg_temp.bench_pairs(2, 100000, 3, 2, 2);
+SELECT pg_temp.bench_runs(3, 1), pg_temp.bench_points(3, 1, 100000);
+SELECT pg_temp.bench_runs(4, 100), pg_temp.bench_points(4, 100, {wide});
+INSERT INTO registered_models (name, creation_time, last_updated_time, workspace)
+    SELECT 'model ' || n, n, n, 'default' FROM generate_series(1, 10000) n;
+INSERT INTO registered_model_tags (key, value, name, workspace)
+    SELECT 't' || k, 'v' || n %% 7, 'model ' || n, 'default'
+    FROM generate_series(1, 10000) n, generate_series(1, 2) k;
+INSERT INTO model_versions (name, version, creation_time, last_updated_time, current_stage, source,
+                            status, storage_location, workspace)
+    SELECT 'model ' || n, 1, n, n, 'None', '/tmp/none', 'READY', '/tmp/none', 'default'
+    FROM generate_series(1, 10000) n;
+"""
+
+
+def run_id(experiment, n):
+    return f"{experiment:04d}{n:028d}"
+
+
+class Read:
+    """One request of the table."""
+
+    def __init__(self, what, method, path, want, **more):
+        self.what, self.method, self.path, self.want, self.more = what, method, path, want, more
+
+    def send(self, session, url):
+        begin = time.monotonic()
+        answer = session.request(self.method, url + self.path, timeout=600, **self.more)
+        size = len(answer.content)
+        seconds = time.monotonic() - begin
+        assert answer.status_code == 200, f"{self.what}: {answer.status_code} {answer.text[:300]}"
+        assert re.search(self.want, answer.text), f"{self.what}: not what was asked for"
+        return seconds, size
+
+
+def table(options):
+    mlflow = "/api/2.0/mlflow/"
+    return [
+        Read("runs/search, 1000 runs with 25 values each", "POST", mlflow + "runs/search",
+             "run 1000", json={"experiment_ids": [str(SHELF)], "max_results": 1000}),
+        Read("runs/search, filter and order over 100 000", "POST", mlflow + "runs/search",
+             "run_id", json={
+                 "experiment_ids": [str(CROWD)], "max_results": 100, "order_by": ["metrics.m2 DESC"],
+                 "filter": "metrics.m1 > 0.5 AND params.p2 = '3' AND tags.t1 = 'red'"}),
+        Read("get-history, 100 000 points", "GET", mlflow + "metrics/get-history",
+             "100000", params={"run_id": run_id(LONG, 1), "metric_key": "loss"}),
+        Read(f"bulk-interval, 100 runs x {options.wide_points} points", "GET",
+             "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", run_id(WIDE, 100),
+             params={"run_ids": [run_id(WIDE, n) for n in range(1, 101)], "metric_key": "loss",
+                     "max_results": 320}),
+        Read("registered-models/search over 10 000", "GET", mlflow + "registered-models/search",
+             "model 10", params={"filter": "name LIKE 'model 1%' AND tags.t1 = 'v3'",
+                                 "max_results": 200, "order_by": "last_updated_timestamp DESC"}),
+    ]
+
+
+def peak_bytes(server):
+    with open(f"/proc/{server.process.pid}/status", encoding="utf-8") as f:
+        return int(re.search(r"VmHWM:\s+(\d+) kB", f.read())[1]) * 1024
+
+
+def measure_reads(cluster, sluice, stock, wrk, folder, options, say):
+    """{what: {"sluice": {...}, "stock": {...}}}; sluice and stock are the classes to start."""
+    uri = cluster.create_database("reads")
+    with sluice(uri):  # makes the schema
+        pass
+    begin = time.monotonic()
+    with cluster.connect("reads") as pg:
+        pg.execute(LOAD.format(wide=options.wide_points).replace("%%", "%"))
+        pg.execute("SELECT setval('experiments_experiment_id_seq', 10)")
+        pg.execute("VACUUM ANALYZE")
+    say(f"    loaded in {time.monotonic() - begin:.0f} s")
+    found = {}
+    with sluice(uri, args=options.args.split()) as ours, stock(uri, workers=4) as theirs:
+        for read in table(options):
+            found[read.what] = measure_one(read, ours, theirs, options, say)
+        found["runs/get, 64 connections"] = measure_get(ours, theirs, wrk, folder, options, say)
+    cluster.drop_database("reads")
+    return found
+
+
+def measure_one(read, ours, theirs, options, say):
+    session = requests.Session()
+    rounds = {"sluice": [], "stock": []}
+    servers = {"sluice": ours, "stock": theirs}
+    for name, server in servers.items():
+        _, size = read.send(session, server.url)
+    for _ in range(options.rounds):
+        for name, server in servers.items():
+            rounds[name].append(read.send(session, server.url)[0])
+    peak = peak_bytes(ours)
+    result = {name: {"per_second": 1 / statistics.median(times), "seconds": statistics.median(times),
+                     "rounds": [1 / t for t in times]} for name, times in rounds.items()}
+    result["answer_bytes"], result["peak_bytes"] = size, peak
+    say(f"    {read.what}: {result['sluice']['seconds'] * 1e3:,.1f} ms, stock "
+        f"{result['stock']['seconds'] * 1e3:,.0f} ms, answer {size / 1e6:.2f} MB, peak of Sluice "
+        f"{peak / 1e6:.0f} MB")
+    return result
+
+
+def measure_get(ours, theirs, wrk, folder, options, say):
+    path = os.path.join(folder, "shelf.txt")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("".join(run_id(SHELF, n) + "\n" for n in range(1, 1001)))
+    rounds = {"sluice": [], "stock": []}
+    for _ in range(options.rounds):
+        for name, server in (("sluice", ours), ("stock", theirs)):
+            rounds[name].append(wrk("get_run.lua", server.url, options.seconds, path, 0)["per_second"])
+    say(f"    runs/get: {json.dumps(rounds)}")
+    return {name: {"per_second": statistics.median(figures), "rounds": figures}
+            for name, figures in rounds.items()}
