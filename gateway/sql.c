@@ -5,6 +5,9 @@
  * FIFO, not the pipeline, is where calls wait, so a slow one holds up nobody who could go elsewhere.
  * Connections are opened when calls wait and none is idle, up to sql_connections. They stay open.
  *
+ * Calls with a hold, which keep their session for long, wait in a FIFO of their own and have half of
+ * the connections at most, so that what is quick always finds one.
+ *
  * While PostgreSQL is away, one connection at a time is tried, with a growing, jittered pause. Calls
  * wait for it AWAY_WAIT_US at most, which is longer than that pause: a restart is survived, a longer
  * absence answered. All of it happens within sql_timeout. A call under way that exceeds that loses
@@ -67,13 +70,14 @@ void sql_call_done(struct sql_pool *p, struct sql_call *call)
 {
     PGresult *results[SQL_STEPS_MAX];
     PGresult *error = call->error;
+    bool are_kept = call->keeps_results;
 
     memcpy(results, call->results, sizeof(results));
     if (call->err)
         stat_add(p->stats, sql_errors, 1);
     stat_time(p->stats, sql_wait, clock_us() - call->queued_us);
     call->done(call);
-    for (unsigned i = 0; i < SQL_STEPS_MAX; i++)
+    for (unsigned i = 0; i < SQL_STEPS_MAX && !are_kept; i++)
         PQclear(results[i]);
     PQclear(error);
 }
@@ -91,7 +95,7 @@ void sql_call_again(struct sql_pool *p, struct sql_call *call)
 {
     call->err = OK;
     call->sqlstate[0] = '\0';
-    list_put_first(&p->queue, call);
+    list_put_first(call->hold ? &p->holders : &p->queue, call);
 }
 
 static void pool_finish(struct sql_pool *p)
@@ -137,23 +141,39 @@ static uint64_t pool_patience_us(const struct sql_pool *p)
     return p->timeout_us;
 }
 
+/* Where the next call for an idle connection comes from: the older head of the two lists. */
+static struct sql_list *pool_due(struct sql_pool *p)
+{
+    const struct sql_call *call = p->queue.first, *holder = p->holders.first;
+
+    if (holder && p->holding < p->holds_max && (!call || holder->queued_us <= call->queued_us))
+        return &p->holders;
+    return call ? &p->queue : NULL;
+}
+
+/* When the first call of l gives up, or wants another attempt to be made. */
+static uint64_t pool_list_due_us(const struct sql_pool *p, const struct sql_list *l)
+{
+    uint64_t at;
+
+    if (!l->first)
+        return UINT64_MAX;
+    at = l->first->queued_us + pool_patience_us(p);
+    return p->failures > 0 && p->opening == 0 && p->retry_us < at ? p->retry_us : at;
+}
+
 static void pool_arm(struct sql_pool *p)
 {
-    uint64_t at = UINT64_MAX;
+    uint64_t at = pool_list_due_us(p, &p->queue);
+    uint64_t holders_at = pool_list_due_us(p, &p->holders);
     uint64_t now;
     struct timeval tv;
 
     for (unsigned i = 0; i < p->nconns; i++)
         if (p->conns[i].deadline_us < at)
             at = p->conns[i].deadline_us;
-    if (p->queue.first) {
-        uint64_t give_up = p->queue.first->queued_us + pool_patience_us(p);
-
-        if (give_up < at)
-            at = give_up;
-        if (p->failures > 0 && p->opening == 0 && p->retry_us < at)
-            at = p->retry_us;
-    }
+    if (holders_at < at)
+        at = holders_at;
     if (at == UINT64_MAX || (p->armed_us && p->armed_us <= at))
         return; /* a timer that fires too early looks and goes on */
     now = clock_us();
@@ -167,7 +187,9 @@ static void pool_arm(struct sql_pool *p)
 /* Opens connections for calls that wait: as many as wait when PostgreSQL is there, else one. */
 static void pool_grow(struct sql_pool *p)
 {
-    uint64_t wanted = p->failures ? 1 : p->queue.count;
+    uint64_t room = p->holds_max - p->holding;
+    uint64_t holders = p->holders.count < room ? p->holders.count : room;
+    uint64_t wanted = p->failures ? 1 : p->queue.count + holders;
 
     if (p->failures && clock_us() < p->retry_us)
         return;
@@ -183,12 +205,20 @@ void sql_pool_dispatch(struct sql_pool *p)
 {
     if (p->is_closing)
         return;
-    for (unsigned i = 0; i < p->nconns && p->queue.first; i++)
+    for (unsigned i = 0; i < p->nconns && pool_due(p); i++)
         if (p->conns[i].state == SQL_IDLE)
-            sql_conn_send(&p->conns[i], list_take(&p->queue));
-    if (p->queue.first)
+            sql_conn_send(&p->conns[i], list_take(pool_due(p)));
+    if (pool_due(p))
         pool_grow(p);
     pool_arm(p);
+}
+
+static void pool_expire(struct sql_pool *p, struct sql_list *l, uint64_t now)
+{
+    while (l->first && l->first->queued_us + pool_patience_us(p) <= now)
+        sql_call_fail_later(p, list_take(l), ERR_PG,
+                            p->live ? "no PostgreSQL connection became free in time"
+                                    : "PostgreSQL is not reachable");
 }
 
 static void pool_on_timer(evutil_socket_t fd, short what, void *arg)
@@ -202,10 +232,8 @@ static void pool_on_timer(evutil_socket_t fd, short what, void *arg)
     for (unsigned i = 0; i < p->nconns; i++)
         if (p->conns[i].deadline_us <= now)
             sql_conn_break(&p->conns[i], "no answer from PostgreSQL in time");
-    while (p->queue.first && p->queue.first->queued_us + pool_patience_us(p) <= now)
-        sql_call_fail_later(p, list_take(&p->queue), ERR_PG,
-                            p->live ? "no PostgreSQL connection became free in time"
-                                    : "PostgreSQL is not reachable");
+    pool_expire(p, &p->queue, now);
+    pool_expire(p, &p->holders, now);
     sql_pool_dispatch(p);
 }
 
@@ -236,6 +264,7 @@ err_t sql_pool_open(struct event_base *base, const struct settings *s, const cha
     p->uri = uri;
     p->stats = stats;
     p->nconns = (unsigned)s->sql_connections;
+    p->holds_max = p->nconns > 1 ? p->nconns / 2 : 1;
     p->conns = calloc(p->nconns, sizeof(*p->conns));
     check(p->conns);
     for (unsigned i = 0; i < p->nconns; i++) {
@@ -276,7 +305,7 @@ void sql_pool_close(struct sql_pool *p)
         free(c->prepared);
         free(c->values);
     }
-    while ((call = list_take(&p->queue)))
+    while ((call = list_take(&p->queue)) || (call = list_take(&p->holders)))
         sql_call_fail_later(p, call, ERR_CLOSING, "the server is shutting down");
     pool_finish(p);
     event_free(p->timer);
@@ -298,12 +327,23 @@ void sql_call(struct sql_pool *p, struct sql_call *call)
     call->queued_us = clock_us();
     if (p->is_closing) {
         sql_call_fail_later(p, call, ERR_CLOSING, "the server is shutting down");
-    } else if (p->queue.count >= p->queue_max) {
+    } else if (call->hold && call->hold->conn) {
+        sql_conn_send(call->hold->conn, call);
+        pool_arm(p);
+    } else if (call->hold && call->hold->is_begun) {
+        sql_call_fail_later(p, call, ERR_PG, "PostgreSQL closed the connection");
+    } else if (p->queue.count + p->holders.count >= p->queue_max) {
         sql_call_fail_later(p, call, ERR_UNAVAILABLE, "too many statements wait for PostgreSQL");
     } else {
-        list_put(&p->queue, call);
+        list_put(call->hold ? &p->holders : &p->queue, call);
         sql_pool_dispatch(p);
     }
+}
+
+void sql_release(struct sql_hold *hold)
+{
+    if (hold->conn)
+        sql_conn_release(hold->conn);
 }
 
 bool sql_is_up(const struct sql_pool *p)

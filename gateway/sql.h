@@ -21,6 +21,7 @@
 #include "schema/stats.h"
 
 struct event_base;
+struct sql_conn;
 struct sql_pool;
 
 enum { SQL_STEPS_MAX = 8, SQL_VALUES_MAX = 8192 };
@@ -41,12 +42,21 @@ struct sql_step {
     int nvalues;
 };
 
+/* A session that stays with the owner of a call between calls, because a transaction is open in it:
+ * for sql_stream.c. */
+struct sql_hold {
+    struct sql_conn *conn; /* from the end of the first call on; NULL again when it is lost */
+    bool is_begun;
+};
+
 struct sql_call {
     /* set by the caller */
     struct sql_step steps[SQL_STEPS_MAX];
     unsigned nsteps;
     void (*done)(struct sql_call *call);
     void *owner;
+    struct sql_hold *hold; /* NULL = the session goes back with the end of the call */
+    bool keeps_results;    /* the owner frees them */
 
     /* valid in done; the pool frees the results when done returns, and does not look at the call
      * again, so done may end its life or hand it in anew. err: OK, ERR_PG (away, timed out,
@@ -73,6 +83,9 @@ void sql_pool_close(struct sql_pool *p);
 void sql_pool_reload(struct sql_pool *p, const struct settings *s);
 /* Takes the call; done follows later, always. */
 void sql_call(struct sql_pool *p, struct sql_call *call);
+/* The session of a hold goes back to the pool, its transaction rolled back. No call of it may be
+ * under way. */
+void sql_release(struct sql_hold *hold);
 /* True when at least one connection works, or none was tried yet. */
 bool sql_is_up(const struct sql_pool *p);
 

@@ -3,12 +3,18 @@
  *
  *   CLOSED -sql_conn_open-> CONNECTING -conn_connected-> SETUP -conn_end_setup-> IDLE
  *   IDLE -sql_conn_send-> BUSY -conn_end_call-> IDLE         any -sql_conn_close-> CLOSED
+ *   BUSY -conn_end_call-> HELD -sql_conn_send-> BUSY
+ *                         HELD -sql_conn_release-> ENDING -conn_end_hold-> IDLE
  *
  * A call is one pipeline: Parse for each statement this session has not seen, Bind and Execute for
  * each step, one Sync. PostgreSQL makes that one transaction, which commits at the Sync, so a call is
  * successful only when the Sync is answered; a step's own "ok" proves nothing. Session settings are
  * made in their own transaction before the first call (SETUP), because a failing first call would
  * take them back with it.
+ *
+ * A hold is a transaction that is open from one call to the next (BEGIN is a step of the first): the
+ * session is HELD for it until it is released, or a call of it fails. Either way the transaction is
+ * rolled back before anybody else gets the session.
  *
  * An idle session is watched: when PostgreSQL ends it, it is closed at once, and the state of the
  * socket is looked at again right before each send.
@@ -117,6 +123,12 @@ static bool state_is_shutdown(const char *sqlstate)
     return strncmp(sqlstate, "57P0", 4) == 0;
 }
 
+/* True when its transaction began with an earlier call: without that it cannot be sent again. */
+static bool call_goes_on(const struct sql_call *call)
+{
+    return call->hold && call->hold->is_begun;
+}
+
 static void call_note_error(struct sql_call *call, const PGresult *res, unsigned step)
 {
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -149,22 +161,39 @@ static bool conn_is_opening(enum sql_state state)
 
 static bool conn_is_live(enum sql_state state)
 {
-    return state == SQL_SETUP || state == SQL_IDLE || state == SQL_BUSY;
+    return state >= SQL_SETUP;
 }
 
 static void conn_goto(struct sql_conn *c, enum sql_state state)
 {
+    static const unsigned edges[] = {
+        [SQL_CLOSED] = 1u << SQL_CONNECTING,
+        [SQL_CONNECTING] = 1u << SQL_SETUP,
+        [SQL_SETUP] = 1u << SQL_IDLE,
+        [SQL_IDLE] = 1u << SQL_BUSY,
+        [SQL_BUSY] = 1u << SQL_IDLE | 1u << SQL_HELD | 1u << SQL_ENDING,
+        [SQL_HELD] = 1u << SQL_BUSY | 1u << SQL_ENDING,
+        [SQL_ENDING] = 1u << SQL_IDLE,
+    };
     struct sql_pool *p = c->pool;
 
-    check(state == SQL_CLOSED || state == c->state + 1 ||
-          (state == SQL_IDLE && c->state == SQL_BUSY));
+    check(state == SQL_CLOSED || edges[c->state] & 1u << state);
     p->opening -= conn_is_opening(c->state);
     p->live -= conn_is_live(c->state);
     p->opening += conn_is_opening(state);
     p->live += conn_is_live(state);
     c->state = state;
-    if (state == SQL_IDLE || state == SQL_CLOSED)
+    if (state == SQL_IDLE || state == SQL_CLOSED || state == SQL_HELD)
         c->deadline_us = UINT64_MAX;
+}
+
+static void conn_set_hold(struct sql_conn *c, struct sql_hold *hold)
+{
+    if (c->hold && c->hold != hold)
+        c->hold->conn = NULL;
+    c->pool->holding += hold != NULL;
+    c->pool->holding -= c->hold != NULL;
+    c->hold = hold;
 }
 
 static void conn_forget_answers(struct sql_conn *c)
@@ -187,6 +216,7 @@ void sql_conn_close(struct sql_conn *c)
     PQfinish(c->pg);
     c->pg = NULL;
     c->call = NULL;
+    conn_set_hold(c, NULL);
     c->nops = c->op = 0;
     c->is_doomed = c->is_outdated = false;
     prepared_forget(c);
@@ -209,7 +239,7 @@ void sql_conn_break(struct sql_conn *c, const char *why)
         return;
     }
     if (state_is_shutdown(call->sqlstate) && c->steps_answered < call->nsteps &&
-        call->attempts < ATTEMPTS_MAX) {
+        call->attempts < ATTEMPTS_MAX && !call_goes_on(call)) {
         sql_conn_close(c);
         sql_call_again(p, call);
         return;
@@ -269,7 +299,8 @@ static bool conn_send_setup(struct sql_conn *c)
 {
     static const char text[] = "SELECT set_config('statement_timeout', $1, false),"
                                " set_config('extra_float_digits', '1', false),"
-                               " set_config('jit', 'off', false)";
+                               " set_config('jit', 'off', false),"
+                               " set_config('cursor_tuple_fraction', '1', false)";
     char timeout[32];
     const char *values[] = {timeout};
 
@@ -374,6 +405,7 @@ void sql_conn_send(struct sql_conn *c, struct sql_call *call)
     bool is_sent = conn_is_fit(c);
 
     conn_goto(c, SQL_BUSY);
+    conn_set_hold(c, call->hold);
     c->call = call;
     c->nops = c->op = c->steps_answered = 0;
     c->deadline_us = call->queued_us + p->timeout_us;
@@ -382,12 +414,30 @@ void sql_conn_send(struct sql_conn *c, struct sql_call *call)
     if (!is_sent || !PQpipelineSync(c->pg)) {
         c->call = NULL;
         sql_conn_break(c, "dropped while idle");
-        sql_call_again(p, call);
+        if (call_goes_on(call))
+            sql_call_fail_later(p, call, ERR_PG, "PostgreSQL closed the connection");
+        else
+            sql_call_again(p, call);
         return;
     }
     call->attempts++;
     stat_add(p->stats, sql_calls, call->nsteps);
     conn_flush(c);
+}
+
+void sql_conn_release(struct sql_conn *c)
+{
+    conn_set_hold(c, NULL);
+    conn_goto(c, SQL_ENDING);
+    c->ops[0] = (struct sql_op){false, 0};
+    c->nops = 1;
+    c->op = 0;
+    c->deadline_us = clock_us() + c->pool->timeout_us;
+    if (!PQsendQueryParams(c->pg, "ROLLBACK", 0, NULL, NULL, NULL, NULL, 0) ||
+        !PQpipelineSync(c->pg))
+        sql_conn_break(c, "dropped while held");
+    else
+        conn_flush(c);
 }
 
 /* -- answers ------------------------------------------------------------------------------- */
@@ -410,13 +460,54 @@ static void conn_end_setup(struct sql_conn *c)
         sql_conn_close(c);
 }
 
+/* The transaction of its hold is over. */
+static void conn_end_hold(struct sql_conn *c)
+{
+    if (c->error) {
+        sql_conn_break(c, "transaction could not be ended");
+        return;
+    }
+    conn_forget_answers(c);
+    conn_goto(c, SQL_IDLE);
+    if (c->is_outdated)
+        sql_conn_close(c);
+}
+
+/* Its call has ended: BUSY to where it goes from there. */
+static void conn_leave_call(struct sql_conn *c, const struct sql_call *call)
+{
+    c->call = NULL;
+    if (call->hold && !call->err) {
+        call->hold->conn = c;
+        call->hold->is_begun = true;
+        conn_goto(c, SQL_HELD);
+    } else if (PQtransactionStatus(c->pg) != PQTRANS_IDLE) {
+        sql_conn_release(c);
+    } else {
+        conn_set_hold(c, NULL);
+        conn_goto(c, SQL_IDLE);
+    }
+}
+
 /* Its call has ended; so does the session, when it is not to be used again. */
 static void conn_end_session(struct sql_conn *c, const struct sql_call *call)
 {
     if (state_is_stale(call->sqlstate))
-        sql_pool_renew(c->pool); /* c is idle: it goes with the others */
-    else if (c->is_outdated)
+        sql_pool_renew(c->pool); /* c goes with the others */
+    else if (c->is_outdated && c->state == SQL_IDLE)
         sql_conn_close(c);
+}
+
+/* What was answered becomes the call's; of one that failed the error only. */
+static void conn_hand_over(struct sql_conn *c, struct sql_call *call)
+{
+    call->error = c->error;
+    c->error = NULL;
+    if (call->err == OK) {
+        memcpy(call->results, c->results, sizeof(call->results));
+        memset(c->results, 0, sizeof(c->results));
+    }
+    conn_forget_answers(c);
 }
 
 static void conn_end_call(struct sql_conn *c)
@@ -424,24 +515,16 @@ static void conn_end_call(struct sql_conn *c)
     struct sql_pool *p = c->pool;
     struct sql_call *call = c->call;
 
-    c->call = NULL;
-    conn_goto(c, SQL_IDLE);
-    if (call->err && call->attempts < ATTEMPTS_MAX &&
+    conn_hand_over(c, call);
+    conn_leave_call(c, call);
+    conn_end_session(c, call);
+    if (call->err && call->attempts < ATTEMPTS_MAX && !call_goes_on(call) &&
         (state_is_stale(call->sqlstate) || state_is_retriable(call->sqlstate))) {
-        conn_end_session(c, call);
-        conn_forget_answers(c);
+        PQclear(call->error);
+        call->error = NULL;
         sql_call_again(p, call);
         return;
     }
-    if (call->err) {
-        call->error = c->error;
-        c->error = NULL;
-        conn_forget_answers(c);
-    } else {
-        memcpy(call->results, c->results, sizeof(call->results));
-        memset(c->results, 0, sizeof(c->results));
-    }
-    conn_end_session(c, call);
     sql_pool_dispatch(p); /* the next call is under way while this one's owner works */
     sql_call_done(p, call);
 }
@@ -493,6 +576,8 @@ static bool conn_read(struct sql_conn *c)
             PQclear(res);
             if (c->state == SQL_SETUP)
                 conn_end_setup(c);
+            else if (c->state == SQL_ENDING)
+                conn_end_hold(c);
             else
                 conn_end_call(c);
             return true;
@@ -522,7 +607,9 @@ static void conn_drive(struct sql_conn *c)
     case SQL_CLOSED: return;
     case SQL_CONNECTING: conn_poll(c); return;
     case SQL_SETUP:
+    case SQL_ENDING:
     case SQL_BUSY: conn_exchange(c); return;
+    case SQL_HELD:
     case SQL_IDLE:
         if (!conn_is_fit(c))
             sql_conn_break(c, "dropped while idle");

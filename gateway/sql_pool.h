@@ -9,7 +9,15 @@
 
 #include "gateway/sql.h"
 
-enum sql_state { SQL_CLOSED, SQL_CONNECTING, SQL_SETUP, SQL_IDLE, SQL_BUSY };
+enum sql_state {
+    SQL_CLOSED,
+    SQL_CONNECTING,
+    SQL_SETUP, /* session settings are under way */
+    SQL_IDLE,
+    SQL_BUSY,  /* with a call */
+    SQL_HELD,  /* in a transaction; the next call of its hold goes on with it */
+    SQL_ENDING /* that transaction is being rolled back */
+};
 
 /* One command of the pipeline under way. */
 struct sql_op {
@@ -24,7 +32,8 @@ struct sql_conn {
     struct event readable;
     struct event writable;
     struct sql_call *call; /* BUSY only */
-    uint64_t deadline_us;  /* UINT64_MAX when CLOSED or IDLE */
+    struct sql_hold *hold; /* NULL = none */
+    uint64_t deadline_us;  /* UINT64_MAX when CLOSED, IDLE or HELD */
     struct sql_op ops[2 * SQL_STEPS_MAX];
     unsigned nops;
     unsigned op; /* the one whose answer comes next */
@@ -54,12 +63,15 @@ struct sql_pool {
     uint64_t timeout_us;
     struct sql_conn *conns;
     unsigned nconns;
-    unsigned live;     /* SETUP, IDLE or BUSY */
+    unsigned live;    /* SETUP and what comes after it */
+    unsigned holding; /* those with a hold, holds_max at most */
+    unsigned holds_max;
     unsigned opening;  /* CONNECTING or SETUP */
     unsigned failures; /* attempts in a row that did not connect */
     uint64_t retry_us; /* no attempt before; meaningful when failures > 0 */
     uint64_t random;
     struct sql_list queue;    /* waiting for a connection */
+    struct sql_list holders;  /* the same, with a hold */
     struct sql_list finished; /* err is set; done is due */
     struct event *timer;
     uint64_t armed_us; /* when the timer fires; 0 = not armed */
@@ -77,6 +89,8 @@ void sql_conn_close(struct sql_conn *c);
 void sql_conn_break(struct sql_conn *c, const char *why);
 /* It is not used again: closed now when it is idle, else when its call has ended. */
 void sql_conn_renew(struct sql_conn *c);
+/* HELD to ENDING, and to IDLE by itself. */
+void sql_conn_release(struct sql_conn *c);
 /* The call goes out; on failure it is first in the FIFO again and the connection is closed. */
 void sql_conn_send(struct sql_conn *c, struct sql_call *call);
 
