@@ -2,7 +2,7 @@
  * api_history: the histories of one metric in many runs, whole or sampled.
  *
  * get-history-bulk is one statement: run by run, each in the order of its index, until the limit
- * over all runs is reached.
+ * over all runs is reached. Its rows, and so the answer, come in parts.
  *
  * get-history-bulk-interval samples. MLflow splits a run's n rows, ordered by (step, timestamp,
  * value, is_nan), into k buckets like NTILE, keeps the first row of each, and puts the last row of
@@ -17,13 +17,16 @@
  * tenth of the time of MLflow's two sorts; with all points in one step it sorts once. When n <= k,
  * all rows are read at once and none of this happens.
  *
- * Runs are asked one after the other, in the order of the request, so that memory and the time of a
- * statement grow with one run. As at MLflow, a run that does not exist has an empty history.
+ * Runs are asked one after the other, in the order of the request, and what is written goes out in
+ * between, so that memory and the time of a statement grow with one run. As at MLflow, a run that
+ * does not exist has an empty history.
  */
 #include "gateway/api.h"
 
 #include "gateway/entity.h"
 #include "gateway/reply.h"
+#include "gateway/req_part.h"
+#include "gateway/sql_stream.h"
 #include "gateway/worker.h"
 #include "ingest/names.h"
 #include "ingest/python.h"
@@ -85,7 +88,7 @@ static struct str query_int_shown(struct arena *a, struct str text, int64_t v)
 enum { BULK_RUNS_MAX = 100, BULK_POINTS_MAX = 25000 };
 
 static const struct stmt BULK = {
-    "history_bulk",
+    "history_bulk", SQL_STREAM
     "SELECT s.id, m.value, m.timestamp, m.step, m.is_nan"
     " FROM (SELECT DISTINCT id FROM unnest($1::text[]) AS t(id)) AS s CROSS JOIN LATERAL"
     " (SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = s.id AND key = $2::text"
@@ -96,40 +99,48 @@ struct bulk_call {
     struct msg_history_bulk m;
     int64_t max_results;
     struct str values[3];
+    struct json json;
 };
 
-/* Flask's jsonify: keys in alphabetical order, no blanks, a line feed at the end. */
-static err_t bulk_done(struct req *r, struct fail *f)
+static void bulk_write(struct json *j, struct str key, const PGresult *res, int row)
 {
-    const struct bulk_call *c = r->data;
-    const PGresult *res = r->sql.results[0];
-    int n = PQntuples(res);
-    struct json j;
+    json_open(j);
+    json_pair_str(j, "key", key);
+    json_pair_str(j, "run_id", sql_get(res, row, 0));
+    json_key(j, "step"); /* integers are text already */
+    json_raw(j, sql_get(res, row, 3));
+    json_key(j, "timestamp");
+    json_raw(j, sql_get(res, row, 2));
+    json_key(j, "value");
+    if (sql_get_bool(res, row, 4))
+        json_raw(j, STR("NaN"));
+    else
+        entity_double(j, sql_get(res, row, 1));
+    json_close(j);
+}
+
+static err_t bulk_more(struct req *r, struct fail *f);
+
+/* Flask's jsonify: keys in alphabetical order, no blanks, a line feed at the end. */
+static err_t bulk_part(struct req *r, struct fail *f)
+{
+    struct bulk_call *c = r->data;
 
     (void)f;
-    reply_json_as(r, &j, JSON_COMPACT);
-    json_open(&j);
-    json_key(&j, "metrics");
-    json_open_list(&j);
-    for (int i = 0; i < n; i++) {
-        json_open(&j);
-        json_pair_str(&j, "key", c->m.metric_key.s);
-        json_pair_str(&j, "run_id", sql_get(res, i, 0));
-        json_key(&j, "step"); /* integers are text already */
-        json_raw(&j, sql_get(res, i, 3));
-        json_key(&j, "timestamp");
-        json_raw(&j, sql_get(res, i, 2));
-        json_key(&j, "value");
-        if (sql_get_bool(res, i, 4))
-            json_raw(&j, STR("NaN"));
-        else
-            entity_double(&j, sql_get(res, i, 1));
-        json_close(&j);
-    }
-    json_close_list(&j);
-    json_close(&j);
+    for (int i = 0; i < PQntuples(r->rows); i++)
+        bulk_write(&c->json, c->m.metric_key.s, r->rows, i);
+    if (r->has_more_rows)
+        return req_send_part(r, bulk_more);
+    json_close_list(&c->json);
+    json_close(&c->json);
     buf_add_byte(&r->reply.body, '\n');
     return reply_ok(r);
+}
+
+static err_t bulk_more(struct req *r, struct fail *f)
+{
+    (void)f;
+    return req_more_rows(r, bulk_part);
 }
 
 static err_t bulk_read(struct req *r, struct fail *f)
@@ -140,7 +151,11 @@ static err_t bulk_read(struct req *r, struct fail *f)
     c->values[0] = sql_text_array(&r->arena, c->m.run_id.items, c->m.run_id.n);
     c->values[1] = sql_text(&r->arena, c->m.metric_key.s);
     c->values[2] = sql_i64(&r->arena, c->max_results);
-    return req_sql(r, &(struct sql_step){&BULK, c->values, 3}, 1, bulk_done);
+    reply_json_as(r, &c->json, JSON_COMPACT);
+    json_open(&c->json);
+    json_key(&c->json, "metrics");
+    json_open_list(&c->json);
+    return req_rows(r, &(struct sql_step){&BULK, c->values, 3}, bulk_part);
 }
 
 err_t api_history_bulk(struct req *r, struct fail *f)
@@ -245,9 +260,10 @@ static err_t interval_next(struct req *r, struct fail *f)
 {
     struct interval_call *c = r->data;
 
+    (void)f;
     interval_write(r, c);
     c->run++;
-    return interval_ask(r, f);
+    return req_send_part(r, interval_ask);
 }
 
 static err_t interval_ask(struct req *r, struct fail *f)
