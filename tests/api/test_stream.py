@@ -2,9 +2,6 @@
 middle, memory, and stopping. The server has one worker, so whatever holds that up is felt."""
 
 import json
-import os
-import socket
-import struct
 import threading
 import time
 
@@ -12,11 +9,13 @@ import psycopg
 import pytest
 import requests
 
+from peer import Peer, rss
 from server import Sluice, wait_until
 
-RUN = "a" * 32         # POINTS points of `loss`
-OTHERS = [f"{i:032x}" for i in range(40)]  # MANY points each
-POINTS, MANY = 1_000_000, 3_000
+RUN, LARGE = "a" * 32, "c" * 32            # with so many points of `loss`
+POINTS, MILLION = 250_000, 1_000_000       # more than any socket holds
+OTHERS = [f"{i:032x}" for i in range(40)]  # each with:
+MANY = 3_000
 MIB = 1 << 20
 
 
@@ -30,110 +29,20 @@ def seeded(database):
         pg.execute("INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name,"
                    " user_id, status, start_time, source_version, lifecycle_stage, artifact_uri,"
                    " experiment_id) SELECT id, 'n', 'UNKNOWN', '', '', 'u', 'RUNNING', 1, '',"
-                   " 'active', 'x', 0 FROM unnest(%s::text[]) AS id", ([RUN, *OTHERS],))
+                   " 'active', 'x', 0 FROM unnest(%s::text[]) AS id", ([RUN, LARGE, *OTHERS],))
         insert = ("INSERT INTO metrics (key, value, timestamp, step, is_nan, run_uuid)"
                   " SELECT 'loss', i + 0.5, i, i, false, id"
                   " FROM unnest(%s::text[]) AS id, generate_series(1, %s) AS i")
         pg.execute(insert, ([RUN], POINTS))
+        pg.execute(insert, ([LARGE], MILLION))
         pg.execute(insert, (OTHERS, MANY))
         pg.execute("ANALYZE metrics")
     return database
 
 
-@pytest.fixture
-def serve(seeded, tmp_path):
-    """Starts a server with one worker and further arguments."""
-    started = []
-
-    def start(*args):
-        # ASan keeps what is freed for a while; of interest is what is in use.
-        env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}
-        server = Sluice(seeded, data_dir=str(tmp_path / "data"), args=["--workers", "1", *args],
-                        env=env).__enter__()
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        server.__exit__(None, None, None)
-
-
 def path_of(run=RUN, **more):
     query = "&".join(f"{k}={v}" for k, v in {"run_id": run, "metric_key": "loss", **more}.items())
     return "/api/2.0/mlflow/metrics/get-history?" + query
-
-
-class Peer:
-    """A client on a bare socket, with a small receive buffer, so that what it does not read stays
-    with the server."""
-
-    def __init__(self, server):
-        host, port = server.url.rsplit("/", 1)[1].split(":")
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        self.socket.settimeout(60)
-        self.socket.connect((host, int(port)))
-        self.bytes = b""
-
-    def ask(self, path, version="1.1", method="GET"):
-        self.socket.sendall(f"{method} {path} HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
-        return self
-
-    def more(self, n=65536):
-        got = self.socket.recv(n)
-        self.bytes += got
-        return got
-
-    def until(self, mark):
-        while mark not in self.bytes:
-            assert self.more(), self.bytes[-200:]
-        taken, _, self.bytes = self.bytes.partition(mark)
-        return taken
-
-    def exactly(self, n):
-        while len(self.bytes) < n:
-            assert self.more(n - len(self.bytes))
-        taken, self.bytes = self.bytes[:n], self.bytes[n:]
-        return taken
-
-    def head(self):
-        lines = self.until(b"\r\n\r\n").decode().split("\r\n")
-        fields = dict(line.split(": ", 1) for line in lines[1:])
-        return int(lines[0].split()[1]), fields
-
-    def chunks(self):
-        """The body, by the grammar of RFC 9112 section 7.1 and nothing more lenient."""
-        body = []
-        while True:
-            size = self.until(b"\r\n")
-            assert size and all(c in b"0123456789abcdef" for c in size)
-            n = int(size, 16)
-            body.append(self.exactly(n))
-            assert self.exactly(2) == b"\r\n"
-            if n == 0:
-                return b"".join(body)
-
-    def rest(self):
-        """Everything to the end; raises when the connection is reset."""
-        parts = [self.bytes]
-        while parts[-1] or len(parts) == 1:
-            parts.append(self.socket.recv(MIB))
-        return b"".join(parts)
-
-    def is_reset(self):
-        try:
-            while self.socket.recv(MIB):
-                pass
-        except ConnectionResetError:
-            return True
-        return False
-
-    def close(self):
-        self.socket.close()
-
-    def vanish(self):
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
 
 
 def steps_of(body):
@@ -257,18 +166,13 @@ def test_histories_of_many_runs(serve):
 # -- readers -----------------------------------------------------------------------------------
 
 
-def rss(server):
-    with open(f"/proc/{server.process.pid}/status", encoding="ascii") as f:
-        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmRSS"))
-
-
 def test_a_slow_reader_costs_little_memory_and_nobody_time(serve, sql):
     server = serve()
     session = requests.Session()
     requests.get(server.url + path_of(OTHERS[0]), timeout=30)  # what the first of all costs
     before = most = rss(server)
     longest = 0.0
-    peer = Peer(server).ask(path_of())
+    peer = Peer(server).ask(path_of(LARGE))
     taken, end = 0, b""
     while not end.endswith(b"\r\n0\r\n\r\n"):
         if taken % (8 * MIB) == 0:  # a pause: until the server waits for its reader
