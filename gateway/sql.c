@@ -5,8 +5,9 @@
  * FIFO, not the pipeline, is where calls wait, so a slow one holds up nobody who could go elsewhere.
  * Connections are opened when calls wait and none is idle, up to sql_connections. They stay open.
  *
- * Calls with a hold, which keep their session for long, wait in a FIFO of their own and have half of
- * the connections at most, so that what is quick always finds one.
+ * Calls that keep their session may have half of the connections at most, so that what is quick always
+ * finds one. Whether a call needs to keep it is known at its end (most answers fit into one batch), so
+ * the places are given then; who got none comes again and waits for one in a FIFO of its own.
  *
  * While PostgreSQL is away, one connection at a time is tried, with a growing, jittered pause. Calls
  * wait for it AWAY_WAIT_US at most, which is longer than that pause: a restart is survived, a longer
@@ -64,6 +65,11 @@ static struct sql_call *list_take(struct sql_list *l)
     return call;
 }
 
+static struct sql_list *pool_list_of(struct sql_pool *p, const struct sql_call *call)
+{
+    return call->hold && call->hold->is_reserved ? &p->holders : &p->queue;
+}
+
 /* -- ends of calls ---------------------------------------------------------------------------- */
 
 void sql_call_done(struct sql_pool *p, struct sql_call *call)
@@ -95,7 +101,7 @@ void sql_call_again(struct sql_pool *p, struct sql_call *call)
 {
     call->err = OK;
     call->sqlstate[0] = '\0';
-    list_put_first(call->hold ? &p->holders : &p->queue, call);
+    list_put_first(pool_list_of(p, call), call);
 }
 
 static void pool_finish(struct sql_pool *p)
@@ -335,7 +341,7 @@ void sql_call(struct sql_pool *p, struct sql_call *call)
     } else if (p->queue.count + p->holders.count >= p->queue_max) {
         sql_call_fail_later(p, call, ERR_UNAVAILABLE, "too many statements wait for PostgreSQL");
     } else {
-        list_put(call->hold ? &p->holders : &p->queue, call);
+        list_put(pool_list_of(p, call), call);
         sql_pool_dispatch(p);
     }
 }

@@ -43,10 +43,12 @@ struct sql_step {
 };
 
 /* A session that stays with the owner of a call between calls, because a transaction is open in it:
- * for sql_stream.c. */
+ * for sql_stream.c. Few may be held at once. When the first call has ended and is_begun is false,
+ * there was no place: the transaction is over. With is_reserved it waits for a place beforehand. */
 struct sql_hold {
-    struct sql_conn *conn; /* from the end of the first call on; NULL again when it is lost */
+    struct sql_conn *conn; /* NULL again when it is lost */
     bool is_begun;
+    bool is_reserved;
 };
 
 struct sql_call {

@@ -13,8 +13,8 @@
  * take them back with it.
  *
  * A hold is a transaction that is open from one call to the next (BEGIN is a step of the first): the
- * session is HELD for it until it is released, or a call of it fails. Either way the transaction is
- * rolled back before anybody else gets the session.
+ * session is HELD for it until it is released, or a call of it fails, or there are too many others.
+ * Whatever transaction is open then is rolled back before anybody else gets the session.
  *
  * An idle session is watched: when PostgreSQL ends it, it is closed at once, and the state of the
  * socket is looked at again right before each send.
@@ -294,13 +294,15 @@ void sql_conn_open(struct sql_conn *c)
     event_add(&c->writable, NULL); /* libpq says: begin as if PQconnectPoll had asked to write */
 }
 
-/* Session settings, in a transaction of their own. */
+/* Session settings, in a transaction of their own. A cursor is read to its end, so it is planned for
+ * that; how long it may pause is ours to bound (stream_timeout), not the server's. */
 static bool conn_send_setup(struct sql_conn *c)
 {
     static const char text[] = "SELECT set_config('statement_timeout', $1, false),"
                                " set_config('extra_float_digits', '1', false),"
                                " set_config('jit', 'off', false),"
-                               " set_config('cursor_tuple_fraction', '1', false)";
+                               " set_config('cursor_tuple_fraction', '1', false),"
+                               " set_config('idle_in_transaction_session_timeout', '0', false)";
     char timeout[32];
     const char *values[] = {timeout};
 
@@ -405,7 +407,8 @@ void sql_conn_send(struct sql_conn *c, struct sql_call *call)
     bool is_sent = conn_is_fit(c);
 
     conn_goto(c, SQL_BUSY);
-    conn_set_hold(c, call->hold);
+    if (call->hold && call->hold->is_reserved)
+        conn_set_hold(c, call->hold);
     c->call = call;
     c->nops = c->op = c->steps_answered = 0;
     c->deadline_us = call->queued_us + p->timeout_us;
@@ -476,8 +479,12 @@ static void conn_end_hold(struct sql_conn *c)
 /* Its call has ended: BUSY to where it goes from there. */
 static void conn_leave_call(struct sql_conn *c, const struct sql_call *call)
 {
+    const struct sql_pool *p = c->pool;
+    bool has_place = c->hold || p->holding < p->holds_max;
+
     c->call = NULL;
-    if (call->hold && !call->err) {
+    if (call->hold && !call->err && has_place) {
+        conn_set_hold(c, call->hold);
         call->hold->conn = c;
         call->hold->is_begun = true;
         conn_goto(c, SQL_HELD);

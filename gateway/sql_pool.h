@@ -71,7 +71,7 @@ struct sql_pool {
     uint64_t retry_us; /* no attempt before; meaningful when failures > 0 */
     uint64_t random;
     struct sql_list queue;    /* waiting for a connection */
-    struct sql_list holders;  /* the same, with a hold */
+    struct sql_list holders;  /* the same, and for a place among those that hold */
     struct sql_list finished; /* err is set; done is due */
     struct event *timer;
     uint64_t armed_us; /* when the timer fires; 0 = not armed */

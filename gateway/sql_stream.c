@@ -11,6 +11,9 @@
  * A FETCH is a statement like any other, with a deadline like any other. 100 000 rows take the same
  * time either way.
  *
+ * When there are more rows than one batch, but too many sessions are held already, the first call is
+ * made once more, when there is a place. So short answers never wait for long ones to be read.
+ *
  * One batch is fetched ahead, while its owner works on the one before it, so PostgreSQL and the
  * worker work at the same time. Two batches are all that is ever held.
  *
@@ -73,12 +76,25 @@ static void stream_free(struct sql_stream *s)
     free(s);
 }
 
+static bool stream_lacks_place(const struct sql_stream *s)
+{
+    return !s->err && !s->hold.is_begun && PQntuples(s->ahead) == SQL_STREAM_ROWS;
+}
+
 static void stream_on_call(struct sql_call *call)
 {
     struct sql_stream *s = call->owner;
 
     s->is_under_way = false;
     stream_note(s, call);
+    if (stream_lacks_place(s)) {
+        PQclear(s->ahead);
+        s->ahead = NULL;
+        s->has_come = false;
+        s->hold.is_reserved = true;
+        stream_ask(s);
+        return;
+    }
     if (s->is_closed) {
         stream_free(s);
     } else if (s->is_wanted) {

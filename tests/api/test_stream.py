@@ -198,6 +198,7 @@ def test_a_paused_reader_gets_the_rest_and_others_are_served(serve, sql):
         peer.head()
     wait_until(lambda: sessions(sql, "idle in transaction") == 2, 20, "both pause")
     assert requests.get(server.url + path_of("b" * 32, max_results=5), timeout=10).json() == {}
+    assert requests.get(server.url + path_of("b" * 32), timeout=10).json() == {}
     third = Peer(server).ask(path_of(OTHERS[0]))  # waits for one of the two
     bodies = [None, None]
 
