@@ -52,8 +52,7 @@ struct str filter_upper(struct arena *a, struct str s)
     return (struct str){out, n};
 }
 
-static void filter_take_comparison(struct str text, const struct filter_node *n,
-                                   struct joined *j)
+static void filter_take_comparison(struct str text, const struct filter_node *n, struct joined *j)
 {
     j->node = NULL;
     j->parts.whole = n;

@@ -9,7 +9,7 @@
 
 static void test_bytes_come_back(void **state)
 {
-    static const struct str texts[] = {STR_INIT(""),   STR_INIT("a"),      STR_INIT("ab"),
+    static const struct str texts[] = {STR_INIT(""),    STR_INIT("a"),      STR_INIT("ab"),
                                        STR_INIT("abc"), STR_INIT("\0\xff"), STR_INIT("{\"a\": 1}")};
     struct arena a;
     struct str got;
@@ -30,8 +30,8 @@ static void test_foreign_letters_are_passed_over(void **state)
     static const struct {
         struct str text, bytes;
     } rows[] = {
-        {STR_INIT("Y W\nI="), STR_INIT("ab")}, {STR_INIT("!!!"), STR_INIT("")},
-        {STR_INIT("=YWI="), STR_INIT("ab")},   {STR_INIT("YWI=x"), STR_INIT("ab")},
+        {STR_INIT("Y W\nI="), STR_INIT("ab")},       {STR_INIT("!!!"), STR_INIT("")},
+        {STR_INIT("=YWI="), STR_INIT("ab")},         {STR_INIT("YWI=x"), STR_INIT("ab")},
         {STR_INIT("YW\0JjAA=="), STR_INIT("abc\0")}, {STR_INIT("\xc3\xa9YWJj"), STR_INIT("abc")},
     };
     struct arena a;

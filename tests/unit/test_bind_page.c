@@ -69,7 +69,8 @@ static void test_what_tokens_may_hold(void **state)
         int64_t got = -1;
 
         fail_init(&f, &a);
-        assert_int_equal(bind_page_token(&a, base64_encode(&a, rows[i].text), &got, &f), rows[i].err);
+        assert_int_equal(bind_page_token(&a, base64_encode(&a, rows[i].text), &got, &f),
+                         rows[i].err);
         if (rows[i].err)
             assert_true(str_eq(f.text, str_of(rows[i].message)));
         else
