@@ -117,6 +117,24 @@ static err_t literal_refuse(struct arena *a, const struct literal *tuple, struct
                text);
 }
 
+static err_t literal_malformed(const struct literal *bad, struct fail *f)
+{
+    return fail(f, ERR_INTERNAL,
+                "malformed node or string on line %u: <ast.%s object at 0x7f0000000000>", bad->line,
+                bad->class);
+}
+
+err_t literal_eval(struct arena *a, struct str text, struct literal **out, struct fail *f)
+{
+    const struct literal *bad;
+
+    *out = literal_parse(a, text);
+    if (*out == NULL)
+        return fail_str(f, ERR_INTERNAL, STR("invalid syntax (<unknown>, line 1)"));
+    bad = literal_bad(*out);
+    return bad ? literal_malformed(bad, f) : OK;
+}
+
 err_t literal_list(struct arena *a, struct str text, struct str **items, size_t *count,
                    struct fail *f)
 {
@@ -129,9 +147,7 @@ err_t literal_list(struct arena *a, struct str text, struct str **items, size_t 
                         STR("While parsing a list in the query, expected a non-empty list of "
                             "string values, but got ill-formed list."));
     if ((bad = literal_bad(n)) != NULL)
-        return fail(f, ERR_INTERNAL,
-                    "malformed node or string on line %u: <ast.%s object at 0x7f0000000000>",
-                    bad->line, bad->class);
+        return literal_malformed(bad, f);
     tuple = n->kind == LITERAL_TUPLE ? n : &one;
     if (tuple->count == 0)
         return fail_str(f, ERR_BAD_PARAM,

@@ -100,6 +100,8 @@ struct str sql_null(void);
 struct str sql_text_array(struct arena *a, const struct str *items, size_t n);
 /* The same, an item whose p is NULL as SQL NULL. */
 struct str sql_text_array_nulls(struct arena *a, const struct str *items, size_t n);
+/* '(a,"b c")': the text of a row, as PostgreSQL writes it; an item whose p is NULL is SQL NULL. */
+struct str sql_text_row(struct arena *a, const struct str *items, size_t n);
 struct str sql_i64_array(struct arena *a, const int64_t *items, size_t n);
 
 /* -- results; slices into res -------------------------------------------------------------- */
