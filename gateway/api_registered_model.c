@@ -1,14 +1,14 @@
 /*
  * api_registered_model: create, read, rename, update, delete registered models, and their tags.
  *
- * A call is one pipeline, which is one transaction: the change, whose first result tells whether
- * there is such a model, and behind it the statements of entity_registry that read the answer. They
- * find nothing when there is none.
+ * A call is one pipeline, which is one transaction: the change, and behind it the statements of
+ * entity_registry that read the answer. They find nothing when there is no such model.
  *
  * Renaming leaves it to the foreign keys to carry the new name to versions, tags and aliases.
- * Deleting locks the model and its versions first, so that a version or tag that comes at the same
- * moment either is there to be deleted or finds no owner; then it deletes from the leaves up,
- * because only aliases go with their model by themselves.
+ * Deleting goes from the leaves up, because only aliases go with their model by themselves; it locks
+ * the model and its versions first, so that a version or tag that comes at the same moment either
+ * is there to be deleted or finds no owner. Both lock the model before its versions: so two of them
+ * never wait for each other.
  *
  * A name that is taken is PostgreSQL's to say. Only then a second call looks whether it is a
  * prompt's, for the words. MLflow's webhooks are not sent.
@@ -28,16 +28,18 @@
 #include "ingest/python.h"
 #include "schema/errors.h"
 
+#define OF_MODEL " WHERE workspace = 'default' AND name = $1::text"
+
 /* -- create ---------------------------------------------------------------------------------- */
 
 static const struct stmt CREATE = {
     "model_create",
-    "WITH made AS (INSERT INTO registered_models (workspace, name, creation_time,"
-    " last_updated_time, description)"
-    " VALUES ('default', $1::text, $2::int8, $2::int8, $3::text) RETURNING workspace, name)"
-    " INSERT INTO registered_model_tags (workspace, name, key, value)"
-    " SELECT m.workspace, m.name, t.key, t.value FROM made m,"
-    " unnest($4::text[], $5::text[]) AS t(key, value)"};
+    "INSERT INTO registered_models (workspace, name, creation_time, last_updated_time, description)"
+    " VALUES ('default', $1::text, $2::int8, $2::int8, $3::text)"};
+static const struct stmt CREATE_TAGS = {
+    "model_create_tags", "INSERT INTO registered_model_tags (workspace, name, key, value)"
+                         " SELECT 'default', $1::text, t.key, t.value"
+                         " FROM unnest($2::text[], $3::text[]) AS t(key, value)"};
 static const struct stmt IS_PROMPT = {
     "model_is_prompt",
     "SELECT EXISTS (SELECT 1 FROM registered_model_tags t WHERE t.workspace = m.workspace"
@@ -47,7 +49,8 @@ static const struct stmt IS_PROMPT = {
 struct create_call {
     struct msg_models_create m;
     struct registry_tags tags;
-    struct str values[5];
+    struct str values[3];
+    struct str tag_values[3];
     int64_t now_ms;
 };
 
@@ -137,9 +140,13 @@ err_t api_model_create(struct req *r, struct fail *f)
     c->values[0] = sql_text(a, c->m.name.s);
     c->values[1] = sql_i64(a, c->now_ms);
     c->values[2] = sql_text(a, c->m.description.s);
-    c->values[3] = sql_text_array(a, c->tags.keys, c->tags.n);
-    c->values[4] = sql_text_array(a, c->tags.values, c->tags.n);
-    return req_sql_try(r, &(struct sql_step){&CREATE, c->values, 5}, 1, create_done);
+    c->tag_values[0] = c->values[0];
+    c->tag_values[1] = sql_text_array(a, c->tags.keys, c->tags.n);
+    c->tag_values[2] = sql_text_array(a, c->tags.values, c->tags.n);
+    return req_sql_try(r,
+                       (struct sql_step[]){{&CREATE, c->values, 3},
+                                           {&CREATE_TAGS, c->tag_values, 3}},
+                       c->tags.n ? 2 : 1, create_done);
 }
 
 /* -- read ------------------------------------------------------------------------------------ */
@@ -189,9 +196,7 @@ err_t api_model_get(struct req *r, struct fail *f)
     return req_sql(r, steps, MODEL_PARTS, get_done);
 }
 
-static const struct stmt EXISTS = {"model_exists",
-                                   "SELECT 1 FROM registered_models"
-                                   " WHERE workspace = 'default' AND name = $1::text"};
+static const struct stmt EXISTS = {"model_exists", "SELECT 1 FROM registered_models" OF_MODEL};
 
 struct latest_call {
     struct msg_models_latest m;
@@ -265,21 +270,21 @@ err_t api_model_latest(struct req *r, struct fail *f)
 
 /* -- rename, update -------------------------------------------------------------------------- */
 
+static const struct stmt LOCK = {"model_lock",
+                                 "SELECT 1 FROM registered_models" OF_MODEL " FOR UPDATE"};
+static const struct stmt TOUCH_VERSIONS = {
+    "model_touch_versions", "UPDATE model_versions SET last_updated_time = $2::int8" OF_MODEL};
+/* A name that is too long must not fit by losing blanks at its end. */
 static const struct stmt RENAME = {
-    "model_rename", "UPDATE registered_models SET name = $2::text, last_updated_time = $3::int8"
-                    " WHERE workspace = 'default' AND name = $1::text RETURNING 1"};
-/* Nobody else has that name: the model, when there is one, holds it by now. */
-static const struct stmt RENAME_VERSIONS = {
-    "model_rename_versions", "UPDATE model_versions SET last_updated_time = $2::int8"
-                             " WHERE workspace = 'default' AND name = $1::text"};
+    "model_rename", "UPDATE registered_models SET last_updated_time = $2::int8,"
+                    " name = $3::text || CASE WHEN length($3::text) > 256 THEN '.' ELSE '' END"
+                    OF_MODEL};
 static const struct stmt UPDATE = {
-    "model_update", "UPDATE registered_models SET description = $2::text,"
-                    " last_updated_time = $3::int8"
-                    " WHERE workspace = 'default' AND name = $1::text"};
+    "model_update", "UPDATE registered_models SET last_updated_time = $2::int8,"
+                    " description = $3::text" OF_MODEL};
 
 struct change_call {
-    struct str name; /* as it was */
-    struct str values[3];
+    struct str values[3]; /* of the longest statement; the name comes first */
 };
 
 static err_t rename_done(struct req *r, struct fail *f)
@@ -289,19 +294,19 @@ static err_t rename_done(struct req *r, struct fail *f)
     if (strncmp(r->sql.sqlstate, "23", 2) == 0)
         return fail(f, ERR_ALREADY_EXISTS,
                     "Registered Model (name=%.*s) already exists. Error: %.*s",
-                    STR_ARG(c->values[1]), STR_ARG(r->sql.message));
+                    STR_ARG(c->values[2]), STR_ARG(r->sql.message));
     if (r->sql.err)
         return req_sql_fail(r, f);
     if (PQntuples(r->sql.results[0]) == 0)
-        return registry_no_model(c->name, f);
-    return model_reply(r, r->sql.results + 2, c->values[1], f);
+        return registry_no_model(c->values[0], f);
+    return model_reply(r, r->sql.results + 3, c->values[2], f);
 }
 
 err_t api_model_rename(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
     struct change_call *c = r->data = arena_zalloc(a, sizeof(*c));
-    struct sql_step steps[2 + MODEL_PARTS];
+    struct sql_step steps[3 + MODEL_PARTS];
     struct msg_models_rename m;
     err_t e;
 
@@ -309,20 +314,21 @@ err_t api_model_rename(struct req *r, struct fail *f)
         (e = model_names_check_new(m.new_name.s, f)) || (e = check_name(m.name.s, f)) ||
         (e = names_check_nul(m.new_name.s, f)))
         return e;
-    c->name = c->values[0] = sql_text(a, m.name.s);
-    c->values[1] = sql_text(a, m.new_name.s);
-    c->values[2] = sql_i64(a, clock_wall_ms());
-    steps[0] = (struct sql_step){&RENAME, c->values, 3};
-    steps[1] = (struct sql_step){&RENAME_VERSIONS, c->values + 1, 2};
-    entity_model_steps(steps + 2, entity_model_name(a, m.new_name.s));
-    return req_sql_try(r, steps, 2 + MODEL_PARTS, rename_done);
+    c->values[0] = sql_text(a, m.name.s);
+    c->values[1] = sql_i64(a, clock_wall_ms());
+    c->values[2] = sql_text(a, m.new_name.s);
+    steps[0] = (struct sql_step){&LOCK, c->values, 1};
+    steps[1] = (struct sql_step){&TOUCH_VERSIONS, c->values, 2};
+    steps[2] = (struct sql_step){&RENAME, c->values, 3};
+    entity_model_steps(steps + 3, entity_model_name(a, m.new_name.s));
+    return req_sql_try(r, steps, 3 + MODEL_PARTS, rename_done);
 }
 
 static err_t update_done(struct req *r, struct fail *f)
 {
     const struct change_call *c = r->data;
 
-    return model_reply(r, r->sql.results + 1, c->name, f);
+    return model_reply(r, r->sql.results + 1, c->values[0], f);
 }
 
 /* A description that is not sent is an empty one. */
@@ -337,9 +343,9 @@ err_t api_model_update(struct req *r, struct fail *f)
     if ((e = bind_request(a, &r->input, &MSG_models_update, &m, f)) ||
         (e = check_name(m.name.s, f)) || (e = names_check_nul(m.description.s, f)))
         return e;
-    c->name = c->values[0] = sql_text(a, m.name.s);
-    c->values[1] = sql_text(a, m.description.s);
-    c->values[2] = sql_i64(a, clock_wall_ms());
+    c->values[0] = sql_text(a, m.name.s);
+    c->values[1] = sql_i64(a, clock_wall_ms());
+    c->values[2] = sql_text(a, m.description.s);
     steps[0] = (struct sql_step){&UPDATE, c->values, 3};
     entity_model_steps(steps + 1, entity_model_name(a, m.name.s));
     return req_sql(r, steps, 1 + MODEL_PARTS, update_done);
@@ -347,10 +353,6 @@ err_t api_model_update(struct req *r, struct fail *f)
 
 /* -- delete ---------------------------------------------------------------------------------- */
 
-#define OF_MODEL " WHERE workspace = 'default' AND name = $1::text"
-
-static const struct stmt LOCK = {"model_lock", "SELECT 1 FROM registered_models" OF_MODEL
-                                               " FOR UPDATE"};
 static const struct stmt LOCK_VERSIONS = {
     "model_lock_versions",
     "SELECT count(*) FROM (SELECT 1 FROM model_versions" OF_MODEL " FOR UPDATE) v"};
@@ -410,7 +412,7 @@ static err_t tag_done(struct req *r, struct fail *f)
     const struct change_call *c = r->data;
 
     if (PQntuples(r->sql.results[0]) == 0)
-        return registry_no_model(c->name, f);
+        return registry_no_model(c->values[0], f);
     return reply_empty(r);
 }
 
@@ -426,7 +428,7 @@ err_t api_model_set_tag(struct req *r, struct fail *f)
         (e = model_names_check_tag(m.key.s, m.value.s, f)) || (e = names_check_nul(m.name.s, f)) ||
         (e = names_check_nul(m.value.s, f)))
         return e;
-    c->name = c->values[0] = sql_text(a, m.name.s);
+    c->values[0] = sql_text(a, m.name.s);
     c->values[1] = sql_text(a, m.key.s);
     c->values[2] = sql_text(a, m.value.s);
     return req_sql(r, &(struct sql_step){&SET_TAG, c->values, 3}, 1, tag_done);
@@ -444,7 +446,7 @@ err_t api_model_delete_tag(struct req *r, struct fail *f)
         (e = model_names_check(m.name.s, f)) || (e = names_check_key(m.key.s, "key", f)) ||
         (e = names_check_nul(m.name.s, f)))
         return e;
-    c->name = c->values[0] = sql_text(a, m.name.s);
+    c->values[0] = sql_text(a, m.name.s);
     c->values[1] = sql_text(a, m.key.s);
     return req_sql(r, &(struct sql_step){&DELETE_TAG, c->values, 2}, 1, tag_done);
 }

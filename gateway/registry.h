@@ -18,7 +18,8 @@
 /* The tag that makes a model a prompt, whatever its value. */
 #define REGISTRY_PROMPT_TAG "mlflow.prompt.is_prompt"
 
-/* Tags as a Python dict holds them: a repeated key stands at its first place with its last value. */
+/* Tags as a Python dict holds them: a repeated key stands at its first place, with its last
+ * value. */
 struct registry_tags {
     struct str *keys;
     struct str *values; /* never NULL */
