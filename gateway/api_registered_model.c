@@ -5,7 +5,7 @@
  * entity_registry that read the answer. They find nothing when there is no such model.
  *
  * Renaming leaves it to the foreign keys to carry the new name to versions, tags and aliases.
- * Deleting goes from the leaves up, because only aliases go with their model by themselves; it locks
+ * Deleting goes from the leaves up, because only aliases go with their model by themselves. It locks
  * the model and its versions first, so that a version or tag that comes at the same moment either
  * is there to be deleted or finds no owner. Both lock the model before its versions: so two of them
  * never wait for each other.

@@ -8,7 +8,10 @@
  * were set in; aliases by alias; the latest versions by the first version their stage has, which is
  * the order in which MLflow comes upon the stages.
  *
- * Every statement finds its rows by an index that begins with (workspace, name). The latest
+ * Every statement looks its rows up key by key, by an index that begins with (workspace, name): a
+ * lateral subquery that OFFSET keeps the planner from turning into anything else. With an array in
+ * the condition instead, a prepared statement whose tables have no statistics yet compares every
+ * row with every item of the array: 2.6 s for 1000 models of 10 000, against 0.03 s. The latest
  * versions are one pass over the versions of the models; their tags repeat that pass, because a
  * pipeline's statements cannot see each other's results.
  */
@@ -32,51 +35,56 @@ enum {
     VERSION_KEY
 };
 
-/* Name, version and first version of each stage of the models in $1. */
-#define LATEST                                                                                \
-    "(SELECT v.name, max(v.version) AS version, min(v.version) AS first FROM model_versions v" \
-    " WHERE " ENTITY_VERSION_LIVES " AND v.name = ANY($1::text[])"                            \
-    " GROUP BY v.name, v.current_stage) s"
-#define KEYS "unnest($1::text[], $2::int4[])"
+/* Every model's name in $1 as s; every version in $1 and $2. */
+#define NAMES "unnest($1::text[]) AS s(name)"
+#define KEYS  "unnest($1::text[], $2::int4[]) AS s(name, version)"
+/* ... and for each of them the rows that a subquery gives, by an index. */
+#define EACH " CROSS JOIN LATERAL (SELECT "
+/* Of table x: model s, version s. */
+#define OF_MODEL(x)   " WHERE " x ".workspace = 'default' AND " x ".name = s.name"
+#define OF_VERSION(x) OF_MODEL(x) " AND " x ".version = s.version OFFSET 0) " x
+
+/* Name, latest and first version of each stage of the models in $1, as s. */
+#define LATEST                                                                              \
+    "(SELECT s.name, g.version, g.first FROM " NAMES EACH                                   \
+    "max(v.version) AS version, min(v.version) AS first FROM model_versions v"              \
+    OF_MODEL("v") " AND " ENTITY_VERSION_LIVES " GROUP BY v.current_stage) g OFFSET 0) s"
 
 static const struct stmt MODELS = {
-    "entity_models", "SELECT " ENTITY_MODEL " FROM unnest($1::text[]) WITH ORDINALITY AS s(name, n)"
-                     " JOIN registered_models m ON m.workspace = 'default' AND m.name = s.name"
+    "entity_models", "SELECT m.* FROM unnest($1::text[]) WITH ORDINALITY AS s(name, n)" EACH
+                     ENTITY_MODEL " FROM registered_models m" OF_MODEL("m") " OFFSET 0) m"
                      " ORDER BY s.n"};
 static const struct stmt TAGS_OF_MODELS = {
-    "entity_model_tags", "SELECT name, key, value FROM registered_model_tags"
-                         " WHERE workspace = 'default' AND name = ANY($1::text[])"};
+    "entity_model_tags", "SELECT s.name, t.key, t.value FROM " NAMES EACH
+                         "t.key, t.value FROM registered_model_tags t" OF_MODEL("t")
+                         " OFFSET 0) t"};
 static const struct stmt ALIASES_OF_MODELS = {
-    "entity_model_aliases", "SELECT name, alias, version FROM registered_model_aliases"
-                            " WHERE workspace = 'default' AND name = ANY($1::text[])"
-                            " ORDER BY alias"};
+    "entity_model_aliases", "SELECT s.name, a.alias, a.version FROM " NAMES EACH
+                            "a.alias, a.version FROM registered_model_aliases a" OF_MODEL("a")
+                            " OFFSET 0) a ORDER BY a.alias"};
 static const struct stmt LATEST_OF_MODELS = {
-    "entity_model_latest",
-    "SELECT " ENTITY_VERSION " FROM " LATEST " JOIN model_versions v"
-    " ON v.workspace = 'default' AND v.name = s.name AND v.version = s.version ORDER BY s.first"};
-static const struct stmt ALIASES_OF_LATEST = {
-    "entity_latest_aliases", "SELECT version || ' ' || name, alias FROM registered_model_aliases"
-                             " WHERE workspace = 'default' AND name = ANY($1::text[])"
-                             " ORDER BY alias"};
+    "entity_model_latest", "SELECT v.* FROM " LATEST EACH ENTITY_VERSION " FROM model_versions v"
+                           OF_VERSION("v") " ORDER BY s.first"};
 static const struct stmt LATEST_TAGS_OF_MODELS = {
-    "entity_model_latest_tags",
-    "SELECT t.version || ' ' || t.name, t.key, t.value FROM " LATEST " JOIN model_version_tags t"
-    " ON t.workspace = 'default' AND t.name = s.name AND t.version = s.version"};
+    "entity_model_latest_tags", "SELECT s.version || ' ' || s.name, t.key, t.value FROM " LATEST
+                                EACH "t.key, t.value FROM model_version_tags t" OF_VERSION("t")};
+static const struct stmt ALIASES_OF_LATEST = {
+    "entity_latest_aliases", "SELECT a.version || ' ' || s.name, a.alias FROM " NAMES EACH
+                             "a.alias, a.version FROM registered_model_aliases a" OF_MODEL("a")
+                             " OFFSET 0) a ORDER BY a.alias"};
 
 static const struct stmt VERSIONS = {
-    "entity_versions", "SELECT " ENTITY_VERSION " FROM " KEYS " WITH ORDINALITY"
-                       " AS s(name, version, n) JOIN model_versions v ON " ENTITY_VERSION_LIVES
-                       " AND v.name = s.name AND v.version = s.version ORDER BY s.n"};
+    "entity_versions", "SELECT v.* FROM unnest($1::text[], $2::int4[]) WITH ORDINALITY"
+                       " AS s(name, version, n)" EACH ENTITY_VERSION " FROM model_versions v"
+                       OF_MODEL("v") " AND v.version = s.version AND " ENTITY_VERSION_LIVES
+                       " OFFSET 0) v ORDER BY s.n"};
 static const struct stmt TAGS_OF_VERSIONS = {
-    "entity_version_tags", "SELECT t.version || ' ' || t.name, t.key, t.value FROM " KEYS
-                           " AS s(name, version) JOIN model_version_tags t"
-                           " ON t.workspace = 'default' AND t.name = s.name"
-                           " AND t.version = s.version"};
+    "entity_version_tags", "SELECT s.version || ' ' || s.name, t.key, t.value FROM " KEYS EACH
+                           "t.key, t.value FROM model_version_tags t" OF_VERSION("t")};
 static const struct stmt ALIASES_OF_VERSIONS = {
-    "entity_version_aliases", "SELECT a.version || ' ' || a.name, a.alias FROM " KEYS
-                              " AS s(name, version) JOIN registered_model_aliases a"
-                              " ON a.workspace = 'default' AND a.name = s.name"
-                              " AND a.version = s.version ORDER BY a.alias"};
+    "entity_version_aliases", "SELECT s.version || ' ' || s.name, a.alias FROM " KEYS EACH
+                              "a.alias FROM registered_model_aliases a" OF_VERSION("a")
+                              " ORDER BY a.alias"};
 
 const struct str *entity_model_name(struct arena *a, struct str name)
 {

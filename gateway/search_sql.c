@@ -448,7 +448,7 @@ static const char *versions_column(struct str key)
 }
 
 static const struct registry registry_models = {
-    "SELECT m.workspace, m.name FROM registered_models m WHERE true",
+    "SELECT m.workspace, m.name FROM registered_models m WHERE m.workspace = 'default'",
     "registered_model_tags v WHERE v.workspace = m.workspace AND v.name = m.name",
     "registered_model_tags v WHERE v.workspace = m.workspace AND v.name = m.name",
     models_column,
@@ -456,7 +456,7 @@ static const struct registry registry_models = {
 
 static const struct registry registry_versions = {
     "SELECT m.workspace, m.name, m.version FROM model_versions m "
-    "WHERE m.current_stage <> 'Deleted_Internal'",
+    "WHERE m.workspace = 'default' AND m.current_stage <> 'Deleted_Internal'",
     "model_version_tags v WHERE v.workspace = m.workspace AND v.name = m.name "
     "AND v.version = m.version",
     "model_version_tags v WHERE v.workspace = m.workspace AND v.name = m.name",

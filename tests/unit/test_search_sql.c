@@ -79,7 +79,8 @@ static const struct row rows[] = {
      "OFFSET $3::int8",
      "5|11|20"},
     {FILTER_MODELS, "tags.a = '1' AND tags.b = '2' AND tags.a != '3'", "",
-     "SELECT m.workspace, m.name FROM registered_models m WHERE true AND EXISTS (SELECT 1 FROM "
+     "SELECT m.workspace, m.name FROM registered_models m WHERE m.workspace = 'default' AND "
+     "EXISTS (SELECT 1 FROM "
      "registered_model_tags v WHERE v.workspace = m.workspace AND v.name = m.name AND v.key = "
      "$1::text AND v.value = $2::text AND v.value <> $3::text) AND EXISTS (SELECT 1 FROM "
      "registered_model_tags v WHERE v.workspace = m.workspace AND v.name = m.name AND v.key = "
@@ -87,27 +88,28 @@ static const struct row rows[] = {
          "registered_model_tags") " ORDER BY m.name, m.workspace LIMIT $6::int8 OFFSET $7::int8",
      "a|1|3|b|2|11|20"},
     {FILTER_MODELS, "tags.`mlflow.prompt.is_prompt` = 'TRUE'", "timestamp desc",
-     "SELECT m.workspace, m.name FROM registered_models m WHERE true AND EXISTS (SELECT 1 FROM "
+     "SELECT m.workspace, m.name FROM registered_models m WHERE m.workspace = 'default' AND "
+     "EXISTS (SELECT 1 FROM "
      "registered_model_tags v WHERE v.workspace = m.workspace AND v.name = m.name AND v.key = "
      "$1::text AND v.value = $2::text) ORDER BY m.last_updated_time DESC, m.name, m.workspace "
      "LIMIT "
      "$3::int8 OFFSET $4::int8",
      "mlflow.prompt.is_prompt|TRUE|11|20"},
     {FILTER_MODELS, "tags.`mlflow.prompt.is_prompt` = 'x'", "name desc",
-     "SELECT m.workspace, m.name FROM registered_models m WHERE true" NO_PROMPTS(
+     "SELECT m.workspace, m.name FROM registered_models m WHERE m.workspace = 'default'" NO_PROMPTS(
          "registered_model_tags") " ORDER BY m.name DESC, m.workspace LIMIT $1::int8 OFFSET "
                                   "$2::int8",
      "11|20"},
     {FILTER_VERSIONS, "version_number > 1", "",
-     "SELECT m.workspace, m.name, m.version FROM model_versions m WHERE m.current_stage <> "
-     "'Deleted_Internal' AND m.version > $1::int4" NO_PROMPTS(
+     "SELECT m.workspace, m.name, m.version FROM model_versions m WHERE m.workspace = 'default' "
+     "AND m.current_stage <> 'Deleted_Internal' AND m.version > $1::int4" NO_PROMPTS(
          "model_version_tags") " ORDER BY m.last_updated_time DESC, m.name, m.version DESC, "
                                "m.workspace LIMIT $2::int8 OFFSET "
                                "$3::int8",
      "1|11|20"},
     {FILTER_VERSIONS, "source_path LIKE '%'", "creation_timestamp",
-     "SELECT m.workspace, m.name, m.version FROM model_versions m WHERE m.current_stage <> "
-     "'Deleted_Internal' AND m.source LIKE $1::text" NO_PROMPTS(
+     "SELECT m.workspace, m.name, m.version FROM model_versions m WHERE m.workspace = 'default' "
+     "AND m.current_stage <> 'Deleted_Internal' AND m.source LIKE $1::text" NO_PROMPTS(
          "model_version_tags") " ORDER BY m.creation_time, m.name, m.workspace, m.version DESC "
                                "LIMIT $2::int8 OFFSET "
                                "$3::int8",
