@@ -7,10 +7,10 @@
  * lineage: a source that is another version becomes models:/name/number, and brings its run. owner:
  * where the named run or logged model keeps its artifacts. judge: all rules, in MLflow's order.
  * insert: one transaction, which holds the model's row from its first statement on; so does a stock
- * server, which is why numbers are unique and without gaps when both create at once. Should somebody
- * who does not take that lock be faster, the insert is tried again, three times as MLflow does. tag:
- * a version of a logged model is noted on that model, after the commit; the tag is a list, so it is
- * written only if it still is what was read.
+ * server, which is why numbers are unique and without gaps when both create at once. Should
+ * somebody who does not take that lock be faster, the insert is tried again, three times as MLflow
+ * does. tag: a version of a logged model is noted on that model, after the commit; the tag is a
+ * list, so it is written only if it still is what was read.
  *
  * A version of a prompt names no source, and skips lineage and rules. MLflow's webhooks are not
  * sent.

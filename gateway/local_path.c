@@ -4,7 +4,7 @@
  * Resolving is pathlib's resolve(): one part after the other, ".." removes one, a symbolic link is
  * replaced by its target, what does not exist stays as it is named. Who asks whether one path lies
  * in another must ask the file system, or a link in a run's folder would lead out of it. After
- * LINKS_MAX links the rest is taken by its name; so is what is longer than a path can be, so that the
+ * LINKS_MAX links the rest is taken by its name; so is what is longer than a path can be: the
  * number of questions is bounded.
  */
 #include "gateway/local_path.h"

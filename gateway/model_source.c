@@ -102,7 +102,7 @@ static bool is_number(struct str s)
     return true;
 }
 
-/* "models:/name/3", "/latest", "/Stage"; "models:/name@alias"; "models:/id". False: none of them. */
+/* "models:/name/3", "/latest", "/Stage"; "models:/name@alias"; "models:/id". False: none. */
 static bool parse_ref(struct arena *a, struct str source, struct model_source *out)
 {
     struct str rest = uri_parse_whole(a, source).path;

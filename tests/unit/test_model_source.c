@@ -31,8 +31,9 @@ static int end(void **state)
 #define NO_PATH   "Please provide an absolute path."
 #define LOCAL_RUN "the artifact directory of the run specified by the run_id."
 #define LOCAL_ID  "the artifact directory of the run specified by the model_id."
-#define OF_RUN    "The run_id request parameter must identify the resource that contains the source."
-#define OF_ID     "The model_id request parameter must identify the resource that contains the source."
+#define OF        " request parameter must identify the resource that contains the source."
+#define OF_RUN    "The run_id" OF
+#define OF_ID     "The model_id" OF
 
 struct row {
     const char *source;

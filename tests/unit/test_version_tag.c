@@ -21,9 +21,11 @@ static void test_adding(void **state)
         /* it is there: MLflow forgets the others */
         {"[{\"name\":\"x\",\"version\":1},{\"version\":1.0,\"name\":\"m\\u00e9\"}]",
          "[{\"name\": \"m\\u00e9\", \"version\": 1}]"},
-        {"[{\"version\":true,\"name\":\"m\\u00e9\"}]", "[{\"name\": \"m\\u00e9\", \"version\": 1}]"},
+        {"[{\"version\":true,\"name\":\"m\\u00e9\"}]",
+         "[{\"name\": \"m\\u00e9\", \"version\": 1}]"},
         {"[{\"name\":\"m\\u00e9\",\"version\":\"1\"}]",
-         "[{\"name\": \"m\\u00e9\", \"version\": \"1\"}, {\"name\": \"m\\u00e9\", \"version\": 1}]"},
+         "[{\"name\": \"m\\u00e9\", \"version\": \"1\"},"
+         " {\"name\": \"m\\u00e9\", \"version\": 1}]"},
         {"{}", NULL},
         {"5", NULL},
         {"[", NULL},
