@@ -346,6 +346,7 @@ static bool bind_has_type(yyjson_val *v, unsigned checks)
            (!(checks & CHECK_INTLIKE) || bind_value_is_intlike(v)) &&
            (!(checks & CHECK_FLOATLIKE) || bind_value_is_floatlike(v)) &&
            (!(checks & CHECK_ARRAY) || yyjson_is_arr(v)) &&
+           (!(checks & CHECK_BOOL) || yyjson_is_bool(v)) &&
            (!(checks & CHECK_STRINGS) || bind_value_is_list_of_strings(v));
 }
 

@@ -65,7 +65,8 @@ enum bind_check {
     CHECK_HISTORY_RUNS = 2048,   /* after ARRAY: at most 100 items */
     CHECK_HISTORY_POINTS = 4096, /* 1 to 2500 */
     CHECK_MAX_MODELS = 8192,     /* at most 1000 */
-    CHECK_MAX_VERSIONS = 16384   /* at most 200000 */
+    CHECK_MAX_VERSIONS = 16384,  /* at most 200000 */
+    CHECK_BOOL = 32768
 };
 /* Fields of a lower rank are validated first, those of the same in the order of the rows. */
 #define CHECK_RANK(n) ((unsigned)(n) << 16)
