@@ -102,19 +102,24 @@ static void literal_repr(struct buf *out, const struct literal *n)
     }
 }
 
-static err_t literal_refuse(struct arena *a, const struct literal *tuple, struct fail *f)
+struct str literal_show(struct arena *a, const struct literal *n)
 {
     struct buf repr;
     struct str text;
 
     buf_init(&repr);
-    literal_repr(&repr, tuple);
+    literal_repr(&repr, n);
     text = arena_dup(a, buf_str(&repr));
     buf_fini(&repr);
+    return text;
+}
+
+static err_t literal_refuse(struct arena *a, const struct literal *tuple, struct fail *f)
+{
     return SAY(a, f, ERR_BAD_PARAM,
                STR("While parsing a list in the query, expected string value, punctuation, or "
                    "whitespace, but got different type in list: "),
-               text);
+               literal_show(a, tuple));
 }
 
 static err_t literal_malformed(const struct literal *bad, struct fail *f)

@@ -23,5 +23,7 @@ must_check err_t literal_list(struct arena *a, struct str text, struct str **ite
  * no literal; of a SyntaxError, with the commonest. */
 must_check err_t literal_eval(struct arena *a, struct str text, struct literal **out,
                               struct fail *f);
+/* repr() of a literal that literal_eval gave. */
+struct str literal_show(struct arena *a, const struct literal *n);
 
 #endif

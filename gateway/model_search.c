@@ -39,9 +39,15 @@ static void model_list(struct query *q, const struct model_clause *c)
     const char *type = c->kind == MODEL_TEXTS  ? "text[]"
                        : c->kind == MODEL_INTS ? "int4[]"
                                                : "float8[]";
+    bool is_plain = c->kind == MODEL_TEXTS;
 
+    for (size_t i = 0; i < c->list_count; i++)
+        is_plain = is_plain && c->list[i].p;
     query_text(q, op_texts[c->op]);
-    query_bind_as(q, sql_text_array_nulls(q->arena, c->list, c->list_count), type);
+    if (is_plain)
+        query_bind_texts(q, c->list, c->list_count);
+    else
+        query_bind_as(q, sql_text_array_nulls(q->arena, c->list, c->list_count), type);
     query_text(q, ")");
 }
 

@@ -183,8 +183,7 @@ static err_t set_list(struct arena *a, const struct literal *n, bool is_integer_
         return refuse(c, SAY_TEXT(a,
                                   STR("IN expression list, SELECT construct, or bound parameter "
                                       "object expected, got "),
-                                  is_integer(n) || is_real(n) ? number_text(a, n) : n->text,
-                                  STR(".")));
+                                  literal_show(a, n), STR(".")));
     c->kind = list_kind(n->count ? n->items[0] : NULL, is_integer_column);
     if (c->kind == MODEL_REFUSED)
         return refuse_class(a, c, n->items[0]);
