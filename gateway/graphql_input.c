@@ -32,6 +32,8 @@ struct binder {
     struct graphql_errors *errors;
     const struct graphql_variable *variable;
     size_t at;
+    yyjson_val *shown;     /* the value that was shown last, and as what: an object may be */
+    struct str shown_text; /* shown once for each field it should not have */
 };
 
 /* -- values in messages ------------------------------------------------------------------------ */
@@ -139,8 +141,11 @@ static void bind_invalid(struct binder *b, const char *path, yyjson_val *v, stru
 {
     struct str name = b->variable->name;
 
+    if (b->shown != v)
+        b->shown_text = inspected(b->a, v);
+    b->shown = v;
     GRAPHQL_SAY(b->errors, b->at, STR("Variable '$"), name, STR("' got invalid value "),
-                inspected(b->a, v), path[0] ? STR(" at '") : STR(""), path[0] ? name : STR(""),
+                b->shown_text, path[0] ? STR(" at '") : STR(""), path[0] ? name : STR(""),
                 str_of(path), path[0] ? STR("'") : STR(""), STR("; "), why);
 }
 
@@ -294,7 +299,7 @@ static void bind_variable(struct binder *b, yyjson_val *v)
 void graphql_bind(struct arena *a, const struct graphql_definition *operation, yyjson_val *values,
                   struct graphql_bindings *out, struct graphql_errors *errors)
 {
-    struct binder b = {a, errors, NULL, operation->items->at};
+    struct binder b = {.a = a, .errors = errors, .at = operation->items->at};
     size_t n = 0;
 
     for (const struct graphql_variable *v = operation->variables; v; v = v->next)

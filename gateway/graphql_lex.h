@@ -11,8 +11,8 @@
 #include "base/fail.h"
 #include "base/str.h"
 
-/* What a document may hold; the longest that MLflow's pages send has 160 tokens. */
-enum { GRAPHQL_TOKENS_MAX = 8192 };
+/* What a document may hold; the longest that MLflow's pages send has 160 tokens in 2 KB. */
+enum { GRAPHQL_BYTES_MAX = 64 << 10, GRAPHQL_TOKENS_MAX = 8192 };
 
 enum graphql_token_kind {
     GRAPHQL_END,

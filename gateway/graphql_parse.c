@@ -10,7 +10,7 @@
  *                | ... Name directives | ... (on Type)? directives { ... }
  *   value        $Name Int Float String true false null Name [ ... ] { name: value }
  *
- * Depth is bounded by GRAPHQL_NESTING_MAX, size by the lexer; time is linear. When all is read each
+ * Depth, bytes, tokens and operations are bounded; time is linear. When all is read each
  * spread is joined to its fragment, of several with one name the last.
  */
 #include "gateway/graphql_parse.h"
@@ -334,11 +334,14 @@ err_t graphql_parse(struct arena *a, struct str text, struct graphql_document *o
 {
     struct graphql_definition **last = &out->definitions;
     struct parse p = {.depth = 0};
+    unsigned noperations = 0;
     struct idmap fragments;
     bool is_new;
     err_t e;
 
     *out = (struct graphql_document){.marks = 0};
+    if (text.n > GRAPHQL_BYTES_MAX)
+        return fail(f, ERR_BAD_PARAM, "The query has more than %d bytes.", GRAPHQL_BYTES_MAX);
     graphql_lex_init(&p.lex, a, text);
     if ((e = parse_next(&p, f)))
         return e;
@@ -346,6 +349,9 @@ err_t graphql_parse(struct arena *a, struct str text, struct graphql_document *o
         *last = arena_zalloc(a, sizeof(**last));
         if ((e = parse_definition(&p, *last, f)))
             return e;
+        if ((*last)->kind != DEFINE_FRAGMENT && ++noperations > GRAPHQL_OPERATIONS_MAX)
+            return fail(f, ERR_BAD_PARAM, "The query has more than %d operations.",
+                        GRAPHQL_OPERATIONS_MAX);
         last = &(*last)->next;
     } while (p.token.kind != GRAPHQL_END);
     idmap_init(&fragments);

@@ -11,8 +11,9 @@
 #include "base/fail.h"
 #include "base/str.h"
 
-/* How deep selections, values and types may be nested. */
-enum { GRAPHQL_NESTING_MAX = 64 };
+/* How deep selections, values and types may be nested, and how many operations there may be; more
+ * than 10 have too many root fields for MLflow anyway, unless they hold nothing but cycles. */
+enum { GRAPHQL_NESTING_MAX = 64, GRAPHQL_OPERATIONS_MAX = 64 };
 
 enum graphql_value_kind {
     LITERAL_VARIABLE,

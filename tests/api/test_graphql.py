@@ -375,7 +375,8 @@ def test_what_is_not_built_says_so(sluice, world):
 
 
 def test_a_large_document_is_refused(sluice):
-    for query in ("{" + "a " * 8192 + "}", "{a" * 65 + "}" * 65,
+    for query in ("{" + "a " * 8192 + "}", "{a" * 65 + "}" * 65, "{__typename}" * 65,
+                  "{__typename}" + " " * 65536,
                   '{test(inputString:%s1%s){output}}' % ("[" * 65, "]" * 65)):
         answer = send(sluice, query)
         assert answer.status_code == 400

@@ -246,6 +246,38 @@ static void test_long_chains_are_walked(void **state)
     buf_fini(&out);
 }
 
+/* An object that is shown in fifty errors is put into words once. */
+static void test_large_variables_are_shown_once(void **state)
+{
+    static const char document[] =
+        "query($a:MlflowGetRunInput){mlflowGetRun(input:$a){run{info{runId}}}}";
+    struct graphql_document doc;
+    struct graphql_bindings bindings;
+    struct graphql_errors errors;
+    struct document_error why;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out);
+    buf_add_byte(&out, '{');
+    for (int i = 0; i < 60; i++)
+        buf_printf(&out, "%s\"k%d\":%d", i ? "," : "", i, i);
+    buf_add_byte(&out, '}');
+    graphql_errors_init(&errors, &arena, 50);
+    assert_int_equal(graphql_parse(&arena, str_of(document), &doc, NULL), OK);
+    graphql_bind(
+        &arena, doc.definitions,
+        document_read(&arena, SAY_TEXT(&arena, STR("{\"a\":"), buf_str(&out), STR("}")), &why),
+        &bindings, &errors);
+    assert_int_equal(errors.n, 50);
+    assert_true(errors.is_full);
+    assert_string_equal(arena_cstr(&arena, errors.items[49].text),
+                        "Variable '$a' got invalid value {'k0': 0, 'k1': 1, 'k2': 2, 'k3': 3,"
+                        " 'k4': 4, ..., 'k56': 56, 'k57': 57, 'k58': 58, 'k59': 59}; Field 'k49'"
+                        " is not defined by type 'MlflowGetRunInput'.");
+    buf_fini(&out);
+}
+
 static void test_fragments_that_hold_each_other_end(void **state)
 {
     struct graphql_errors errors;
@@ -266,6 +298,7 @@ int main(void)
         cmocka_unit_test(test_arguments_come_from_literals_and_variables),
         cmocka_unit_test(test_fragments_do_not_multiply),
         cmocka_unit_test(test_long_chains_are_walked),
+        cmocka_unit_test(test_large_variables_are_shown_once),
         cmocka_unit_test(test_fragments_that_hold_each_other_end),
     };
 

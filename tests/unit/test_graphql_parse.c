@@ -241,6 +241,23 @@ static void test_depth_is_bounded(void **state)
         ERR_BAD_PARAM);
 }
 
+static void test_size_is_bounded(void **state)
+{
+    enum { BYTES = GRAPHQL_BYTES_MAX, OPERATIONS = GRAPHQL_OPERATIONS_MAX };
+    struct graphql_document doc;
+
+    (void)state;
+    assert_int_equal(graphql_parse(&arena, nested("{a}", " ", "", "", BYTES - 3, ""), &doc, NULL),
+                     OK);
+    assert_int_equal(graphql_parse(&arena, nested("{a}", " ", "", "", BYTES - 2, ""), &doc, NULL),
+                     ERR_BAD_PARAM);
+    assert_int_equal(graphql_parse(&arena, nested("", "{a}", "", "", OPERATIONS, ""), &doc, NULL),
+                     OK);
+    assert_int_equal(
+        graphql_parse(&arena, nested("", "{a}", "", "", OPERATIONS + 1, ""), &doc, NULL),
+        ERR_BAD_PARAM);
+}
+
 /* Every cut of a document that holds all there is: never a crash, and only the whole is a document. */
 static void test_cut_documents_are_refused(void **state)
 {
@@ -275,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_what_is_no_document_is_refused),
         cmocka_unit_test(test_of_fragments_with_one_name_the_last_counts),
         cmocka_unit_test(test_depth_is_bounded),
+        cmocka_unit_test(test_size_is_bounded),
         cmocka_unit_test(test_cut_documents_are_refused),
     };
 
