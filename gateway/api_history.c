@@ -24,6 +24,7 @@
 #include "gateway/api.h"
 
 #include "gateway/entity.h"
+#include "gateway/history.h"
 #include "gateway/reply.h"
 #include "gateway/req_part.h"
 #include "gateway/sql_stream.h"
@@ -44,6 +45,7 @@ static struct bind_input query_only(const struct req *r)
     struct bind_input in = r->input;
 
     in.body = STR("");
+    in.is_get = true; /* GraphQL's call is a POST */
     return in;
 }
 
@@ -197,7 +199,7 @@ enum { INTERVAL_POINTS_MAX = 2500 };
 
 /* One run. The first half of the union gives everything when there are at most $3 rows, the
  * second half the sample when there are more; which of them runs is decided once. */
-static const struct stmt INTERVAL = {
+const struct stmt HISTORY_INTERVAL = {
     "history_interval",
     "WITH few AS MATERIALIZED (SELECT count(*) <= $3::int8 AS yes"
     " FROM (SELECT 1" INTERVAL_ROWS " LIMIT $3::int8 + 1) AS t),"
@@ -218,9 +220,7 @@ static const struct stmt INTERVAL = {
 
 struct interval_call {
     struct msg_history_interval m;
-    int64_t max_results;
-    int64_t first;
-    int64_t last;
+    struct history_range range;
     size_t run; /* whose rows are asked for */
     bool is_open;
     struct json json;
@@ -273,7 +273,7 @@ static err_t interval_ask(struct req *r, struct fail *f)
     (void)f;
     if (c->run < c->m.run_ids.n) {
         c->values[0] = sql_text(&r->arena, c->m.run_ids.items[c->run]);
-        return req_sql(r, &(struct sql_step){&INTERVAL, c->values, 5}, 1, interval_next);
+        return req_sql(r, &(struct sql_step){&HISTORY_INTERVAL, c->values, 5}, 1, interval_next);
     }
     if (c->is_open)
         json_close_list(&c->json);
@@ -287,16 +287,15 @@ static err_t interval_begin(struct req *r, struct fail *f)
     struct interval_call *c = r->data;
 
     c->values[1] = sql_text(a, c->m.metric_key.s);
-    c->values[2] = sql_i64(a, c->max_results);
-    c->values[3] = sql_i64(a, c->first);
-    c->values[4] = sql_i64(a, c->last);
+    c->values[2] = sql_i64(a, c->range.max_results);
+    c->values[3] = sql_i64(a, c->range.first);
+    c->values[4] = sql_i64(a, c->range.last);
     reply_json(r, &c->json);
     json_open(&c->json);
     return interval_ask(r, f);
 }
 
-/* The steps and the limit, as MLflow's handler reads them after the validators. */
-static err_t interval_range(struct req *r, struct interval_call *c, struct fail *f)
+err_t history_range(struct req *r, struct history_range *c, struct fail *f)
 {
     struct bind_input in = query_only(r);
     struct arena *a = &r->arena;
@@ -340,7 +339,7 @@ err_t api_history_interval(struct req *r, struct fail *f)
     err_t e;
 
     if ((e = bind_request(&r->arena, &r->input, &MSG_history_interval, &c->m, f)) ||
-        (e = interval_range(r, c, f)) || (e = refuse_nul(&c->m.run_ids, c->m.metric_key.s, f)))
+        (e = history_range(r, &c->range, f)) || (e = refuse_nul(&c->m.run_ids, c->m.metric_key.s, f)))
         return e;
     return wait_for(r, &c->m.run_ids, interval_begin);
 }

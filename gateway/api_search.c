@@ -18,6 +18,7 @@
 #include "gateway/filter.h"
 #include "gateway/order.h"
 #include "gateway/reply.h"
+#include "gateway/run_search.h"
 #include "gateway/search_batch.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
@@ -127,25 +128,30 @@ static err_t run_conditions(struct arena *a, const struct msg_runs_search *m, st
     return OK;
 }
 
-err_t api_run_search(struct req *r, struct fail *f)
+err_t run_search_page(struct arena *a, const struct msg_runs_search *m, struct search_page *p,
+                      struct fail *f)
 {
-    struct arena *a = &r->arena;
-    struct run_search *s = r->data = arena_zalloc(a, sizeof(*s));
-    struct search_page *p = &s->batch.page;
-    struct msg_runs_search m;
     int64_t *experiments;
     err_t e;
 
+    p->max_results = m->max_results.is_set ? m->max_results.v : RUNS_DEFAULT;
+    if ((e = check_max_results(p->max_results, f)) || (e = run_conditions(a, m, &p->search, f)) ||
+        (e = search_page_token(a, p, m->page_token.s, f)) ||
+        (e = run_experiments(a, m->experiment_ids.items, m->experiment_ids.n, &experiments, f)))
+        return e;
+    return search_runs_query(a, &p->search, experiments, m->experiment_ids.n,
+                             page_view(&m->run_view_type), &p->query, f);
+}
+
+err_t api_run_search(struct req *r, struct fail *f)
+{
+    struct run_search *s = r->data = arena_zalloc(&r->arena, sizeof(*s));
+    struct msg_runs_search m;
+    err_t e;
+
     s->batch.list = &RUNS;
-    if ((e = bind_request(a, &r->input, &MSG_runs_search, &m, f)))
-        return e;
-    p->max_results = m.max_results.is_set ? m.max_results.v : RUNS_DEFAULT;
-    if ((e = check_max_results(p->max_results, f)) || (e = run_conditions(a, &m, &p->search, f)) ||
-        (e = search_page_token(a, p, m.page_token.s, f)) ||
-        (e = run_experiments(a, m.experiment_ids.items, m.experiment_ids.n, &experiments, f)))
-        return e;
-    if ((e = search_runs_query(a, &p->search, experiments, m.experiment_ids.n,
-                               page_view(&m.run_view_type), &p->query, f)))
+    if ((e = bind_request(&r->arena, &r->input, &MSG_runs_search, &m, f)) ||
+        (e = run_search_page(&r->arena, &m, &s->batch.page, f)))
         return e;
     return req_wait_all(r, runs_read);
 }
