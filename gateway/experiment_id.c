@@ -6,9 +6,23 @@
  */
 #include "gateway/experiment_id.h"
 
+#include "gateway/say.h"
 #include "ingest/names.h"
 #include "ingest/python.h"
 #include "schema/errors.h"
+
+/* A request's fail has its arena, and so room for every byte the client sent, a NUL too. */
+static err_t not_integer(struct str text, struct fail *f)
+{
+    struct str quoted = str_head(text, NAMES_QUOTE_MAX);
+
+    if (f && f->arena)
+        return SAY(f->arena, f, ERR_BAD_PARAM, STR("Invalid experiment ID '"), quoted,
+                   STR("'. Experiment ID must be a valid integer."));
+    return fail(f, ERR_BAD_PARAM,
+                "Invalid experiment ID '%.*s'. Experiment ID must be a valid integer.",
+                STR_ARG(quoted));
+}
 
 err_t experiment_id_parse(struct str text, int32_t *out, struct fail *f)
 {
@@ -16,9 +30,7 @@ err_t experiment_id_parse(struct str text, int32_t *out, struct fail *f)
     enum python_int kind = python_int(text, &id);
 
     if (kind == PYTHON_NOT_INT)
-        return fail(f, ERR_BAD_PARAM,
-                    "Invalid experiment ID '%.*s'. Experiment ID must be a valid integer.",
-                    STR_ARG(str_head(text, NAMES_QUOTE_MAX)));
+        return not_integer(text, f);
     if (kind == PYTHON_BIG_INT || id < INT32_MIN || id > INT32_MAX)
         return fail(f, ERR_BAD_REQUEST,
                     "(psycopg.errors.NumericValueOutOfRange) integer out of range");

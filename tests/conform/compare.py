@@ -96,6 +96,9 @@ class Pairing:
             return self.to_sluice.get(stock) == sluice
         return len(stock) == len(sluice) and self.pair(stock, sluice)
 
+    def _same_number(self, stock, sluice):
+        return stock == sluice or self.pair(stock, sluice)
+
     def differences(self, stock, sluice, path="", name="", unordered=UNORDERED):
         """Yields (path, stock's value, Sluice's value) wherever the two are not the same."""
         if name.endswith("page_token") and isinstance(stock, str) and isinstance(sluice, str):
@@ -112,15 +115,16 @@ class Pairing:
         elif isinstance(stock, list):
             yield from self._lists(stock, sluice, path, name, unordered)
         elif isinstance(stock, str):
-            if name == "experiment_id" and stock.isdigit() and sluice.isdigit():
-                same = stock == sluice or self.pair(stock, sluice)
-            else:
-                same = self.same_text(stock, sluice)
-            if not same:
+            is_number = name == "experiment_id" and stock.isdigit() and sluice.isdigit()
+            if not (self._same_number if is_number else self.same_text)(stock, sluice):
                 yield path, stock, sluice
         elif repr(stock) != repr(sluice):
-            is_time = isinstance(stock, int) and self.is_now(stock) and self.is_now(sluice)
-            if not is_time:
+            is_integer = type(stock) is int
+            if is_integer and name == "experiment_id":
+                same = self._same_number(str(stock), str(sluice))
+            else:
+                same = is_integer and self.is_now(stock) and self.is_now(sluice)
+            if not same:
                 yield path, stock, sluice
 
     def _lists(self, stock, sluice, path, name, unordered):

@@ -137,20 +137,29 @@ class Chosen:
         self.hits = Counter()
 
     def explain(self, wire, stock, sluice, found):
-        """(what stays unexplained, tables whose rows may differ from here on)."""
+        """(what stays unexplained, the rows of the list that excuse rows of tables from here on)."""
         left = list(found)
-        tables = set()
+        excuses = []
         for difference in self.list:
-            if not left:
-                break
             if not difference.matches(wire, stock, sluice):
                 continue
             rest = [f for f in left if not difference.covers(f[0])]
             if len(rest) < len(left):
                 self.hits[difference.id] += 1
-                tables.update(difference.rows)
                 left = rest
-        return left, tables
+            elif difference.differs:
+                continue
+            if difference.rows:
+                excuses.append(difference)
+        return left, excuses
+
+    def excuses(self, table, excuses):
+        """Is a table's difference excused? The first that does so counts it, if it only does that."""
+        for difference in excuses:
+            if table in difference.rows or "*" in difference.rows:
+                self.hits[difference.id] += not difference.differs
+                return True
+        return False
 
     def unused(self):
         return [d.id for d in self.list if d.is_shown and not self.hits[d.id]]

@@ -70,7 +70,7 @@ class Player:
         pairing = Pairing()
         own = {"u": f"u{self.number:05d}"}
         variables = {"stock": dict(own), "sluice": dict(own)}
-        loose = set()
+        excuses = []
         answers = None
         try:
             for step in sequence.steps:
@@ -78,31 +78,32 @@ class Player:
                     for side, answer in zip(("stock", "sluice"), answers):
                         variables[side][step.name] = seq.look_up(answer.json, step.path)
                 else:
-                    answers = self.request(sequence, step, pairing, variables, loose)
-            self.rows(sequence, pairing, loose)
+                    answers = self.request(sequence, step, pairing, variables, excuses)
+            self.rows(sequence, pairing, excuses)
         except seq.CorpusError as error:
             print(f"\nFAIL {sequence.file}:{step.line} {sequence.name}: {error}", flush=True)
             self.score.count(False)
         self.pair.clean()
 
-    def request(self, sequence, step, pairing, variables, loose):
+    def request(self, sequence, step, pairing, variables, excuses):
         wires = [seq.fill(step, variables[side]) for side in ("stock", "sluice")]
         answers = self.pair.send(*wires)
         self.score.requests += 1
         found = compare_answers(pairing, *answers, step.unordered)
-        left, tables = self.chosen.explain(wires[1], *answers, found) if found else ([], ())
-        loose.update(tables)
+        left, more = self.chosen.explain(wires[1], *answers, found)
+        excuses += more
         self.score.count(not left)
         if left:
             show(f"{sequence.file}:{step.line} {sequence.name}", left, clip(str(wires[1])),
                  f"stock:  {answers[0]}", f"Sluice: {answers[1]}")
         return answers
 
-    def rows(self, sequence, pairing, loose):
+    def rows(self, sequence, pairing, excuses):
         left = []
         for table, stock, sluice in self.pair.rows():
-            if table not in loose and "*" not in loose:
-                left += pairing.rows(table, stock, sluice)
+            found = list(pairing.rows(table, stock, sluice))
+            if found and not self.chosen.excuses(table, excuses):
+                left += found
         self.score.count(not left)
         if left:
             show(f"{sequence.file}:{sequence.line} {sequence.name}: rows", left)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PREFIX = "/api/2.0/mlflow/"
-REQUEST = re.compile(r"([A-Z]+) (\S+)(?: (.*))?$")
+REQUEST = re.compile(r"([A-Z]+) ((?:\$\{[^{}]*\}|\S)+)(?: (.*))?$")
 LET = re.compile(r"let (\w+) = (\S+)$")
 HEADER = re.compile(r"header ([\w-]+): ?(.*)$")
 
