@@ -13,6 +13,7 @@ show it, how to know it:
                    status, type (content type), code (error_code), and regular expressions for
                    message and body that the answers must have
   differs          what may differ: `status`, `header NAME`, `body`, `body PATH`
+  sets             true: the two texts must be equal when the names in {'...'} are sorted
   rows             tables whose rows may differ from then on in that sequence; `*` is all
 Each condition that is there must hold, and nothing else may differ. A row without `when` is by
 construction: no request can show it. Standard library only.
@@ -27,7 +28,8 @@ from collections import Counter
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KNOWN = {"id", "section", "request", "stock", "sluice", "why", "when", "stock_answer",
-         "sluice_answer", "differs", "rows"}
+         "sluice_answer", "differs", "sets", "rows"}
+PYTHON_SET = re.compile(r"\{'[^{}]*'\}")
 SECTIONS = ("purpose", "construction", "missing")
 PAGE = """\
 # Where Sluice answers otherwise than MLflow 3.17.2
@@ -84,9 +86,14 @@ class Difference:
                 and _has(stock, self.row.get("stock_answer", {}))
                 and _has(sluice, self.row.get("sluice_answer", {})))
 
-    def covers(self, what):
-        return any(what == d or what.startswith(d + " ") or what.startswith(d + ".")
-                   or what.startswith(d + "[") for d in self.differs)
+    def covers(self, what, stock, sluice):
+        if self.row.get("sets") and _sorted_sets(stock) != _sorted_sets(sluice):
+            return False
+        return any(what == d or what.startswith((d + " ", d + ".", d + "[")) for d in self.differs)
+
+
+def _sorted_sets(text):
+    return PYTHON_SET.sub(lambda found: str(sorted(found[0].strip("{}").split(", "))), str(text))
 
 
 def kind_of(body):
@@ -143,7 +150,7 @@ class Chosen:
         for difference in self.list:
             if not difference.matches(wire, stock, sluice):
                 continue
-            rest = [f for f in left if not difference.covers(f[0])]
+            rest = [f for f in left if not difference.covers(*f)]
             if len(rest) < len(left):
                 self.hits[difference.id] += 1
                 left = rest
