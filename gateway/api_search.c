@@ -134,16 +134,21 @@ err_t api_run_search(struct req *r, struct fail *f)
     struct search_page *p = &s->batch.page;
     struct msg_runs_search m;
     int64_t *experiments;
-    err_t e;
+    err_t e, token;
 
     s->batch.list = &RUNS;
     if ((e = bind_request(a, &r->input, &MSG_runs_search, &m, f)))
         return e;
     p->max_results = m.max_results.is_set ? m.max_results.v : RUNS_DEFAULT;
-    if ((e = check_max_results(p->max_results, f)) || (e = run_conditions(a, &m, &p->search, f)) ||
-        (e = search_page_token(a, p, m.page_token.s, f)) ||
-        (e = run_experiments(a, m.experiment_ids.items, m.experiment_ids.n, &experiments, f)))
+    if ((e = check_max_results(p->max_results, f)) || (e = run_conditions(a, &m, &p->search, f)))
         return e;
+    token = search_page_token(a, p, m.page_token.s, f);
+    if (token && token != ERR_BAD_REQUEST)
+        return token;
+    if ((e = run_experiments(a, m.experiment_ids.items, m.experiment_ids.n, &experiments, f)))
+        return e;
+    if (token) /* an offset that PostgreSQL refuses, and so only after the ids */
+        return token;
     if ((e = search_runs_query(a, &p->search, experiments, m.experiment_ids.n,
                                page_view(&m.run_view_type), &p->query, f)))
         return e;

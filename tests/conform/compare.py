@@ -142,8 +142,7 @@ class Pairing:
         stock = sorted(stock, key=lambda v: self.mask(v, "stock"))
         sluice = sorted(sluice, key=lambda v: self.mask(v, "sluice"))
         if len(stock) != len(sluice):
-            yield f"{table}: {len(stock)} rows, {len(sluice)} rows", _only(self, stock, sluice)[0], \
-                _only(self, stock, sluice)[1]
+            yield (f"{table}: {len(stock)} rows, {len(sluice)} rows", *_only(self, stock, sluice))
             return
         for one, other in zip(stock, sluice):
             for path, a, b in self.differences(one, other, "", table):
@@ -221,6 +220,7 @@ def compare_answers(pairing, stock, sluice, unordered=()):
     elif stock.json is None or sluice.json is None:
         found.append(("body", str(stock), str(sluice)))
     else:
+        loose = UNORDERED | set(unordered)
         found += [(f"body {path}".rstrip(), one, other) for path, one, other in
-                  pairing.differences(stock.json, sluice.json, unordered=UNORDERED | set(unordered))]
+                  pairing.differences(stock.json, sluice.json, unordered=loose)]
     return found

@@ -36,10 +36,11 @@ PAGE = """\
 
 Generated from `tests/conform/differences.toml` by `make docs`. Do not edit.
 
-Everything else is meant to be the same: status, `error_code`, message, fields, headers, what is stored. `make conform`
-holds both to it: it sends every request of `tests/conform/corpus` and 20 000 random ones to a fresh Sluice and to a fresh
-stock server from PyPI, and fails where the two differ in a way that is not in this list. A row of this list that no request
-shows fails too, so the list only shrinks.
+Everything else is meant to be the same: status, `error_code`, message, fields, headers, what is
+stored. `make conform` holds both to it: it sends every request of `tests/conform/corpus` and 20 000
+random ones to a fresh Sluice and to a fresh stock server from PyPI, and fails where the two differ
+in a way that is not in this list. A row that should be seen and is not fails too, so the list only
+shrinks.
 """
 COLUMNS = {"purpose": ("request", "stock", "sluice", "why"),
            "construction": ("request", "stock", "sluice"),
@@ -144,7 +145,7 @@ class Chosen:
         self.hits = Counter()
 
     def explain(self, wire, stock, sluice, found):
-        """(what stays unexplained, the rows of the list that excuse rows of tables from here on)."""
+        """(what stays unexplained, those of the list that excuse rows of tables from here on)."""
         left = list(found)
         excuses = []
         for difference in self.list:
@@ -161,7 +162,7 @@ class Chosen:
         return left, excuses
 
     def excuses(self, table, excuses):
-        """Is a table's difference excused? The first that does so counts it, if it only does that."""
+        """Is a table's difference excused? One that is only about rows counts it as a hit."""
         for difference in excuses:
             if table in difference.rows or "*" in difference.rows:
                 self.hits[difference.id] += not difference.differs
@@ -172,7 +173,7 @@ class Chosen:
         return [d.id for d in self.list if d.is_shown and not self.hits[d.id]]
 
     def report(self):
-        lines = ["chosen differences (tests/conform/differences.toml), and how often each was seen:"]
+        lines = ["chosen differences (differences.toml), and how often each was seen:"]
         for d in self.list:
             seen = f"{self.hits[d.id]:>6}" if d.is_shown else "     -"
             lines.append(f"{seen}  {d.id}: {d.row['request']}")

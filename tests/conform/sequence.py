@@ -1,6 +1,6 @@
 """Reads corpus/*.seq: requests in sequences, one line each.
 
-    sequence NAME                  what follows, up to the next `sequence`, is independent of the rest
+    sequence NAME                  what follows, up to the next `sequence`, stands by itself
     METHOD PATH [BODY]             a request; PATH is below /api/2.0/mlflow/ unless it begins with /
     let NAME = dotted.path[0].to   from the last answer's JSON; each server keeps its own value
     header NAME: VALUE             for the next request only; without a value the header is not sent
