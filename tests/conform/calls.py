@@ -31,7 +31,7 @@ CALLS = [
      {"max_results": "count!", "filter": "experiments", "view_type": "view",
       "order_by": "experiments order", "page_token": "token"}),
     ("POST", "runs/create",
-     {"experiment_id": "experiment!", "user_id": "text", "run_name": "name!", "start_time": "time",
+     {"experiment_id": "home!", "user_id": "text", "run_name": "name!", "start_time": "time",
       "tags": TAGS}),
     ("GET", "runs/get", {"run_id": "run!", "run_uuid": "run"}),
     ("POST", "runs/update",

@@ -61,6 +61,9 @@ TOKENS = ["eyJvZmZzZXQiOiAxfQ==", "eyJvZmZzZXQiOiAzfQ==", "", "abc", "e30=", "NQ
           "eyJvZmZzZXQiOiAtMX0=", "!", "eyJvZmZzZXQiOiAiMiJ9", "W10=", "bnVsbA=="]
 EXPERIMENTS = ["${e}", "${e}", "${e}", "${f}", "0"]
 ODD_EXPERIMENTS = [" ${e} ", "77777", "x", "", "1.0", "99999999999", "-1", "0x1"]
+# Where random runs are made: not searched, because runs of one start_time come by their random ids.
+HOMES = ["${g}"]
+ODD_HOMES = [" ${g} ", "77777", "x", "", "1.0", "99999999999", "-1", "0x1"]
 RUNS = ["${a}", "${a}", "${b}", "${c}", "${d}"]
 ODD_RUNS = ["none", "", "no/pe", "a b", "\\u00e4", "a" * 257]
 LOCATIONS = ["s3://b/x", "s3://b/x/", "gs://b/x", "dbfs:/x", "/tmp/x", "file:///tmp/x",
@@ -117,7 +120,7 @@ class Maker:
         if kind == "bool":
             return rng.choice(["true", "false", "\"true\"", "1"])
         tables = {"key": (KEYS, ODD_KEYS), "text": (TEXTS, ODD_TEXTS), "token": (TOKENS, ODD_TEXTS),
-                  "experiment": (EXPERIMENTS, ODD_EXPERIMENTS), "run": (RUNS, ODD_RUNS),
+                  "experiment": (EXPERIMENTS, ODD_EXPERIMENTS), "run": (RUNS, ODD_RUNS), "home": (HOMES, ODD_HOMES),
                   "location": (LOCATIONS, ODD_LOCATIONS), "name": (NAMES, ODD_NAMES),
                   "model": (["m-1", "m-2", ""], ["m-none", "\\u0000"]),
                   "model name": (["m1", "M2", "pr", "n1"], ODD_NAMES + ["none"]),

@@ -75,7 +75,8 @@ class Player:
         """A mismatch, for people."""
         lines = [f"\nFAIL {what}", *(f"     {line}" for line in more)]
         for path, stock, sluice in left[:SHOWN]:
-            lines += [f"     {path}", f"       stock:  {clip(stock)}", f"       Sluice: {clip(sluice)}"]
+            lines += [f"     {path}", f"       stock:  {clip(stock)}",
+                      f"       Sluice: {clip(sluice)}"]
         if len(left) > SHOWN:
             lines.append(f"     and {len(left) - SHOWN} more")
         self.print(*lines)
