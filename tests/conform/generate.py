@@ -28,6 +28,7 @@ from calls import CALLS, SEARCHES  # noqa: E402
 
 CHUNK = 200  # requests on one fixture
 SMALLER_TRIES = 60
+SHRINKS = 4  # mismatches of a lane that are made smaller: each try plays the fixture again
 
 # Texts as they stand between the quotes of a JSON string.
 KEYS = ["acc", "loss", "lr", "opt", "k1", "k2", "t.dot", "new", "a/b c", "ä", "字",
@@ -78,15 +79,10 @@ ODD_NAMES = ["", " ", ".", "../x", "n" * 257, "n" * 501, "\\u0000", "\\ud800", "
 class Maker:
     """Random requests from one seed."""
 
-    def __init__(self, seed, has_registry, has_models):
+    def __init__(self, seed, is_there):
         self.rng = random.Random(seed)
-
-        def is_there(path):
-            return (has_registry or not path.startswith(("registered-models", "model-versions"))) \
-                and (has_models or not path.startswith("logged-models"))
-
         self.calls = [c for c in CALLS if is_there(c[1])]
-        self.searches = [s for s in SEARCHES if is_there(s[1])]
+        self.searches = [c for c in SEARCHES if is_there(c[1])]
         self.fields = {(m, p): f for m, p, f in CALLS}
 
     def text(self, good, odd, odds=0.1):
@@ -120,7 +116,8 @@ class Maker:
         if kind == "bool":
             return rng.choice(["true", "false", "\"true\"", "1"])
         tables = {"key": (KEYS, ODD_KEYS), "text": (TEXTS, ODD_TEXTS), "token": (TOKENS, ODD_TEXTS),
-                  "experiment": (EXPERIMENTS, ODD_EXPERIMENTS), "run": (RUNS, ODD_RUNS), "home": (HOMES, ODD_HOMES),
+                  "experiment": (EXPERIMENTS, ODD_EXPERIMENTS), "run": (RUNS, ODD_RUNS),
+                  "home": (HOMES, ODD_HOMES),
                   "location": (LOCATIONS, ODD_LOCATIONS), "name": (NAMES, ODD_NAMES),
                   "model": (["m-1", "m-2", ""], ["m-none", "\\u0000"]),
                   "model name": (["m1", "M2", "pr", "n1"], ODD_NAMES + ["none"]),
@@ -302,36 +299,42 @@ def shrink(player, prefix, line):
     return line
 
 
-def is_native(player, method, path):
-    """Does Sluice have this path at all?"""
-    wire = seq.fill(seq.Request(0, method, path), {})
-    return player.pair.sluice.send(wire).code != "ENDPOINT_NOT_FOUND"
+def native(player):
+    """Which of the paths Sluice has, as a function: the others answer OPTIONS with 404."""
+    def is_there(path):
+        wire = seq.fill(seq.Request(0, "OPTIONS", path), {})
+        return player.pair.sluice.send(wire).status != 404
+
+    known = {path: is_there(path) for _, path, _ in CALLS}
+    return known.get
 
 
-def fixture(has_registry, has_models):
-    """The lines of fixture.seq, without the parts that cannot be."""
+def fixture(is_there):
+    """The lines of fixture.seq, without the calls that Sluice does not answer yet."""
     with open(os.path.join(HERE, "fixture.seq"), encoding="utf-8") as f:
-        text, registry = f.read().split("# registry\n")
-    registry, models = registry.split("# models\n")
-    return (text + registry * has_registry + models * has_models).splitlines()
+        lines = f.read().splitlines()
+    return [line for line in lines if not line.startswith("POST") or is_there(line.split()[1])]
 
 
 def play_chunk(player, seed, begin, count):
     """`count` requests on one fixture; mismatches are counted and printed by the player."""
-    has_registry = is_native(player, "GET", "model-versions/search")
-    has_models = is_native(player, "POST", "logged-models/search")
-    if begin == 0 and not (has_registry and has_models):
-        player.print("random requests leave out what Sluice does not answer yet")
-    prefix = fixture(has_registry, has_models)
-    maker = Maker(f"{seed}/{begin}", has_registry, has_models)
+    is_there = native(player)
+    if begin == 0:
+        missing = sorted({path for _, path, _ in CALLS if not is_there(path)})
+        player.print(*(f"no random requests for {path}: Sluice has it not yet" for path in missing))
+    prefix = fixture(is_there)
+    maker = Maker(f"{seed}/{begin}", is_there)
     lines = [maker.request() for _ in range(count)]
     for line in player.play(seq.parse(prefix + lines, "random")[0]):
         at = line - len(prefix) - 1
         if at < 0:
             continue
-        found = shrink(player, prefix, lines[at])
-        how = "reproduce after the fixture.seq:" if found else \
-            f"not by itself; --seed {seed}, its request {begin + at}:"
+        found = None
+        if player.shrinks < SHRINKS:
+            player.shrinks += 1
+            found = shrink(player, prefix, lines[at])
+        how = "reproduce after fixture.seq:" if found else \
+            f"--seed {seed}, its request {begin + at}, perhaps not by itself:"
         player.print(f"     {how}\n     {found or lines[at]}")
 
 

@@ -64,6 +64,7 @@ class Player:
         self.score = score
         self.number = 0
         self.is_quiet = False
+        self.shrinks = 0  # generate.py's
 
     def print(self, *lines):
         """All of it at once: other lanes print too."""
