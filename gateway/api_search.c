@@ -132,13 +132,18 @@ err_t run_search_page(struct arena *a, const struct msg_runs_search *m, struct s
                       struct fail *f)
 {
     int64_t *experiments;
-    err_t e;
+    err_t e, token;
 
     p->max_results = m->max_results.is_set ? m->max_results.v : RUNS_DEFAULT;
-    if ((e = check_max_results(p->max_results, f)) || (e = run_conditions(a, m, &p->search, f)) ||
-        (e = search_page_token(a, p, m->page_token.s, f)) ||
-        (e = run_experiments(a, m->experiment_ids.items, m->experiment_ids.n, &experiments, f)))
+    if ((e = check_max_results(p->max_results, f)) || (e = run_conditions(a, m, &p->search, f)))
         return e;
+    token = search_page_token(a, p, m->page_token.s, f);
+    if (token && token != ERR_BAD_REQUEST)
+        return token;
+    if ((e = run_experiments(a, m->experiment_ids.items, m->experiment_ids.n, &experiments, f)))
+        return e;
+    if (token) /* an offset that PostgreSQL refuses, and so only after the ids */
+        return token;
     return search_runs_query(a, &p->search, experiments, m->experiment_ids.n,
                              page_view(&m->run_view_type), &p->query, f);
 }
