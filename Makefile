@@ -2,7 +2,9 @@
 #
 #   make          build/sluice                     make run     set up what is missing, build, serve
 #   make check    lint, unit, wire                 make test    set up what is missing, every suite
-#   make docs     regenerate docs/{config,errors,metrics,routes}.md from the .def tables
+#   make conform  the same requests to Sluice and to a stock MLflow server: everything, and 20 000
+#                 random ones (make test: 2 000)
+#   make docs     regenerate docs/{config,differences,errors,files,metrics,routes}.md
 #
 # Every source is found by wildcard, header dependencies come from the compiler (-MMD -MP), and a
 # build variant is a directory: build/obj is the release, build/asan the one with AddressSanitizer
@@ -93,7 +95,7 @@ endef
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps setup setup-test setup-bench run test check check-unit check-wire check-api \
-	check-crash bench docs lint format tsan units asan venv clean distclean
+	check-crash conform bench docs lint format tsan units asan venv clean distclean
 
 all: build/sluice
 
@@ -114,7 +116,7 @@ run: setup
 
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units build/docgen venv
-	@$(PYTHON) tests/run.py lint unit wire api crash
+	@$(PYTHON) tests/run.py lint unit wire api conform crash
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -126,6 +128,8 @@ check-api: all asan venv
 	@$(PYTHON) tests/run.py api
 check-crash: all asan venv
 	@$(PYTHON) tests/run.py crash
+conform: all asan venv
+	@$(PYTHON) tests/run.py conform-full
 lint: build/docgen
 	@$(PYTHON) tests/run.py lint
 
@@ -136,6 +140,7 @@ bench: setup-bench
 docs: build/docgen
 	build/docgen docs
 	$(PYTHON) tests/tools/files.py docs
+	$(PYTHON) tests/conform/differences.py docs
 
 format:
 	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch])

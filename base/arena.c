@@ -84,6 +84,30 @@ void arena_reset(struct arena *a)
     arena_fill(a, a->first);
 }
 
+struct arena_mark arena_mark(const struct arena *a)
+{
+    return (struct arena_mark){a->first ? a->first->next : NULL, a->last, a->next, a->used_bytes};
+}
+
+/* Blocks younger than the mark stand between the first and the one that was the newest then. */
+void arena_rewind(struct arena *a, const struct arena_mark *m)
+{
+    if (m->last == NULL) {
+        arena_reset(a);
+        return;
+    }
+    while (a->first->next != m->newest) {
+        struct arena_block *gone = a->first->next;
+
+        a->first->next = gone->next;
+        free(gone);
+    }
+    arena_fill(a, m->last);
+    a->next = m->next;
+    a->used_bytes = m->used_bytes;
+    poison(a->next, (size_t)(a->end - a->next));
+}
+
 static struct arena_block *arena_grow(struct arena *a, size_t bytes)
 {
     struct arena_block *b = malloc(sizeof(*b) + bytes);

@@ -34,6 +34,19 @@ void arena_init(struct arena *a, size_t first_bytes);
 void arena_fini(struct arena *a);
 /* Forgets all allocations; keeps the first block only. */
 void arena_reset(struct arena *a);
+/* Where an arena stands; a value. */
+struct arena_mark {
+    /* private */
+    struct arena_block *newest;
+    struct arena_block *last;
+    char *next;
+    size_t used_bytes;
+};
+
+/* For work in rounds: what was allocated after the mark is forgotten by the rewind. A mark is good
+ * for many rewinds, until a reset. */
+struct arena_mark arena_mark(const struct arena *a);
+void arena_rewind(struct arena *a, const struct arena_mark *m);
 /* n bytes aligned to 16, contents undefined; n may be 0. Never NULL. */
 void *arena_alloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
 /* The same, zeroed. */

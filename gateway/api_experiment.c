@@ -56,6 +56,8 @@ static err_t create_check(struct req *r, const struct msg_experiments_create *m,
     *location = m->artifact_location.s;
     if (location->n && (e = artifact_uri_check(&r->arena, *location, root, f)))
         return e;
+    if (!m->name.s.n) /* binding stopped before it: what was sent is no text */
+        return fail(f, ERR_BAD_PARAM, "Invalid experiment name: ''");
     if ((e = names_check_length(m->name.s, LIMIT_EXPERIMENT_NAME, "name", f)))
         return e;
     if (location->n && (e = artifact_uri_make_absolute(&r->arena, *location, location, f)))

@@ -2,7 +2,7 @@
  * api_history: the histories of one metric in many runs, whole or sampled.
  *
  * get-history-bulk is one statement: run by run, each in the order of its index, until the limit
- * over all runs is reached.
+ * over all runs is reached. Its rows, and so the answer, come in parts.
  *
  * get-history-bulk-interval samples. MLflow splits a run's n rows, ordered by (step, timestamp,
  * value, is_nan), into k buckets like NTILE, keeps the first row of each, and puts the last row of
@@ -17,13 +17,17 @@
  * tenth of the time of MLflow's two sorts; with all points in one step it sorts once. When n <= k,
  * all rows are read at once and none of this happens.
  *
- * Runs are asked one after the other, in the order of the request, so that memory and the time of a
- * statement grow with one run. As at MLflow, a run that does not exist has an empty history.
+ * Runs are asked one after the other, in the order of the request, and what is written goes out in
+ * between, so that memory and the time of a statement grow with one run. As at MLflow, a run that
+ * does not exist has an empty history.
  */
 #include "gateway/api.h"
 
 #include "gateway/entity.h"
+#include "gateway/history.h"
 #include "gateway/reply.h"
+#include "gateway/req_part.h"
+#include "gateway/sql_stream.h"
 #include "gateway/worker.h"
 #include "ingest/names.h"
 #include "ingest/python.h"
@@ -41,6 +45,7 @@ static struct bind_input query_only(const struct req *r)
     struct bind_input in = r->input;
 
     in.body = STR("");
+    in.is_get = true; /* GraphQL's call is a POST */
     return in;
 }
 
@@ -85,7 +90,7 @@ static struct str query_int_shown(struct arena *a, struct str text, int64_t v)
 enum { BULK_RUNS_MAX = 100, BULK_POINTS_MAX = 25000 };
 
 static const struct stmt BULK = {
-    "history_bulk",
+    "history_bulk", SQL_STREAM
     "SELECT s.id, m.value, m.timestamp, m.step, m.is_nan"
     " FROM (SELECT DISTINCT id FROM unnest($1::text[]) AS t(id)) AS s CROSS JOIN LATERAL"
     " (SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = s.id AND key = $2::text"
@@ -96,40 +101,48 @@ struct bulk_call {
     struct msg_history_bulk m;
     int64_t max_results;
     struct str values[3];
+    struct json json;
 };
 
-/* Flask's jsonify: keys in alphabetical order, no blanks, a line feed at the end. */
-static err_t bulk_done(struct req *r, struct fail *f)
+static void bulk_write(struct json *j, struct str key, const PGresult *res, int row)
 {
-    const struct bulk_call *c = r->data;
-    const PGresult *res = r->sql.results[0];
-    int n = PQntuples(res);
-    struct json j;
+    json_open(j);
+    json_pair_str(j, "key", key);
+    json_pair_str(j, "run_id", sql_get(res, row, 0));
+    json_key(j, "step"); /* integers are text already */
+    json_raw(j, sql_get(res, row, 3));
+    json_key(j, "timestamp");
+    json_raw(j, sql_get(res, row, 2));
+    json_key(j, "value");
+    if (sql_get_bool(res, row, 4))
+        json_raw(j, STR("NaN"));
+    else
+        entity_double(j, sql_get(res, row, 1));
+    json_close(j);
+}
+
+static err_t bulk_more(struct req *r, struct fail *f);
+
+/* Flask's jsonify: keys in alphabetical order, no blanks, a line feed at the end. */
+static err_t bulk_part(struct req *r, struct fail *f)
+{
+    struct bulk_call *c = r->data;
 
     (void)f;
-    reply_json_as(r, &j, JSON_COMPACT);
-    json_open(&j);
-    json_key(&j, "metrics");
-    json_open_list(&j);
-    for (int i = 0; i < n; i++) {
-        json_open(&j);
-        json_pair_str(&j, "key", c->m.metric_key.s);
-        json_pair_str(&j, "run_id", sql_get(res, i, 0));
-        json_key(&j, "step"); /* integers are text already */
-        json_raw(&j, sql_get(res, i, 3));
-        json_key(&j, "timestamp");
-        json_raw(&j, sql_get(res, i, 2));
-        json_key(&j, "value");
-        if (sql_get_bool(res, i, 4))
-            json_raw(&j, STR("NaN"));
-        else
-            entity_double(&j, sql_get(res, i, 1));
-        json_close(&j);
-    }
-    json_close_list(&j);
-    json_close(&j);
+    for (int i = 0; i < PQntuples(r->rows); i++)
+        bulk_write(&c->json, c->m.metric_key.s, r->rows, i);
+    if (r->has_more_rows)
+        return req_send_part(r, bulk_more);
+    json_close_list(&c->json);
+    json_close(&c->json);
     buf_add_byte(&r->reply.body, '\n');
     return reply_ok(r);
+}
+
+static err_t bulk_more(struct req *r, struct fail *f)
+{
+    (void)f;
+    return req_more_rows(r, bulk_part);
 }
 
 static err_t bulk_read(struct req *r, struct fail *f)
@@ -140,7 +153,11 @@ static err_t bulk_read(struct req *r, struct fail *f)
     c->values[0] = sql_text_array(&r->arena, c->m.run_id.items, c->m.run_id.n);
     c->values[1] = sql_text(&r->arena, c->m.metric_key.s);
     c->values[2] = sql_i64(&r->arena, c->max_results);
-    return req_sql(r, &(struct sql_step){&BULK, c->values, 3}, 1, bulk_done);
+    reply_json_as(r, &c->json, JSON_COMPACT);
+    json_open(&c->json);
+    json_key(&c->json, "metrics");
+    json_open_list(&c->json);
+    return req_rows(r, &(struct sql_step){&BULK, c->values, 3}, bulk_part);
 }
 
 err_t api_history_bulk(struct req *r, struct fail *f)
@@ -182,7 +199,7 @@ enum { INTERVAL_POINTS_MAX = 2500 };
 
 /* One run. The first half of the union gives everything when there are at most $3 rows, the
  * second half the sample when there are more; which of them runs is decided once. */
-static const struct stmt INTERVAL = {
+const struct stmt HISTORY_INTERVAL = {
     "history_interval",
     "WITH few AS MATERIALIZED (SELECT count(*) <= $3::int8 AS yes"
     " FROM (SELECT 1" INTERVAL_ROWS " LIMIT $3::int8 + 1) AS t),"
@@ -203,9 +220,7 @@ static const struct stmt INTERVAL = {
 
 struct interval_call {
     struct msg_history_interval m;
-    int64_t max_results;
-    int64_t first;
-    int64_t last;
+    struct history_range range;
     size_t run; /* whose rows are asked for */
     bool is_open;
     struct json json;
@@ -245,9 +260,10 @@ static err_t interval_next(struct req *r, struct fail *f)
 {
     struct interval_call *c = r->data;
 
+    (void)f;
     interval_write(r, c);
     c->run++;
-    return interval_ask(r, f);
+    return req_send_part(r, interval_ask);
 }
 
 static err_t interval_ask(struct req *r, struct fail *f)
@@ -257,7 +273,7 @@ static err_t interval_ask(struct req *r, struct fail *f)
     (void)f;
     if (c->run < c->m.run_ids.n) {
         c->values[0] = sql_text(&r->arena, c->m.run_ids.items[c->run]);
-        return req_sql(r, &(struct sql_step){&INTERVAL, c->values, 5}, 1, interval_next);
+        return req_sql(r, &(struct sql_step){&HISTORY_INTERVAL, c->values, 5}, 1, interval_next);
     }
     if (c->is_open)
         json_close_list(&c->json);
@@ -271,16 +287,15 @@ static err_t interval_begin(struct req *r, struct fail *f)
     struct interval_call *c = r->data;
 
     c->values[1] = sql_text(a, c->m.metric_key.s);
-    c->values[2] = sql_i64(a, c->max_results);
-    c->values[3] = sql_i64(a, c->first);
-    c->values[4] = sql_i64(a, c->last);
+    c->values[2] = sql_i64(a, c->range.max_results);
+    c->values[3] = sql_i64(a, c->range.first);
+    c->values[4] = sql_i64(a, c->range.last);
     reply_json(r, &c->json);
     json_open(&c->json);
     return interval_ask(r, f);
 }
 
-/* The steps and the limit, as MLflow's handler reads them after the validators. */
-static err_t interval_range(struct req *r, struct interval_call *c, struct fail *f)
+err_t history_range(struct req *r, struct history_range *c, struct fail *f)
 {
     struct bind_input in = query_only(r);
     struct arena *a = &r->arena;
@@ -324,7 +339,7 @@ err_t api_history_interval(struct req *r, struct fail *f)
     err_t e;
 
     if ((e = bind_request(&r->arena, &r->input, &MSG_history_interval, &c->m, f)) ||
-        (e = interval_range(r, c, f)) || (e = refuse_nul(&c->m.run_ids, c->m.metric_key.s, f)))
+        (e = history_range(r, &c->range, f)) || (e = refuse_nul(&c->m.run_ids, c->m.metric_key.s, f)))
         return e;
     return wait_for(r, &c->m.run_ids, interval_begin);
 }

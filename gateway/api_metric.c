@@ -3,8 +3,8 @@
  *
  * Rows come ordered by timestamp, step and stored value, so NaN sorts as 0. A page asks for one row
  * more than it shows: only when that row is there a token for the next page goes with it. Without
- * max_results everything comes in one answer, which takes one pass over the rows: numbers are passed
- * on as PostgreSQL's text (entity.c).
+ * max_results everything comes in one answer, in parts when it is long. Numbers are passed on as
+ * PostgreSQL's text (entity.c).
  *
  * As at MLflow, a run that does not exist has an empty history.
  */
@@ -12,46 +12,77 @@
 
 #include "gateway/entity.h"
 #include "gateway/reply.h"
+#include "gateway/req_part.h"
+#include "gateway/sql_stream.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
 
-static const struct stmt HISTORY = {
-    "metric_history", "SELECT value, timestamp, step, is_nan FROM metrics"
-                      " WHERE run_uuid = $1::text AND key = $2::text"
-                      " ORDER BY timestamp, step, value LIMIT $3::int8 OFFSET $4::int8"};
+#define HISTORY_ROWS                                     \
+    "SELECT value, timestamp, step, is_nan FROM metrics" \
+    " WHERE run_uuid = $1::text AND key = $2::text"      \
+    " ORDER BY timestamp, step, value LIMIT $3::int8 OFFSET $4::int8"
+
+static const struct stmt HISTORY = {"metric_history", HISTORY_ROWS};
+static const struct stmt LONG_HISTORY = {"metric_history_long", SQL_STREAM HISTORY_ROWS};
 
 struct history_call {
     struct msg_get_history m;
     struct str run_id;
     int64_t offset;
     struct str values[4];
+    struct json json;
+    int64_t shown;
+    bool has_more; /* another page */
 };
 
-static err_t history_done(struct req *r, struct fail *f)
+static void history_write(struct history_call *h, const PGresult *res)
 {
-    const struct history_call *h = r->data;
-    const PGresult *res = r->sql.results[0];
+    int64_t left = h->m.max_results.is_set ? h->m.max_results.v - h->shown : INT64_MAX;
     int n = PQntuples(res);
-    bool has_more = h->m.max_results.is_set && n > h->m.max_results.v;
-    struct json j;
 
-    (void)f;
-    if (has_more)
-        n--;
-    reply_json(r, &j);
-    json_open(&j);
-    if (n > 0) {
-        json_key(&j, "metrics");
-        json_open_list(&j);
-        for (int i = 0; i < n; i++)
-            entity_metric(&j, h->m.metric_key.s, res, i, 0);
-        json_close_list(&j);
+    h->has_more = n > left;
+    if (h->has_more)
+        n = (int)left;
+    if (n > 0 && h->shown == 0) {
+        json_key(&h->json, "metrics");
+        json_open_list(&h->json);
     }
-    if (has_more)
-        json_pair_str(&j, "next_page_token",
+    for (int i = 0; i < n; i++)
+        entity_metric(&h->json, h->m.metric_key.s, res, i, 0);
+    h->shown += n;
+}
+
+static err_t history_end(struct req *r, struct history_call *h)
+{
+    if (h->shown > 0)
+        json_close_list(&h->json);
+    if (h->has_more)
+        json_pair_str(&h->json, "next_page_token",
                       bind_make_page_token(&r->arena, h->offset + h->m.max_results.v));
-    json_close(&j);
+    json_close(&h->json);
     return reply_ok(r);
+}
+
+static err_t history_page(struct req *r, struct fail *f)
+{
+    (void)f;
+    history_write(r->data, r->sql.results[0]);
+    return history_end(r, r->data);
+}
+
+static err_t history_more(struct req *r, struct fail *f);
+
+static err_t history_part(struct req *r, struct fail *f)
+{
+    (void)f;
+    history_write(r->data, r->rows);
+    return r->has_more_rows ? req_send_part(r, history_more) : history_end(r, r->data);
+}
+
+static err_t history_more(struct req *r, struct fail *f)
+{
+    (void)f;
+    return req_more_rows(r, history_part);
 }
 
 static err_t history_read(struct req *r, struct fail *f)
@@ -64,7 +95,11 @@ static err_t history_read(struct req *r, struct fail *f)
     h->values[1] = sql_text(a, h->m.metric_key.s);
     h->values[2] = h->m.max_results.is_set ? sql_i64(a, h->m.max_results.v + 1) : sql_null();
     h->values[3] = sql_i64(a, h->offset);
-    return req_sql(r, &(struct sql_step){&HISTORY, h->values, 4}, 1, history_done);
+    reply_json(r, &h->json);
+    json_open(&h->json);
+    if (h->m.max_results.is_set && h->m.max_results.v < SQL_STREAM_ROWS)
+        return req_sql(r, &(struct sql_step){&HISTORY, h->values, 4}, 1, history_page);
+    return req_rows(r, &(struct sql_step){&LONG_HISTORY, h->values, 4}, history_part);
 }
 
 err_t api_metric_history(struct req *r, struct fail *f)

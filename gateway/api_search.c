@@ -1,10 +1,9 @@
 /*
  * api_search: runs/search and experiments/search.
  *
- * Two round trips: the ids of the page in order, then the rows and what belongs to them by the array of
- * ids, put back into that order by their place in the array. Nothing is joined that multiplies rows,
- * so the time grows with what is shown, not with what is joined. A run that goes away between the
- * two is missing in the answer.
+ * First the ids of the page in order, then batch by batch (search_batch.c) the rows and what belongs to
+ * them by an array of ids, put back into that order by their place in the array. Nothing is joined that
+ * multiplies rows, so the time grows with what is shown, not with what is joined.
  *
  * The statement for the ids is put together by search_sql.c for each request, with every value
  * bound, and not prepared: there are too many. Errors come in MLflow's order, see filter.h.
@@ -19,7 +18,8 @@
 #include "gateway/filter.h"
 #include "gateway/order.h"
 #include "gateway/reply.h"
-#include "gateway/search_page.h"
+#include "gateway/run_search.h"
+#include "gateway/search_batch.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
 
@@ -54,47 +54,43 @@ static const struct stmt RUN_ROWS = {
     "search_run_rows", "SELECT " ENTITY_RUN " FROM unnest($1::text[]) WITH ORDINALITY AS s(id, n)"
                        " JOIN runs r ON r.run_uuid = s.id ORDER BY s.n"};
 
-static err_t runs_done(struct req *r, struct fail *f)
-{
-    const struct search_page *p = r->data;
-    const PGresult *rows = r->sql.results[0];
-    int n = PQntuples(rows);
+struct run_search {
+    struct search_batch batch;
     struct entity_details details;
-    struct json j;
+};
 
-    (void)f;
-    entity_details(&r->arena, rows, n, r->sql.results + 1, &details);
-    reply_json(r, &j);
-    json_open(&j);
-    if (n > 0) {
-        json_key(&j, "runs");
-        json_open_list(&j);
-        for (int i = 0; i < n; i++)
-            entity_run(&j, rows, i, &details);
-        json_close_list(&j);
-    }
-    return search_page_end(r, p, &j);
+static void run_write(struct search_batch *b, const PGresult *rows, int row)
+{
+    entity_run(&b->json, rows, row, &((struct run_search *)b)->details);
 }
 
-static err_t runs_found(struct req *r, struct fail *f)
+static err_t runs_fetched(struct req *r, struct fail *f)
 {
-    struct search_page *p = r->data;
-    int n = search_page_take(p, r->sql.results[0]);
-    struct str *ids = arena_alloc(&r->arena, sizeof(*ids));
+    struct run_search *s = r->data;
+    const PGresult *rows = r->sql.results[0];
+
+    entity_details(&r->arena, rows, PQntuples(rows), r->sql.results + 1, &s->details);
+    return search_batch_write(r, f);
+}
+
+static err_t runs_fetch(struct req *r, struct fail *f)
+{
+    const struct search_batch *b = r->data;
     struct sql_step steps[1 + DETAIL_COUNT];
 
     (void)f;
-    if (n == 0)
-        return reply_empty(r);
-    *ids = search_page_array(&r->arena, r->sql.results[0], 0, n);
-    steps[0] = (struct sql_step){&RUN_ROWS, ids, 1};
-    entity_run_steps(steps + 1, ids);
-    return req_sql(r, steps, 1 + DETAIL_COUNT, runs_done);
+    steps[0] = (struct sql_step){&RUN_ROWS, &b->ids, 1};
+    entity_run_steps(steps + 1, &b->ids);
+    return req_sql(r, steps, 1 + DETAIL_COUNT, runs_fetched);
 }
+
+static const struct search_list RUNS = {"runs", runs_fetch, run_write};
 
 static err_t runs_read(struct req *r, struct fail *f)
 {
-    return search_page_ask(r, r->data, runs_found, f);
+    struct run_search *s = r->data;
+
+    return search_page_ask(r, &s->batch.page, search_batch_begin, f);
 }
 
 static err_t run_experiments(struct arena *a, const struct str *texts, size_t n, int64_t **out,
@@ -132,23 +128,35 @@ static err_t run_conditions(struct arena *a, const struct msg_runs_search *m, st
     return OK;
 }
 
+err_t run_search_page(struct arena *a, const struct msg_runs_search *m, struct search_page *p,
+                      struct fail *f)
+{
+    int64_t *experiments;
+    err_t e, token;
+
+    p->max_results = m->max_results.is_set ? m->max_results.v : RUNS_DEFAULT;
+    if ((e = check_max_results(p->max_results, f)) || (e = run_conditions(a, m, &p->search, f)))
+        return e;
+    token = search_page_token(a, p, m->page_token.s, f);
+    if (token && token != ERR_BAD_REQUEST)
+        return token;
+    if ((e = run_experiments(a, m->experiment_ids.items, m->experiment_ids.n, &experiments, f)))
+        return e;
+    if (token) /* an offset that PostgreSQL refuses, and so only after the ids */
+        return token;
+    return search_runs_query(a, &p->search, experiments, m->experiment_ids.n,
+                             page_view(&m->run_view_type), &p->query, f);
+}
+
 err_t api_run_search(struct req *r, struct fail *f)
 {
-    struct arena *a = &r->arena;
-    struct search_page *p = r->data = arena_zalloc(a, sizeof(*p));
+    struct run_search *s = r->data = arena_zalloc(&r->arena, sizeof(*s));
     struct msg_runs_search m;
-    int64_t *experiments;
     err_t e;
 
-    if ((e = bind_request(a, &r->input, &MSG_runs_search, &m, f)))
-        return e;
-    p->max_results = m.max_results.is_set ? m.max_results.v : RUNS_DEFAULT;
-    if ((e = check_max_results(p->max_results, f)) || (e = run_conditions(a, &m, &p->search, f)) ||
-        (e = search_page_token(a, p, m.page_token.s, f)) ||
-        (e = run_experiments(a, m.experiment_ids.items, m.experiment_ids.n, &experiments, f)))
-        return e;
-    if ((e = search_runs_query(a, &p->search, experiments, m.experiment_ids.n,
-                               page_view(&m.run_view_type), &p->query, f)))
+    s->batch.list = &RUNS;
+    if ((e = bind_request(&r->arena, &r->input, &MSG_runs_search, &m, f)) ||
+        (e = run_search_page(&r->arena, &m, &s->batch.page, f)))
         return e;
     return req_wait_all(r, runs_read);
 }
@@ -160,43 +168,37 @@ static const struct stmt EXPERIMENT_ROWS = {
     "SELECT " ENTITY_EXPERIMENT " FROM unnest($1::int4[]) WITH ORDINALITY AS s(id, n)"
     " JOIN experiments e ON e.experiment_id = s.id ORDER BY s.n"};
 
-static err_t experiments_done(struct req *r, struct fail *f)
-{
-    const struct search_page *p = r->data;
-    const PGresult *rows = r->sql.results[0];
-    int n = PQntuples(rows);
+struct experiment_search {
+    struct search_batch batch;
     struct entity_group tags;
-    struct json j;
+};
 
-    (void)f;
-    entity_group(&r->arena, rows, n, 0, r->sql.results[1], &tags);
-    reply_json(r, &j);
-    json_open(&j);
-    if (n > 0) {
-        json_key(&j, "experiments");
-        json_open_list(&j);
-        for (int i = 0; i < n; i++)
-            entity_experiment(&j, rows, i, &tags);
-        json_close_list(&j);
-    }
-    return search_page_end(r, p, &j);
+static void experiment_write(struct search_batch *b, const PGresult *rows, int row)
+{
+    entity_experiment(&b->json, rows, row, &((struct experiment_search *)b)->tags);
 }
 
-static err_t experiments_found(struct req *r, struct fail *f)
+static err_t experiments_fetched(struct req *r, struct fail *f)
 {
-    struct search_page *p = r->data;
-    int n = search_page_take(p, r->sql.results[0]);
-    struct str *ids = arena_alloc(&r->arena, sizeof(*ids));
+    struct experiment_search *s = r->data;
+    const PGresult *rows = r->sql.results[0];
+
+    entity_group(&r->arena, rows, PQntuples(rows), 0, r->sql.results[1], &s->tags);
+    return search_batch_write(r, f);
+}
+
+static err_t experiments_fetch(struct req *r, struct fail *f)
+{
+    const struct search_batch *b = r->data;
     struct sql_step steps[2];
 
     (void)f;
-    if (n == 0)
-        return reply_empty(r);
-    *ids = search_page_array(&r->arena, r->sql.results[0], 0, n);
-    steps[0] = (struct sql_step){&EXPERIMENT_ROWS, ids, 1};
-    entity_experiment_step(&steps[1], ids);
-    return req_sql(r, steps, 2, experiments_done);
+    steps[0] = (struct sql_step){&EXPERIMENT_ROWS, &b->ids, 1};
+    entity_experiment_step(&steps[1], &b->ids);
+    return req_sql(r, steps, 2, experiments_fetched);
 }
+
+static const struct search_list EXPERIMENTS = {"experiments", experiments_fetch, experiment_write};
 
 /* Filter and order in MLflow's order of errors. */
 static err_t experiment_conditions(struct arena *a, const struct msg_experiments_search *m,
@@ -219,10 +221,12 @@ static err_t experiment_conditions(struct arena *a, const struct msg_experiments
 err_t api_experiment_search(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct search_page *p = r->data = arena_zalloc(a, sizeof(*p));
+    struct experiment_search *s = r->data = arena_zalloc(a, sizeof(*s));
+    struct search_page *p = &s->batch.page;
     struct msg_experiments_search m;
     err_t e;
 
+    s->batch.list = &EXPERIMENTS;
     if ((e = bind_request(a, &r->input, &MSG_experiments_search, &m, f)))
         return e;
     p->max_results = m.max_results.v; /* absent is 0, which is refused */
@@ -232,5 +236,5 @@ err_t api_experiment_search(struct req *r, struct fail *f)
         return e;
     if ((e = search_experiments_query(a, &p->search, page_view(&m.view_type), &p->query, f)))
         return e;
-    return search_page_ask(r, p, experiments_found, f);
+    return search_page_ask(r, p, search_batch_begin, f);
 }

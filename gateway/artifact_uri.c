@@ -8,32 +8,17 @@
  *
  * Checking. An experiment's location is where a server and its clients connect later, so a client
  * may not name a host: the schemes in host_schemes are refused unless scheme family, host and port
- * are those of the server's own root. What urllib strips (blanks in front, tabs and newlines
- * anywhere) is stripped before looking, or "ht\ntp://..." would pass as a path.
- *
- * Left out, because no location has them: parameters (";x") in the middle segments of a path, and
- * IPv6 zone texts.
+ * are those of the server's own root.
  */
 #include "gateway/artifact_uri.h"
 
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "gateway/uri.h"
 #include "ingest/names.h"
 #include "schema/errors.h"
 #include "schema/limits.h"
-
-struct uri {
-    struct str scheme; /* lower case */
-    struct str netloc;
-    struct str path;
-    struct str query;
-    struct str fragment;
-    bool has_params; /* a ';' in the last segment, where the scheme knows parameters */
-};
-
-enum { DECODE_ROUNDS = 10 };
 
 static const struct str host_schemes[] = {
     STR_INIT("ftp"),    STR_INIT("sftp"),  STR_INIT("hdfs"),
@@ -41,14 +26,11 @@ static const struct str host_schemes[] = {
     STR_INIT("r2"),     STR_INIT("b2"),    STR_INIT("abfss"),
     STR_INIT("viewfs"),
 };
-/* urllib.parse.uses_netloc and uses_params: those that an artifact location may have. */
+/* urllib.parse.uses_netloc: those that an artifact location may have. */
 static const struct str netloc_schemes[] = {
     STR_INIT("ftp"),   STR_INIT("http"),    STR_INIT("file"),    STR_INIT("https"),
     STR_INIT("sftp"),  STR_INIT("nfs"),     STR_INIT("git"),     STR_INIT("svn"),
     STR_INIT("rsync"), STR_INIT("git+ssh"), STR_INIT("svn+ssh"),
-};
-static const struct str params_schemes[] = {
-    STR_INIT(""), STR_INIT("ftp"), STR_INIT("http"), STR_INIT("https"), STR_INIT("sftp"),
 };
 
 static bool is_listed(struct str s, const struct str *list, size_t n)
@@ -57,75 +39,6 @@ static bool is_listed(struct str s, const struct str *list, size_t n)
         if (str_eq(s, list[i]))
             return true;
     return false;
-}
-
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static struct str to_lower(struct arena *a, struct str s)
-{
-    char *p = arena_alloc(a, s.n);
-
-    for (size_t i = 0; i < s.n; i++)
-        p[i] = (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] + 32 : s.p[i]);
-    return (struct str){p, s.n};
-}
-
-/* What urllib looks at: no control characters or blanks in front, no tab, CR, LF anywhere. */
-static struct str clean(struct arena *a, struct str s)
-{
-    char *p = arena_alloc(a, s.n);
-    size_t n = 0;
-
-    while (s.n && (unsigned char)s.p[0] <= ' ')
-        s = str_skip(s, 1);
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] != '\t' && s.p[i] != '\r' && s.p[i] != '\n')
-            p[n++] = s.p[i];
-    return (struct str){p, n};
-}
-
-/* Length of the scheme in front of a ':', 0 when there is none. */
-static size_t scheme_length(struct str s)
-{
-    size_t n = str_find(s, ':');
-
-    if (n == s.n || n == 0 || !is_letter(s.p[0]))
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if (!is_letter(s.p[i]) && !(s.p[i] >= '0' && s.p[i] <= '9') && !strchr("+-.", s.p[i]))
-            return 0;
-    return n;
-}
-
-static struct uri uri_parse(struct arena *a, struct str text)
-{
-    struct uri u = {0};
-    struct str s = clean(a, text);
-    size_t n = scheme_length(s);
-    size_t at;
-
-    u.scheme = to_lower(a, str_head(s, n));
-    s = str_skip(s, n ? n + 1 : 0);
-    if (str_starts(s, STR("//"))) {
-        s = str_skip(s, 2);
-        for (at = 0; at < s.n && !strchr("/?#", s.p[at]); at++)
-            ;
-        u.netloc = str_head(s, at);
-        s = str_skip(s, at);
-    }
-    at = str_find(s, '#');
-    u.fragment = str_skip(s, at + 1);
-    s = str_head(s, at);
-    at = str_find(s, '?');
-    u.query = str_skip(s, at + 1);
-    u.path = str_head(s, at);
-    for (at = u.path.n; at > 0 && u.path.p[at - 1] != '/'; at--)
-        u.has_params |= u.path.p[at - 1] == ';';
-    u.has_params &= is_listed(u.scheme, params_schemes, array_len(params_schemes));
-    return u;
 }
 
 /* posixpath.join, where path never counts as absolute. */
@@ -171,31 +84,6 @@ struct str artifact_uri_append(struct arena *a, struct str uri, struct str path)
 
 /* -- may a client name it? -------------------------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-static struct str percent_decode(struct arena *a, struct str s)
-{
-    char *p = arena_alloc(a, s.n);
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '%' && i + 2 < s.n && hex_digit(s.p[i + 1]) >= 0 &&
-            hex_digit(s.p[i + 2]) >= 0) {
-            p[n++] = (char)(hex_digit(s.p[i + 1]) * 16 + hex_digit(s.p[i + 2]));
-            i += 2;
-        } else {
-            p[n++] = s.p[i];
-        }
-    }
-    return (struct str){p, n};
-}
-
 static bool has_dots(struct str s)
 {
     for (size_t i = 1; i < s.n; i++)
@@ -204,17 +92,10 @@ static bool has_dots(struct str s)
     return false;
 }
 
-/* Decodes until nothing changes, so that %252e%252e is found as well. */
 static err_t check_query(struct arena *a, struct str query, struct fail *f)
 {
-    for (int i = 0; i < DECODE_ROUNDS; i++) {
-        struct str decoded = percent_decode(a, query);
-
-        if (str_eq(decoded, query))
-            break;
-        query = decoded;
-    }
-    return has_dots(query) ? fail(f, ERR_BAD_PARAM, "Invalid query string") : OK;
+    return has_dots(uri_decode_fully(a, query)) ? fail(f, ERR_BAD_PARAM, "Invalid query string")
+                                                : OK;
 }
 
 /* Whom a URI makes a server connect to. An omitted port is the well-known one; of mlflow-artifacts
@@ -270,7 +151,7 @@ static struct target target_of(struct arena *a, struct str uri)
             t.ports[0] = t.ports[1] = t.is_malformed ? -1 : (int)port;
         }
     }
-    t.host = to_lower(a, host);
+    t.host = uri_to_lower(a, host);
     if (str_eq(u.scheme, STR("viewfs")))
         t.family = STR("hdfs");
     if (str_eq(u.scheme, STR("https")) || str_eq(u.scheme, STR("mlflow-artifacts")))
@@ -287,25 +168,34 @@ static bool target_eq(const struct target *a, const struct target *b)
             a->ports[1] == b->ports[0] || a->ports[1] == b->ports[1]);
 }
 
+err_t artifact_uri_check_host(struct arena *a, struct str uri, struct str root, const char *field,
+                              struct fail *f)
+{
+    struct target target = target_of(a, uri), own = target_of(a, root);
+    struct str scheme = uri_parse(a, uri).scheme;
+
+    if (!target.is_host_addressed || target_eq(&target, &own))
+        return OK;
+    return fail(f, ERR_BAD_PARAM,
+                "'%s' cannot use the '%.*s' scheme: the '%.*s' scheme addresses a"
+                " host other than the tracking server's configured artifact storage, so the"
+                " server would connect to the host named in the URI. Set the"
+                " MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the"
+                " server to allow it.",
+                field, STR_ARG(scheme), STR_ARG(scheme));
+}
+
 err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, struct fail *f)
 {
     struct uri u = uri_parse(a, uri);
-    struct target target = target_of(a, uri), own = target_of(a, root);
     err_t e;
 
     if (u.fragment.n || u.has_params)
         return fail(f, ERR_BAD_PARAM, "'artifact_location' URL can't include fragments or params.");
     if ((e = check_query(a, u.query, f)))
         return e;
-    if (target.is_host_addressed && !target_eq(&target, &own))
-        return fail(
-            f, ERR_BAD_PARAM,
-            "'artifact_location' cannot use the '%.*s' scheme: the '%.*s' scheme addresses a"
-            " host other than the tracking server's configured artifact storage, so the"
-            " server would connect to the host named in the URI. Set the"
-            " MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the"
-            " server to allow it.",
-            STR_ARG(u.scheme), STR_ARG(u.scheme));
+    if ((e = artifact_uri_check_host(a, uri, root, "artifact_location", f)))
+        return e;
     if (str_starts(uri, STR("runs:")))
         return fail(f, ERR_BAD_PARAM, "Artifact location cannot be a runs:/ URI. Given: '%.*s'",
                     STR_ARG(str_head(uri, NAMES_QUOTE_MAX)));
@@ -344,13 +234,12 @@ err_t artifact_uri_make_absolute(struct arena *a, struct str uri, struct str *ou
     *out = uri;
     if (u.scheme.n > 0 && !str_eq(u.scheme, STR("file")))
         return OK;
-    if (u.scheme.n > 0 && host.n > 0 && !str_eq(host, STR(".")) &&
-        !str_starts(host, STR("localhost")) && !str_starts(host, STR("127.0.0.1")))
+    if (u.scheme.n > 0 && !uri_is_local_host(host))
         return fail(f, ERR_INTERNAL,
                     "%.*s is not a valid remote uri. For remote access on windows, please consider"
                     " using a different scheme such as SMB (e.g. smb://<hostname>/<path>).",
                     STR_ARG(uri));
-    path = percent_decode(a, u.scheme.n ? u.path : uri);
+    path = uri_decode(a, u.scheme.n ? u.path : uri);
     if (str_starts(path, STR("/")))
         return OK;
     u.path = below_cwd(a, path);

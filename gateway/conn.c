@@ -4,14 +4,16 @@
  *             +------------------------- next request ------------------------+
  *             v                                                               |
  *   READING --head--> BODY --whole--> HANDLING --answered--> WRITING ---------+
- *      |  \             |                ^  (the request        |   \         ^
- *      |   \---- whole already ----------+   may wait)          |    \        |
- *      |                |                                       |  SKIPPING --+
+ *      |  \             |              ^ ^  | (the request      |   \         ^
+ *      |   \---- whole already --------+ |  |  may wait)        |    \        |
+ *      |                |          taken |  | part              |  SKIPPING --+
+ *      |                |                SENDING                |
  *      |                +-- refused at the head -----> WRITING  |
  *   CLOSED <--idle, gone-- any          LINGERING <--must close-+
  *
  *   READING    conn_read_head     BODY      conn_read_body    HANDLING  conn_handle
  *   WRITING    conn_write         SKIPPING  conn_skip         LINGERING conn_linger
+ *   SENDING    conn_write
  *
  * One read and one write for the usual request: the head, with its body behind it, comes in one
  * read and stays where it was read; the handler gets slices of it. Only when the body is not
@@ -23,6 +25,11 @@
  * it is taken out (else the loop would spin) and put back before the next wait, so a client that
  * waits for its answers never costs an epoll_ctl. While a request waits nobody reads the socket:
  * a peer that half-closed still gets its answer, one that is gone is noticed by the write.
+ *
+ * A large answer comes in parts, each when the socket has taken the one before: what a slow reader
+ * has not taken is in the kernel's buffer and one part, never more. Its time is bounded for each part. An
+ * answer that has begun and cannot be finished ends in a reset, so that neither the end of the
+ * connection nor anything else looks like the end of the answer.
  *
  * Requests of one connection are answered in order because the next is not looked at before the
  * previous answer is out. After PIPELINE_MAX of them the loop gets its turn.
@@ -46,6 +53,7 @@
 #include "base/log.h"
 #include "gateway/guard.h"
 #include "gateway/reply.h"
+#include "gateway/req_drive.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
@@ -103,7 +111,8 @@ static void conn_goto(struct conn *c, enum conn_state to)
     static const unsigned edges[] = {
         [CONN_READING] = 1u << CONN_BODY | 1u << CONN_HANDLING | 1u << CONN_WRITING,
         [CONN_BODY] = 1u << CONN_HANDLING | 1u << CONN_WRITING,
-        [CONN_HANDLING] = 1u << CONN_WRITING,
+        [CONN_HANDLING] = 1u << CONN_WRITING | 1u << CONN_SENDING,
+        [CONN_SENDING] = 1u << CONN_HANDLING,
         [CONN_WRITING] = 1u << CONN_READING | 1u << CONN_SKIPPING | 1u << CONN_LINGERING,
         [CONN_SKIPPING] = 1u << CONN_READING,
     };
@@ -162,8 +171,28 @@ static bool conn_gone(struct conn *c, const char *why)
 
 /* -- answers ----------------------------------------------------------------------------------- */
 
-/* The reply is complete: makes its bytes. */
-static bool conn_answer(struct conn *c)
+/* Counts the answer that is out. */
+static void conn_count(struct conn *c)
+{
+    struct worker *w = c->worker;
+    struct req *r = &c->x->req;
+    uint64_t took_us;
+    size_t rows;
+
+    worker_touch(w);
+    took_us = r->started_us ? w->now_us - r->started_us : 0;
+    stat_add(w->stats, requests, 1);
+    if (r->reply.status == 429)
+        stat_add(w->stats, refused_busy, 1);
+    stat_add(w->stats, sent_bytes, c->x->sent_bytes);
+    route_rows(&rows);
+    hist_note(worker_hist(w, r->route ? route_index(r->route) : (unsigned)rows,
+                          (unsigned)r->reply.status / 100),
+              took_us);
+}
+
+/* Puts head and frame around what is in the reply's body. */
+static void conn_prepare(struct conn *c, bool is_last)
 {
     struct exchange *x = c->x;
     struct req *r = &x->req;
@@ -171,10 +200,46 @@ static bool conn_answer(struct conn *c)
     if (c->worker->net->is_draining || (r->head && !r->head->is_keep_alive))
         r->reply.must_close = true;
     buf_reset(&x->out);
-    reply_head(r, &x->out);
+    if (!r->reply.is_begun)
+        reply_head(r, &x->out);
+    r->reply.is_begun = true;
+    x->tail = reply_frame(r, is_last, &x->out);
     x->sent_bytes = 0;
+}
+
+/* The reply is complete: makes its bytes. */
+static bool conn_answer(struct conn *c)
+{
+    struct req *r = &c->x->req;
+
     conn_goto(c, CONN_WRITING);
+    if (r->reply.is_broken) {
+        conn_count(c);
+        return conn_gone(c, "answer broken off");
+    }
+    conn_prepare(c, true);
     return true;
+}
+
+/* A part of it is. */
+static bool conn_send_part(struct conn *c)
+{
+    conn_goto(c, CONN_SENDING);
+    conn_prepare(c, false);
+    return true;
+}
+
+/* The handler has run: what came of it? */
+static bool conn_handled(struct conn *c)
+{
+    struct req *r = &c->x->req;
+
+    if (r->state == REQ_ANSWERED)
+        return conn_answer(c);
+    if (r->wait == WAIT_SENT)
+        return conn_send_part(c);
+    worker_set_timer(c, TIMER_NONE);
+    return false;
 }
 
 /* What came is not a request, or not in time: answer and close. */
@@ -290,10 +355,7 @@ static bool conn_handle(struct conn *c, struct str body)
                                    .query = r->head->query,
                                    .body = body};
     req_start(r);
-    if (r->state == REQ_ANSWERED)
-        return conn_answer(c);
-    worker_set_timer(c, TIMER_NONE);
-    return false;
+    return conn_handled(c);
 }
 
 /* The head was let through: is the body here already? */
@@ -446,25 +508,6 @@ static bool conn_read_body(struct conn *c)
 
 /* -- WRITING ----------------------------------------------------------------------------------- */
 
-static void conn_count(struct conn *c)
-{
-    struct worker *w = c->worker;
-    struct req *r = &c->x->req;
-    uint64_t took_us;
-    size_t rows;
-
-    worker_touch(w);
-    took_us = r->started_us ? w->now_us - r->started_us : 0;
-    stat_add(w->stats, requests, 1);
-    if (r->reply.status == 429)
-        stat_add(w->stats, refused_busy, 1);
-    stat_add(w->stats, sent_bytes, c->x->sent_bytes);
-    route_rows(&rows);
-    hist_note(worker_hist(w, r->route ? route_index(r->route) : (unsigned)rows,
-                          (unsigned)r->reply.status / 100),
-              took_us);
-}
-
 /* Our side ends here. */
 static bool conn_end(struct conn *c)
 {
@@ -502,24 +545,49 @@ static bool conn_next(struct conn *c)
     return false;
 }
 
+/* What is left to send of head, body and tail; returns the number of slices. */
+static int conn_left(const struct exchange *x, struct iovec v[3])
+{
+    const struct str parts[3] = {
+        buf_str(&x->out), reply_has_body(&x->req) ? buf_str(&x->req.reply.body) : STR(""), x->tail};
+    size_t skip = x->sent_bytes;
+    int count = 0;
+
+    for (size_t i = 0; i < array_len(parts); i++) {
+        size_t here = skip < parts[i].n ? skip : parts[i].n;
+
+        if (here < parts[i].n)
+            v[count++] = conn_io_slice(str_skip(parts[i], here));
+        skip -= here;
+    }
+    return count;
+}
+
+/* The peer has taken a part: the handler's turn. What it brings goes out in the next turn of the
+ * loop, so that a fast reader does not hold the worker. */
+static bool conn_part_taken(struct conn *c)
+{
+    struct exchange *x = c->x;
+
+    stat_add(c->worker->stats, sent_bytes, x->sent_bytes);
+    buf_reset(&x->req.reply.body);
+    conn_goto(c, CONN_HANDLING);
+    worker_set_timer(c, TIMER_NONE);
+    req_part_sent(&x->req);
+    if (conn_handled(c))
+        worker_yield(c);
+    return false;
+}
+
 static bool conn_write(struct conn *c)
 {
     struct exchange *x = c->x;
-    struct str head = buf_str(&x->out);
-    struct str body = reply_has_body(&x->req) ? buf_str(&x->req.reply.body) : STR("");
+    struct iovec v[3];
+    int count;
 
-    while (x->sent_bytes < head.n + body.n) {
-        struct str h = str_skip(head, x->sent_bytes);
-        struct str b = str_skip(body, x->sent_bytes > head.n ? x->sent_bytes - head.n : 0);
-        struct iovec v[2];
-        ssize_t n;
-        int count = 0;
+    while ((count = conn_left(x, v)) > 0) {
+        ssize_t n = conn_io_write(c, v, count);
 
-        if (h.n)
-            v[count++] = conn_io_slice(h);
-        if (b.n)
-            v[count++] = conn_io_slice(b);
-        n = conn_io_write(c, v, count);
         if (n > 0) {
             x->sent_bytes += (size_t)n;
             continue;
@@ -531,6 +599,8 @@ static bool conn_write(struct conn *c)
             worker_set_timer(c, TIMER_SEND);
         return false;
     }
+    if (c->state == CONN_SENDING)
+        return conn_part_taken(c);
     conn_count(c);
     if (x->req.reply.must_close)
         return conn_end(c);
@@ -604,6 +674,7 @@ static void conn_drive(struct conn *c)
         switch (c->state) {
         case CONN_READING: goes_on = conn_read_head(c); break;
         case CONN_BODY: goes_on = conn_read_body(c); break;
+        case CONN_SENDING:
         case CONN_WRITING: goes_on = conn_write(c); break;
         case CONN_SKIPPING: goes_on = conn_skip(c); break;
         case CONN_LINGERING: goes_on = conn_linger(c); break;
@@ -619,7 +690,8 @@ static void conn_on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     worker_touch(c->worker);
     c->is_readable = true;
-    if (c->state == CONN_HANDLING || c->state == CONN_WRITING || c->is_queued) {
+    if (c->state == CONN_HANDLING || c->state == CONN_SENDING || c->state == CONN_WRITING ||
+        c->is_queued) {
         event_del(&c->readable); /* not now: the answer comes first */
         c->is_listening = false;
         return;
@@ -638,12 +710,12 @@ static void conn_on_writable(evutil_socket_t fd, short what, void *arg)
     conn_drive(c);
 }
 
-void conn_answered(struct conn *c)
+void conn_go_on(struct conn *c)
 {
     check(c->state == CONN_HANDLING);
     c->pipelined = 0;
-    (void)conn_answer(c);
-    conn_drive(c);
+    if (conn_handled(c))
+        conn_drive(c);
 }
 
 void conn_resume(struct conn *c)
@@ -693,12 +765,35 @@ void conn_open(struct worker *w, int fd, enum route_where where)
     (void)conn_await_bytes(c, TIMER_IDLE);
 }
 
+/* An answer that has begun ends without being whole: the peer must not take it for the end. */
+static void conn_cut_off(struct conn *c)
+{
+    static const struct linger at_once = {.l_onoff = 1};
+
+    if (c->state == CONN_SENDING)
+        req_abandon(&c->x->req);
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    stat_add(c->worker->stats, answers_broken, 1);
+}
+
+static bool conn_is_amid_answer(const struct conn *c)
+{
+    struct iovec v[3];
+
+    if (c->state == CONN_SENDING)
+        return true;
+    return c->state == CONN_WRITING && c->x->req.reply.is_streamed &&
+           (c->x->req.reply.is_broken || conn_left(c->x, v) > 0);
+}
+
 void conn_close(struct conn *c, const char *why)
 {
     struct worker *w = c->worker;
 
     check(c->state != CONN_CLOSED && c->state != CONN_HANDLING);
     log_debug("", "connection closed", "worker=%u fd=%d why=\"%s\"", w->index, c->fd, why);
+    if (conn_is_amid_answer(c))
+        conn_cut_off(c);
     c->state = CONN_CLOSED;
     if (c->is_listening)
         event_del(&c->readable);

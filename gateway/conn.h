@@ -22,6 +22,7 @@ enum conn_state {
     CONN_READING,   /* idle, or in a head */
     CONN_BODY,      /* the head was let through; the body is not whole yet */
     CONN_HANDLING,  /* a handler runs, or its request waits */
+    CONN_SENDING,   /* a part of the answer goes out; then the handler goes on */
     CONN_WRITING,   /* the answer goes out */
     CONN_SKIPPING,  /* answered early; the rest of a small body is passed over */
     CONN_LINGERING, /* our side is closed; the peer may still be sending */
@@ -45,9 +46,10 @@ struct exchange {
     struct buf in;            /* this head, its body when both came together, what is behind them */
     struct buf body;          /* a body that came in pieces */
     size_t body_bytes;        /* of them counted in the worker's body_bytes */
-    struct buf out;           /* status line and header fields of the answer */
+    struct buf out;           /* what goes before the reply's body: head, or begin of a chunk */
+    struct str tail;          /* what goes behind it; constant */
     size_t taken_bytes;       /* of in: consumed once the answer is out */
-    size_t sent_bytes;        /* of out and the reply's body together */
+    size_t sent_bytes;        /* of out, the reply's body and tail together */
     uint64_t max_body;
     struct exchange *next;    /* in the pool */
 };
@@ -74,11 +76,11 @@ struct conn {
 
 /* Takes an accepted socket. */
 void conn_open(struct worker *w, int fd, enum route_where where);
-/* Unlinks it; why is constant text for the log and the counters. Its request, if one waits, must
- * have been answered. */
+/* Unlinks it; why is constant text for the log and the counters. Its request, if one waits for
+ * anything but its part to be sent, must have been answered. */
 void conn_close(struct conn *c, const char *why);
-/* Its request has been answered after a wait. */
-void conn_answered(struct conn *c);
+/* Its request has been answered, or has a part to send, after a wait. */
+void conn_go_on(struct conn *c);
 /* It yielded the loop and may go on. */
 void conn_resume(struct conn *c);
 /* Its list's time is over. */

@@ -333,9 +333,16 @@ static void write_inputs(struct json *j, int owner, const struct entity_details 
 
 void entity_run(struct json *j, const PGresult *runs, int row, const struct entity_details *d)
 {
+    json_open(j);
+    entity_run_members(j, runs, row, d);
+    json_close(j);
+}
+
+void entity_run_members(struct json *j, const PGresult *runs, int row,
+                        const struct entity_details *d)
+{
     struct run_info info = entity_run_info_get(runs, row);
 
-    json_open(j);
     json_key(j, "info");
     entity_run_info(j, &info);
     json_key(j, "data");
@@ -345,6 +352,5 @@ void entity_run(struct json *j, const PGresult *runs, int row, const struct enti
     json_key(j, "outputs");
     json_open(j);
     write_models(j, "model_outputs", &d->of[DETAIL_MODELS], row, false);
-    json_close(j);
     json_close(j);
 }

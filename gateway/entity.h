@@ -83,6 +83,9 @@ void entity_details(struct arena *a, const PGresult *runs, int nruns,
                     PGresult *const results[DETAIL_COUNT], struct entity_details *out);
 /* One Run with info, data, inputs, outputs. */
 void entity_run(struct json *j, const PGresult *runs, int row, const struct entity_details *d);
+/* The same without the braces. */
+void entity_run_members(struct json *j, const PGresult *runs, int row,
+                        const struct entity_details *d);
 /* The RunInfo of a row of ENTITY_RUN, and its JSON. */
 struct run_info entity_run_info_get(const PGresult *res, int row);
 void entity_run_info(struct json *j, const struct run_info *info);

@@ -73,6 +73,21 @@ static const struct stmt ALIASES_OF_LATEST = {
                              "a.alias, a.version FROM registered_model_aliases a" OF_MODEL("a")
                              " OFFSET 0) a ORDER BY a.alias"};
 
+/* Of the model $1. */
+#define NEWEST_OF(t)                                                                     \
+    t ".workspace = 'default' AND " t ".name = $1::text AND " t ".version = (SELECT"     \
+      " max(n.version) FROM model_versions n WHERE n.workspace = 'default' AND n.name = $1::text)"
+static const struct stmt NEWEST_VERSION = {
+    "entity_newest", "SELECT " ENTITY_VERSION " FROM model_versions v WHERE " NEWEST_OF("v")};
+static const struct stmt TAGS_OF_NEWEST = {
+    "entity_newest_tags",
+    "SELECT t.version || ' ' || t.name, t.key, t.value FROM model_version_tags t"
+    " WHERE " NEWEST_OF("t")};
+static const struct stmt ALIASES_OF_NEWEST = {
+    "entity_newest_aliases",
+    "SELECT t.version || ' ' || t.name, t.alias FROM registered_model_aliases t"
+    " WHERE " NEWEST_OF("t") " ORDER BY t.alias"};
+
 static const struct stmt VERSIONS = {
     "entity_versions", "SELECT v.* FROM unnest($1::text[], $2::int4[]) WITH ORDINALITY"
                        " AS s(name, version, n)" EACH ENTITY_VERSION " FROM model_versions v"
@@ -133,6 +148,13 @@ void entity_latest_steps(struct sql_step steps[VERSION_PARTS], const struct str 
     steps[VERSION_ROWS] = (struct sql_step){&LATEST_OF_MODELS, name, 1};
     steps[VERSION_TAGS] = (struct sql_step){&LATEST_TAGS_OF_MODELS, name, 1};
     steps[VERSION_ALIASES] = (struct sql_step){&ALIASES_OF_LATEST, name, 1};
+}
+
+void entity_newest_steps(struct sql_step steps[VERSION_PARTS], const struct str *name)
+{
+    steps[VERSION_ROWS] = (struct sql_step){&NEWEST_VERSION, name, 1};
+    steps[VERSION_TAGS] = (struct sql_step){&TAGS_OF_NEWEST, name, 1};
+    steps[VERSION_ALIASES] = (struct sql_step){&ALIASES_OF_NEWEST, name, 1};
 }
 
 void entity_versions(struct arena *a, PGresult *const *results, bool has_aliases,

@@ -82,6 +82,10 @@ void entity_model(struct json *j, const struct entity_models *models, int row);
 /* The latest version of each stage of the model in name, as the parts of versions. */
 void entity_latest_steps(struct sql_step steps[VERSION_PARTS], const struct str *name);
 
+/* The version with the highest number of the model name (a text, not an array), as the parts of
+ * versions. */
+void entity_newest_steps(struct sql_step steps[VERSION_PARTS], const struct str *name);
+
 /* All parts of the versions whose names and versions are the text array in keys[0] and the int4
  * array, as long, in keys[1]. Deleted ones have no row. */
 void entity_version_steps(struct sql_step steps[VERSION_PARTS], const struct str keys[2]);

@@ -6,9 +6,20 @@
  */
 #include "gateway/experiment_id.h"
 
+#include "gateway/say.h"
 #include "ingest/names.h"
 #include "ingest/python.h"
 #include "schema/errors.h"
+
+/* The text may hold a NUL, which a format would be cut at. */
+static err_t experiment_id_refuse(struct str text, struct fail *f)
+{
+    const char *rest = "'. Experiment ID must be a valid integer.";
+
+    if (f == NULL || f->arena == NULL)
+        return fail(f, ERR_BAD_PARAM, "Invalid experiment ID '%.*s%s", STR_ARG(text), rest);
+    return SAY(f->arena, f, ERR_BAD_PARAM, STR("Invalid experiment ID '"), text, str_of(rest));
+}
 
 err_t experiment_id_parse(struct str text, int32_t *out, struct fail *f)
 {
@@ -16,9 +27,7 @@ err_t experiment_id_parse(struct str text, int32_t *out, struct fail *f)
     enum python_int kind = python_int(text, &id);
 
     if (kind == PYTHON_NOT_INT)
-        return fail(f, ERR_BAD_PARAM,
-                    "Invalid experiment ID '%.*s'. Experiment ID must be a valid integer.",
-                    STR_ARG(str_head(text, NAMES_QUOTE_MAX)));
+        return experiment_id_refuse(str_head(text, NAMES_QUOTE_MAX), f);
     if (kind == PYTHON_BIG_INT || id < INT32_MIN || id > INT32_MAX)
         return fail(f, ERR_BAD_REQUEST,
                     "(psycopg.errors.NumericValueOutOfRange) integer out of range");

@@ -1,9 +1,8 @@
 /*
  * filter: MLflow 3.17.2's search_utils.py over the trees of filter_split.
  *
- * Three steps, as there. The tokens of the statement must be comparisons, blanks and AND; IN, IS
- * NULL and NOT IN, which sqlparse does not group, are joined first (filter_join, with MLflow's
- * habit of taking three or four tokens at a time). Each comparison then names something
+ * Three steps, as there. The tokens of the statement must be comparisons, blanks and AND, once IN, IS
+ * NULL and NOT IN are joined (filter_join). Each comparison then names something
  * (filter_identifier) and gives a value of the kind that this takes (filter_value). filter_check
  * comes last and looks at the comparators, which differ in one more way: runs and the registry
  * compare them in upper case, experiments as they stand.
@@ -17,6 +16,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "gateway/filter_join.h"
 #include "gateway/filter_split.h"
 #include "gateway/literal.h"
 #include "gateway/say.h"
@@ -353,57 +353,6 @@ static err_t filter_value(struct parse *p, struct clause *c, const struct filter
 
 /* -- comparisons ------------------------------------------------------------------------------ */
 
-/* One comparison: its parts without the blanks. */
-struct compared {
-    const struct filter_node *left;
-    struct str op;
-    const struct filter_node *right; /* NULL for IS NULL */
-    size_t count;                    /* parts found; 3 is right */
-};
-
-static enum filter_op filter_op_of(struct str text)
-{
-    static const char *const names[] = {[OP_EQ] = "=",
-                                        [OP_NE] = "!=",
-                                        [OP_LT] = "<",
-                                        [OP_LE] = "<=",
-                                        [OP_GT] = ">",
-                                        [OP_GE] = ">=",
-                                        [OP_LIKE] = "LIKE",
-                                        [OP_ILIKE] = "ILIKE",
-                                        [OP_IN] = "IN",
-                                        [OP_NOT_IN] = "NOT IN",
-                                        [OP_IS_NULL] = "IS NULL",
-                                        [OP_IS_NOT_NULL] = "IS NOT NULL"};
-
-    for (size_t i = 0; i < array_len(names); i++) {
-        if (str_eq(text, str_of(names[i])))
-            return (enum filter_op)i;
-    }
-    return OP_OTHER;
-}
-
-/* upper() of a comparator: its letters are ASCII, or U+0131 and U+017F; others stay. */
-static struct str filter_upper(struct arena *a, struct str s)
-{
-    char *out = arena_alloc(a, s.n + 1);
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.n; i++) {
-        struct str rest = str_skip(s, i);
-        char c = s.p[i];
-
-        if (str_starts(rest, STR("\xC4\xB1")) || str_starts(rest, STR("\xC5\xBF"))) {
-            c = (unsigned char)c == 0xC4 ? 'I' : 'S';
-            i++;
-        } else if (c >= 'a' && c <= 'z') {
-            c = (char)(c - 0x20);
-        }
-        out[n++] = c;
-    }
-    return (struct str){out, n};
-}
-
 static err_t filter_null_clause(struct parse *p, struct clause *c)
 {
     c->kind = VALUE_NONE;
@@ -447,92 +396,6 @@ static err_t filter_clause(struct parse *p, const struct compared *parts, struct
 
 /* -- statements ------------------------------------------------------------------------------- */
 
-/* The tokens of a statement, joined: a comparison or a node that stands for itself. */
-struct joined {
-    const struct filter_node *node; /* NULL: a comparison */
-    struct compared parts;
-};
-
-static void filter_take_comparison(const struct parse *p, const struct filter_node *n,
-                                   struct joined *j)
-{
-    j->node = NULL;
-    for (uint32_t i = 0; i < n->count; i++) {
-        const struct filter_node *part = n->tokens[i];
-
-        if (filter_node_is_space(part))
-            continue;
-        j->parts.count++;
-        if (j->parts.count == 1)
-            j->parts.left = part;
-        else if (j->parts.count == 2)
-            j->parts.op = filter_node_text(p->text, part);
-        else if (j->parts.count == 3)
-            j->parts.right = part;
-    }
-}
-
-static void filter_take(const struct parse *p, const struct filter_node *n, struct joined *j)
-{
-    memset(j, 0, sizeof(*j));
-    j->node = n;
-    if (n->class == GROUP_COMPARISON)
-        filter_take_comparison(p, n, j);
-}
-
-/* IN, IS NULL, IS NOT NULL, NOT IN at t[0], n tokens being left; how many tokens it takes, or 0. */
-static size_t filter_join_at(const struct parse *p, struct filter_node *const *t, size_t n,
-                             struct joined *j)
-{
-    size_t taken = 3;
-
-    memset(j, 0, sizeof(*j));
-    j->parts = (struct compared){.left = t[0], .count = 3};
-    if (filter_node_is(t[1], WORD_IN) && t[2]->class == GROUP_PARENTHESIS) {
-        j->parts.op = filter_node_text(p->text, t[1]);
-        j->parts.right = t[2];
-    } else if (filter_node_is(t[1], WORD_IS) && filter_node_is(t[2], WORD_NULL)) {
-        j->parts.op = STR("IS NULL");
-    } else if (filter_node_is(t[1], WORD_IS) && filter_node_is(t[2], WORD_NOT_NULL)) {
-        j->parts.op = STR("IS NOT NULL");
-    } else if (n > 3 && filter_node_is(t[1], WORD_NOT) && filter_node_is(t[2], WORD_IN) &&
-               t[3]->class == GROUP_PARENTHESIS) {
-        j->parts.op = STR("NOT IN");
-        j->parts.right = t[3];
-        taken = 4;
-    } else {
-        return 0;
-    }
-    return taken;
-}
-
-/* MLflow's _join_in_comparison_tokens. */
-static size_t filter_join(const struct parse *p, const struct filter_node *statement,
-                          struct joined *out)
-{
-    struct filter_node **t = arena_array(p->a, statement->count, sizeof(t[0]));
-    size_t n = 0, count = 0, taken;
-
-    for (uint32_t i = 0; i < statement->count; i++) {
-        if (!filter_node_is_space(statement->tokens[i]))
-            t[n++] = statement->tokens[i];
-    }
-    for (size_t i = 0; i < n; i += taken) {
-        taken = 1;
-        if (n - i >= 3 && t[i]->class == GROUP_IDENTIFIER) {
-            taken = filter_join_at(p, t + i, n - i, &out[count]);
-            if (taken) {
-                count++;
-                continue;
-            }
-            taken = n - i < 4 ? 3 : 4;
-        }
-        for (size_t k = 0; k < taken; k++)
-            filter_take(p, t[i + k], &out[count++]);
-    }
-    return count;
-}
-
 static err_t filter_refuse_tokens(const struct parse *p, const struct joined *joined, size_t count)
 {
     struct str quote = p->dialect == FILTER_RUNS ? STR("'") : STR("");
@@ -556,7 +419,7 @@ static err_t filter_statement(struct parse *p, const struct filter_node *stateme
                               struct clause **out, size_t *count)
 {
     struct joined *joined = arena_array(p->a, statement->count, sizeof(joined[0]));
-    size_t n = filter_join(p, statement, joined);
+    size_t n = filter_join(p->a, p->text, statement, joined);
     err_t e;
 
     if ((e = filter_refuse_tokens(p, joined, n)))

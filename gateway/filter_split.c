@@ -19,7 +19,6 @@
 #define NOWHERE UINT32_MAX
 
 enum {
-    FILTER_TOKENS_MAX = 10000,       /* in a statement, a comment counting as one */
     FILTER_TEXT_TOKENS_MAX = 100000, /* but blanks, in a text; ours, not sqlparse's */
     SHORT_STATEMENT = 50             /* tokens that cannot be nested 100 deep */
 };

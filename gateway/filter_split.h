@@ -10,6 +10,8 @@
 
 #include "gateway/filter_group.h"
 
+enum { FILTER_TOKENS_MAX = 10000 }; /* in a statement, a comment counting as one */
+
 /* *first is the first statement, NULL when there is none; *count says how many there are. False
  * where sqlparse raises an exception (MLflow: "Error on parsing"). */
 bool filter_split(struct arena *a, struct str text, struct filter_node **first, size_t *count);

@@ -102,19 +102,42 @@ static void literal_repr(struct buf *out, const struct literal *n)
     }
 }
 
-static err_t literal_refuse(struct arena *a, const struct literal *tuple, struct fail *f)
+struct str literal_show(struct arena *a, const struct literal *n)
 {
     struct buf repr;
     struct str text;
 
     buf_init(&repr);
-    literal_repr(&repr, tuple);
+    literal_repr(&repr, n);
     text = arena_dup(a, buf_str(&repr));
     buf_fini(&repr);
+    return text;
+}
+
+static err_t literal_refuse(struct arena *a, const struct literal *tuple, struct fail *f)
+{
     return SAY(a, f, ERR_BAD_PARAM,
                STR("While parsing a list in the query, expected string value, punctuation, or "
                    "whitespace, but got different type in list: "),
-               text);
+               literal_show(a, tuple));
+}
+
+static err_t literal_malformed(const struct literal *bad, struct fail *f)
+{
+    return fail(f, ERR_INTERNAL,
+                "malformed node or string on line %u: <ast.%s object at 0x7f0000000000>", bad->line,
+                bad->class);
+}
+
+err_t literal_eval(struct arena *a, struct str text, struct literal **out, struct fail *f)
+{
+    const struct literal *bad;
+
+    *out = literal_parse(a, text);
+    if (*out == NULL)
+        return fail_str(f, ERR_INTERNAL, STR("invalid syntax (<unknown>, line 1)"));
+    bad = literal_bad(*out);
+    return bad ? literal_malformed(bad, f) : OK;
 }
 
 err_t literal_list(struct arena *a, struct str text, struct str **items, size_t *count,
@@ -129,9 +152,7 @@ err_t literal_list(struct arena *a, struct str text, struct str **items, size_t 
                         STR("While parsing a list in the query, expected a non-empty list of "
                             "string values, but got ill-formed list."));
     if ((bad = literal_bad(n)) != NULL)
-        return fail(f, ERR_INTERNAL,
-                    "malformed node or string on line %u: <ast.%s object at 0x7f0000000000>",
-                    bad->line, bad->class);
+        return literal_malformed(bad, f);
     tuple = n->kind == LITERAL_TUPLE ? n : &one;
     if (tuple->count == 0)
         return fail_str(f, ERR_BAD_PARAM,

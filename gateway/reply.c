@@ -5,6 +5,10 @@
  * the lines that every answer has are put before them when the answer goes out. The order of the
  * lines is fixed, and nearly every answer is a 200 with JSON, so that beginning is one constant.
  *
+ * An answer in parts has no content-length: each part is a chunk, the last one ends with the chunk of
+ * no bytes. HTTP/1.0 knows no chunks; there the end of the connection is the end, so one that breaks off
+ * is reset (conn.c).
+ *
  * What is the same on every answer is MLflow's security middleware: nosniff, SAMEORIGIN, Vary.
  * Errors are MLflow's one-line JSON. The only place where an err_t becomes an HTTP status.
  */
@@ -14,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
 
@@ -149,6 +154,15 @@ void reply_fail(struct req *r, const struct fail *f)
     const struct error_row *row = error_row(f->err ? f->err : ERR_INTERNAL);
     struct json j;
 
+    if (r->reply.is_begun) {
+        log_warn("", "answer broken off", "path=%.*s err=%s words=%.*s", STR_ARG(r->head->path),
+                 row->code, STR_ARG(f->text));
+        r->reply.is_broken = true;
+        r->reply.status = row->status; /* for the counters */
+        r->state = REQ_ANSWERED;
+        return;
+    }
+    r->reply.is_streamed = false;
     reply_json_as(r, &j, JSON_LINE);
     json_open(&j);
     json_pair_str(&j, "error_code", str_of(row->code));
@@ -161,6 +175,15 @@ void reply_fail(struct req *r, const struct fail *f)
     if (row->may_retry)
         reply_header(r, "retry-after", "%u", reply_jitter(r));
     reply_set(r, row->status, TYPE_JSON);
+}
+
+void reply_stream(struct req *r)
+{
+    r->reply.status = 200;
+    r->reply.content_type = TYPE_JSON;
+    r->reply.is_streamed = true;
+    if (r->head->is_http_1_0)
+        r->reply.must_close = true;
 }
 
 /* -- bytes ----------------------------------------------------------------------------------- */
@@ -181,6 +204,31 @@ static void reply_add_number(struct buf *out, uint64_t v)
         v /= 10;
     } while (v);
     buf_add(out, digits + i, sizeof(digits) - i);
+}
+
+static void reply_add_hex(struct buf *out, size_t v)
+{
+    char digits[2 * sizeof(v)];
+    size_t i = sizeof(digits);
+
+    do {
+        digits[--i] = "0123456789abcdef"[v % 16];
+        v /= 16;
+    } while (v);
+    buf_add(out, digits + i, sizeof(digits) - i);
+}
+
+struct str reply_frame(const struct req *r, bool is_last, struct buf *out)
+{
+    size_t n = buf_len(&r->reply.body);
+
+    if (!r->reply.is_streamed || r->head->is_http_1_0 || !reply_has_body(r))
+        return STR("");
+    if (n == 0) /* a chunk without bytes would be the last */
+        return is_last ? STR("0\r\n\r\n") : STR("");
+    reply_add_hex(out, n);
+    buf_add_str(out, STR("\r\n"));
+    return is_last ? STR("\r\n0\r\n\r\n") : STR("\r\n");
 }
 
 static void reply_add_first_lines(const struct req *r, struct buf *out)
@@ -213,7 +261,9 @@ void reply_head(const struct req *r, struct buf *out)
         buf_add_str(out, STR("connection: close\r\n"));
     else if (r->head && r->head->is_http_1_0)
         buf_add_str(out, STR("connection: keep-alive\r\n"));
-    if (p->status != 204) {
+    if (p->is_streamed && !r->head->is_http_1_0) {
+        buf_add_str(out, STR("transfer-encoding: chunked\r\n"));
+    } else if (p->status != 204 && !p->is_streamed) {
         buf_add_str(out, STR("content-length: "));
         reply_add_number(out, buf_len(&p->body));
         buf_add_str(out, STR("\r\n"));

@@ -24,13 +24,18 @@ err_t reply_text(struct req *r, int status, const char *content_type, struct str
 /* One more header line. */
 void reply_header(struct req *r, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* MLflow's error JSON for f; Retry-After where the error row says so. */
+/* MLflow's error JSON for f; Retry-After where the error row says so. After the first part of an
+ * answer it says that the rest will not come. */
 void reply_fail(struct req *r, const struct fail *f);
 /* An Allow header for the methods in a mask of enum http_method. */
 void reply_allow(struct req *r, unsigned methods);
+/* The answer is a 200 with JSON in parts: chunked, or up to the end of the connection for HTTP/1.0. */
+void reply_stream(struct req *r);
+/* What stands before the bytes in body, appended to out; returns what stands behind them. */
+struct str reply_frame(const struct req *r, bool is_last, struct buf *out);
 /* Status line and header fields, appended to out. */
 void reply_head(const struct req *r, struct buf *out);
-/* True when the body goes out behind the head: not for HEAD, 204 and 304. */
+/* True when the body goes out behind the head: not for HEAD, 204 and 304. Needs the status. */
 bool reply_has_body(const struct req *r);
 /* The bytes of the whole answer, appended to out: status line, headers, body (not for HEAD). */
 void reply_write(const struct req *r, struct buf *out);

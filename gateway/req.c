@@ -2,10 +2,12 @@
  * req: a request as a chain of steps, and the lists in which it waits.
  *
  *   RUNNING --wait--> WAITING --what it waited for--> RUNNING --answer--> ANSWERED
+ *                        \--peer gone, while a part is sent--> IDLE
  *
  * While it waits, a request is known to exactly one place:
  *
- *   SQL        the pool; req_on_sql is called once, always
+ *   SQL        the pool; req_on_sql is called once, always. Or a stream: req_on_rows
+ *   SENT       its connection, which sends a part of the answer: req_part_sent or req_abandon
  *   DURABLE    w->durable, in pos order: when the inbox rings, those at its front that are durable
  *              (or lost) go on; nobody sends a message for each request
  *   COMMITTED  w->committed, looked at whole when the inbox rings: reads that wait are few
@@ -24,15 +26,19 @@
 #include "base/idmap.h"
 #include "gateway/conn.h"
 #include "gateway/reply.h"
+#include "gateway/req_drive.h"
+#include "gateway/req_part.h"
 #include "gateway/route.h"
+#include "gateway/sql_stream.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
 
 enum {
-    ARENA_FIRST = 8192,  /* a small write is decoded without malloc */
-    KEEP_REPLY = 16384,  /* of an answer's memory, from one request to the next */
-    RUNS_ASKED_MAX = 500 /* run ids in one query */
+    ARENA_FIRST = 8192,   /* a small write is decoded without malloc */
+    KEEP_REPLY = 16384,   /* of an answer's memory, from one request to the next */
+    RUNS_ASKED_MAX = 500, /* run ids in one query */
+    PART_BYTES = 65536    /* of an answer that goes out in parts */
 };
 
 static const struct stmt RUN_FIND = {
@@ -111,6 +117,18 @@ static req_step req_end_wait(struct req *r)
     return next;
 }
 
+/* What the last wait for SQL brought is not looked at any more. */
+static void req_drop_results(struct req *r)
+{
+    for (unsigned i = 0; i < SQL_STEPS_MAX; i++) {
+        PQclear(r->sql.results[i]);
+        r->sql.results[i] = NULL;
+    }
+    sql_stream_close(r->stream);
+    r->stream = NULL;
+    r->rows = NULL;
+}
+
 static void req_refuse(struct req *r, err_t e, struct fail *f)
 {
     if (f->err != e)
@@ -133,14 +151,16 @@ static void req_run(struct req *r, req_step step)
     check(e == OK ? r->state != REQ_RUNNING : r->state == REQ_RUNNING);
     if (e)
         req_refuse(r, e, &f);
+    if (r->state == REQ_ANSWERED)
+        req_drop_results(r);
     r->fail = NULL;
 }
 
 /* Last thing in whatever ended a wait: nothing may look at the request afterwards. */
 static void req_hand_back(struct req *r)
 {
-    if (r->state == REQ_ANSWERED)
-        conn_answered(r->conn);
+    if (r->state == REQ_ANSWERED || r->wait == WAIT_SENT)
+        conn_go_on(r->conn);
 }
 
 static void req_go_on(struct req *r)
@@ -157,6 +177,7 @@ static void req_give_up(struct req *r, err_t e, const char *why)
     fail_init(&f, NULL);
     (void)fail(&f, e, "%s", why);
     reply_fail(r, &f);
+    req_drop_results(r);
     req_hand_back(r);
 }
 
@@ -184,7 +205,8 @@ static err_t req_sql_start(struct req *r, const struct sql_step *steps, unsigned
     check(n > 0 && n <= SQL_STEPS_MAX);
     if (r->worker->sql == NULL)
         return ERR_CLOSING;
-    r->sql = (struct sql_call){.nsteps = n, .done = req_on_sql, .owner = r};
+    req_drop_results(r);
+    r->sql = (struct sql_call){.nsteps = n, .done = req_on_sql, .owner = r, .keeps_results = true};
     memcpy(r->sql.steps, steps, n * sizeof(*steps));
     r->sql_may_fail = may_fail;
     req_begin_wait(r, WAIT_SQL, next);
@@ -200,6 +222,88 @@ err_t req_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step 
 err_t req_sql_try(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
 {
     return req_sql_start(r, steps, n, true, next);
+}
+
+/* -- rows ------------------------------------------------------------------------------------ */
+
+static void req_take_rows(struct req *r)
+{
+    struct sql_stream *s = r->stream;
+
+    r->rows = s->rows;
+    r->has_more_rows = !s->is_last;
+    r->sql.err = s->err;
+    r->sql.message = str_of(s->message);
+    memcpy(r->sql.sqlstate, s->sqlstate, sizeof(r->sql.sqlstate));
+}
+
+static void req_on_rows(struct sql_stream *s)
+{
+    struct req *r = s->owner;
+    req_step next;
+
+    worker_touch(r->worker);
+    req_take_rows(r);
+    next = req_end_wait(r);
+    req_run(r, s->err ? req_sql_fail : next);
+    req_hand_back(r);
+}
+
+err_t req_rows(struct req *r, const struct sql_step *step, req_step next)
+{
+    if (r->worker->sql == NULL)
+        return ERR_CLOSING;
+    req_drop_results(r);
+    r->stream_until_us = r->worker->now_us + r->worker->settings->stream_timeout;
+    req_begin_wait(r, WAIT_SQL, next);
+    r->stream = sql_stream_open(r->worker->sql, step, req_on_rows, r);
+    return OK;
+}
+
+err_t req_more_rows(struct req *r, req_step next)
+{
+    check(r->has_more_rows);
+    if (r->worker->now_us > r->stream_until_us)
+        return fail(r->fail, ERR_DEADLINE, "The answer was not taken within stream_timeout.");
+    if (!sql_stream_next(r->stream)) {
+        req_begin_wait(r, WAIT_SQL, next);
+        return OK;
+    }
+    req_take_rows(r);
+    return r->sql.err ? req_sql_fail(r, r->fail) : next(r, r->fail);
+}
+
+/* -- parts ----------------------------------------------------------------------------------- */
+
+bool req_has_part(const struct req *r)
+{
+    return buf_len(&r->reply.body) >= PART_BYTES;
+}
+
+err_t req_send_part(struct req *r, req_step next)
+{
+    if (!req_has_part(r))
+        return next(r, r->fail);
+    reply_stream(r);
+    if (reply_has_body(r)) {
+        req_begin_wait(r, WAIT_SENT, next);
+        return OK;
+    }
+    return reply_ok(r); /* HEAD: what the rest would be is of no interest */
+}
+
+void req_part_sent(struct req *r)
+{
+    check(r->wait == WAIT_SENT);
+    req_run(r, req_end_wait(r));
+}
+
+void req_abandon(struct req *r)
+{
+    check(r->wait == WAIT_SENT);
+    (void)req_end_wait(r);
+    req_drop_results(r);
+    r->state = REQ_IDLE;
 }
 
 /* -- the queue ------------------------------------------------------------------------------- */
@@ -386,6 +490,7 @@ void req_init(struct req *r, struct worker *w, struct conn *c)
 
 void req_fini(struct req *r)
 {
+    req_drop_results(r);
     arena_fini(&r->arena);
     buf_fini(&r->reply.body);
     buf_fini(&r->reply.headers);
@@ -400,6 +505,7 @@ void req_reset(struct req *r)
     r->reply.status = 0;
     r->reply.content_type = NULL;
     r->reply.must_close = false;
+    r->reply.is_streamed = r->reply.is_begun = r->reply.is_broken = false;
     r->route = NULL;
     r->head = NULL;
     r->state = REQ_IDLE;

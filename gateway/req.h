@@ -9,6 +9,8 @@
  *
  * The peer may go away during a wait: the request stays alive until its wait ends, and the next
  * step runs as if the peer were there; the answer is dropped.
+ *
+ * gateway/req_part.h has what a handler needs for a large answer.
  */
 #ifndef GATEWAY_REQ_H
 #define GATEWAY_REQ_H
@@ -25,6 +27,7 @@
 struct conn;
 struct req;
 struct route;
+struct sql_stream;
 struct worker;
 
 typedef err_t (*req_step)(struct req *r, struct fail *f);
@@ -39,7 +42,7 @@ enum req_state {
 };
 
 enum req_park { PARK_NONE, PARK_DURABLE, PARK_COMMITTED, PARK_RUN_WAITING, PARK_RUN_ASKED };
-enum req_wait { WAIT_NONE, WAIT_SQL, WAIT_DURABLE, WAIT_COMMITTED, WAIT_RUN };
+enum req_wait { WAIT_NONE, WAIT_SQL, WAIT_DURABLE, WAIT_COMMITTED, WAIT_RUN, WAIT_SENT };
 
 struct reply {
     int status;
@@ -47,6 +50,8 @@ struct reply {
     struct buf body;
     struct buf headers; /* further header lines, each with CRLF */
     bool must_close;
+    bool is_streamed;         /* in parts, without a content-length */
+    bool is_begun, is_broken; /* its head is on its way; it failed after that */
 };
 
 struct req {
@@ -64,13 +69,17 @@ struct req {
     req_catch caught;    /* NULL = an error is the answer */
 
     /* what the last wait brought */
-    struct sql_call sql; /* after req_sql: results, err; freed when the step returns */
-    struct run run;      /* after req_find_run */
-    bool has_run;        /* such a run exists */
-    uint64_t behind_us;  /* > 0: a read wait ran out; Sluice-Behind-Ms says it */
+    struct sql_call sql;  /* after req_sql: err, and results until the next wait for SQL */
+    const PGresult *rows; /* after req_rows: some of them, until the next wait for SQL */
+    bool has_more_rows;   /* then req_more_rows brings the next */
+    struct run run;       /* after req_find_run */
+    bool has_run;         /* such a run exists */
+    uint64_t behind_us;   /* > 0: a read wait ran out; Sluice-Behind-Ms says it */
 
     /* private */
     struct fail *fail; /* of the step on the stack */
+    struct sql_stream *stream;
+    uint64_t stream_until_us;
     enum req_wait wait;
     bool sql_may_fail;
     req_step next;
@@ -101,19 +110,5 @@ must_check err_t req_wait_all(struct req *r, req_step next);
 /* Fills r->run and r->has_run from the run table, else from PostgreSQL with one query for all who
  * wait on this worker. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
-
-/* -- for conn and worker -------------------------------------------------------------------- */
-void req_init(struct req *r, struct worker *w, struct conn *c);
-void req_fini(struct req *r);
-/* Forgets the request, keeps a little memory for the next one. */
-void req_reset(struct req *r);
-/* Runs the route's handler and, until the request waits or is answered, what follows. */
-void req_start(struct req *r);
-/* The worker's inbox rang: looks at parked requests. */
-void req_wake_parked(struct worker *w);
-/* The timer: parked requests whose time is over go on, or are answered. */
-void req_expire_parked(struct worker *w);
-/* The worker ends: everything parked is answered 503. */
-void req_end_parked(struct worker *w);
 
 #endif

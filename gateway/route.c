@@ -1,9 +1,18 @@
 /*
- * route: a hash table of paths, built once from routes.def.
+ * route: a hash table of paths and a list of patterns, built once from routes.def.
  *
  * Several rows may share a path under different methods; they hang in one chain. A path is hashed
  * whole (XXH3), so a look-up costs the same however many rows there are, and a path that differs
  * in one byte (letter case, a slash at its end) is another path: that is MLflow's rule too.
+ *
+ * A path with placeholders is a pattern: each placeholder, "{name}", stands for one segment that is
+ * not empty. Paths were decoded before they come here, so a segment holds no slash, encoded or not.
+ * A pattern answers only what no constant path does, method by method: POST to
+ * logged-models/search is a search, GET asks for the model of that name. That is MLflow's rule too.
+ * There are few patterns, and nothing else costs a look at them than paths that are not constant.
+ *
+ * What a placeholder stood for is found by counting segments from the end of the path, where row and
+ * path agree under every prefix.
  *
  * With a static prefix every path stands under it and nowhere else, but /metrics and our own
  * paths, which are for machines that do not come through the reverse proxy.
@@ -15,6 +24,7 @@
 
 #include "base/arena.h"
 #include "gateway/api.h"
+#include "ingest/python.h"
 
 /* The first half of MLflow's paths. */
 #define API_MLFLOW  "/api/2.0/mlflow"
@@ -52,6 +62,8 @@ struct route_slot {
 static struct route_slot slots[SLOT_COUNT];
 static struct route_slot chained[ROW_COUNT * 2];
 static size_t chained_count;
+static struct route_slot patterns[ROW_COUNT * 2];
+static size_t patterns_count;
 static struct arena paths; /* lives as long as the program */
 
 static struct route_slot *route_slot_of(struct str path)
@@ -65,8 +77,13 @@ static struct route_slot *route_slot_of(struct str path)
 
 static void route_put(struct str path, const struct route *row)
 {
-    struct route_slot *s = route_slot_of(path);
+    struct route_slot *s;
 
+    if (str_find(path, '{') < path.n) {
+        patterns[patterns_count++] = (struct route_slot){path, row, NULL};
+        return;
+    }
+    s = route_slot_of(path);
     if (s->row) {
         struct route_slot *more = &chained[chained_count++];
 
@@ -90,6 +107,7 @@ void route_init(const char *static_prefix)
     arena_init(&paths, 8192);
     memset(slots, 0, sizeof(slots));
     chained_count = 0;
+    patterns_count = 0;
     for (size_t i = 0; i < ROW_COUNT; i++) {
         const char *prefix = route_is_own(rows[i].path) ? "" : static_prefix;
 
@@ -105,22 +123,79 @@ static unsigned route_methods(const struct route *row)
     return row->methods | (row->methods & HTTP_M_GET ? HTTP_M_HEAD : 0) | HTTP_M_OPTIONS;
 }
 
+static bool route_matches(struct str pattern, struct str path)
+{
+    if (pattern.n == 0 || path.n == 0)
+        return false;
+    while (pattern.n && path.n) {
+        bool is_last = str_find(pattern, '/') == pattern.n;
+        struct str want, got;
+
+        if (is_last != (str_find(path, '/') == path.n))
+            return false;
+        want = str_cut(&pattern, '/');
+        got = str_cut(&path, '/');
+        if (want.n && want.p[0] == '{' ? got.n == 0 : !str_eq(want, got))
+            return false;
+    }
+    return pattern.n == 0 && path.n == 0;
+}
+
+/* Does the row answer? Its methods are added to those of the path. */
+static bool route_answers(const struct route *row, unsigned method, enum route_where where,
+                          unsigned *allowed)
+{
+    if (!(row->where & where))
+        return false;
+    *allowed |= route_methods(row);
+    return (route_methods(row) & method & ~(unsigned)HTTP_M_OPTIONS) != 0;
+}
+
 const struct route *route_find(unsigned method, struct str path, enum route_where where,
                                unsigned *allowed)
 {
-    const struct route *found = NULL;
-
     *allowed = 0;
     if (path.n == 0)
         return NULL;
     for (const struct route_slot *s = route_slot_of(path); s && s->row; s = s->other) {
-        if (!(s->row->where & where))
-            continue;
-        *allowed |= route_methods(s->row);
-        if (route_methods(s->row) & method & ~(unsigned)HTTP_M_OPTIONS)
-            found = s->row;
+        if (route_answers(s->row, method, where, allowed))
+            return s->row;
     }
-    return found;
+    for (size_t i = 0; i < patterns_count; i++) {
+        if (route_matches(patterns[i].path, path) &&
+            route_answers(patterns[i].row, method, where, allowed))
+            return patterns[i].row;
+    }
+    return NULL;
+}
+
+/* The last segment of *path, which is cut off. */
+static struct str route_cut_last(struct str *path)
+{
+    size_t at = path->n;
+    struct str last;
+
+    while (at > 0 && path->p[at - 1] != '/')
+        at--;
+    last = str_skip(*path, at);
+    *path = str_head(*path, at ? at - 1 : 0);
+    return last;
+}
+
+struct str route_arg(struct req *r, const char *name)
+{
+    struct str pattern = str_of(r->route->path), path = r->head->path;
+    struct str wanted = str_of(name);
+
+    while (pattern.n) {
+        struct str want = route_cut_last(&pattern), got = route_cut_last(&path);
+
+        if (want.n == wanted.n + 2 && want.p[0] == '{' &&
+            str_eq(str_head(str_skip(want, 1), wanted.n), wanted))
+            return python_decode(&r->arena, got);
+    }
+    check(!"a placeholder of the row");
+    return STR("");
 }
 
 const struct route *route_rows(size_t *count)

@@ -28,7 +28,7 @@ enum route_where { ON_CLIENT = 1, ON_ADMIN = 2, ON_EITHER = 3 };
 
 struct route {
     unsigned methods; /* enum http_method bits */
-    const char *path; /* exact; always with the /api prefix */
+    const char *path; /* always with the /api prefix; "{name}" stands for any one segment */
     bool has_ajax;    /* also under /ajax-api */
     err_t (*handler)(struct req *r, struct fail *f);
     enum route_body body;
@@ -43,6 +43,9 @@ void route_init(const char *static_prefix);
  * has no row: *allowed is its answer. */
 const struct route *route_find(unsigned method, struct str path, enum route_where where,
                                unsigned *allowed);
+/* What stands in the request's path for the row's "{name}", in the request's arena; bytes that are no
+ * UTF-8 as U+FFFD. */
+struct str route_arg(struct req *r, const char *name);
 /* All rows. */
 const struct route *route_rows(size_t *count);
 /* Index of a row, for per-route statistics. */

@@ -32,7 +32,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "gateway/sql.h"
 #include "ingest/python.h"
 #include "schema/errors.h"
@@ -48,36 +47,9 @@ static const char *const op_texts[] = {
 
 /* -- values ----------------------------------------------------------------------------------- */
 
-/* The text of a row of texts, as PostgreSQL writes it. */
 static struct str search_row_text(struct arena *a, const struct clause *c)
 {
-    struct buf out;
-    struct str text;
-
-    buf_init(&out);
-    buf_add_byte(&out, '(');
-    for (size_t i = 0; i < c->list_count; i++) {
-        struct str s = c->list[i];
-        bool is_quoted = s.n == 0;
-
-        for (size_t k = 0; k < s.n; k++)
-            is_quoted = is_quoted || strchr("\",\\ \t\n\r\v\f()", s.p[k]) != NULL;
-        if (i)
-            buf_add_byte(&out, ',');
-        if (is_quoted)
-            buf_add_byte(&out, '"');
-        for (size_t k = 0; k < s.n; k++) {
-            if (s.p[k] == '"' || s.p[k] == '\\')
-                buf_add_byte(&out, s.p[k]);
-            buf_add_byte(&out, s.p[k]);
-        }
-        if (is_quoted)
-            buf_add_byte(&out, '"');
-    }
-    buf_add_byte(&out, ')');
-    text = arena_dup(a, buf_str(&out));
-    buf_fini(&out);
-    return text;
+    return sql_text_row(a, c->list, c->list_count);
 }
 
 /* column op value, of text. */
@@ -147,7 +119,7 @@ static err_t search_refuse_surrogate(struct str s, struct fail *f)
                 cp, first);
 }
 
-static err_t search_finish(const struct query *q, struct fail *f)
+err_t search_finish(const struct query *q, struct fail *f)
 {
     if (q->lone.p)
         return search_refuse_surrogate(q->lone, f);

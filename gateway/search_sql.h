@@ -44,4 +44,7 @@ must_check err_t search_models_query(struct arena *a, const struct search *s, st
 must_check err_t search_versions_query(struct arena *a, const struct search *s, struct query *out,
                                        struct fail *f);
 
+/* Refuses what a finished query must not bind: NUL, lone surrogates. */
+must_check err_t search_finish(const struct query *q, struct fail *f);
+
 #endif

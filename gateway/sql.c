@@ -1,30 +1,13 @@
 /*
- * sql: a pool of PostgreSQL connections driven by a worker's event loop.
+ * sql: a pool of PostgreSQL connections driven by a worker's event loop; sql_conn.c is one of them.
  *
- * A connection:
- *
- *   CLOSED -conn_open-> CONNECTING -conn_connected-> SETUP -conn_end_setup-> IDLE
- *   IDLE -conn_send-> BUSY -conn_end_call-> IDLE            any -conn_close-> CLOSED
- *
- * Calls wait in one FIFO. A call goes to the first idle connection as one pipeline: Parse for each
- * statement this connection has not seen, Bind and Execute for each step, one Sync. PostgreSQL makes
- * that one transaction, which commits at the Sync, so a call is successful only when the Sync is
- * answered; a step's own "ok" proves nothing. A connection has one call at a time: the FIFO, not the
- * pipeline, is where calls wait, so a slow one holds up nobody who could go elsewhere.
- *
+ * Calls wait in one FIFO. A call goes to the first idle connection, which has one call at a time: the
+ * FIFO, not the pipeline, is where calls wait, so a slow one holds up nobody who could go elsewhere.
  * Connections are opened when calls wait and none is idle, up to sql_connections. They stay open.
- * An idle one is watched: when PostgreSQL ends it, it is closed at once, and the state of the socket
- * is looked at again right before each send. Session settings are made in their own transaction
- * before the first call (SETUP), because a failing first call would take them back with it.
  *
- * What happens to a call when its connection breaks:
- *   - it was not handed to libpq yet: it stays first in the FIFO;
- *   - PostgreSQL said 57P01..57P03 (shut down) before it had answered every step, or 40001/40P01:
- *     it surely did not commit; it is sent again, ATTEMPTS_MAX times in all;
- *   - a plan or a name that the session remembers does not fit any more (a table was altered, or
- *     somebody said DISCARD ALL): likewise, and all sessions are renewed, because fresh ones have
- *     neither and the others are no better than this one;
- *   - else it may have committed: it fails, ERR_PG, and the client decides.
+ * Calls that keep their session may have half of the connections at most, so that what is quick always
+ * finds one. Whether a call needs to keep it is known at its end (most answers fit into one batch), so
+ * the places are given then; who got none comes again and waits for one in a FIFO of its own.
  *
  * While PostgreSQL is away, one connection at a time is tried, with a growing, jittered pause. Calls
  * wait for it AWAY_WAIT_US at most, which is longer than that pause: a restart is survived, a longer
@@ -34,88 +17,17 @@
  * One timer serves all deadlines: the earliest of at most 64 connections, the head of the FIFO (they
  * rise along it) and the next attempt. done is called from events only, never from sql_call(): what
  * ends within sql_call() goes through the finished list and an event of its own.
- *
- * Not done: cancel requests (libpq's block), and name look-ups without blocking (libpq's block too:
- * a host name in pg_uri that DNS is slow to answer holds the worker while it reconnects).
  */
 #include "gateway/sql.h"
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "gateway/sql_pool.h"
 #include "schema/errors.h"
 
-enum {
-    ATTEMPTS_MAX = 3,
-    CONNECT_WAIT_US = 5 * 1000 * 1000,
-    AWAY_WAIT_US = 3 * 1000 * 1000,
-    RETRY_FIRST_US = 50 * 1000,
-    RETRY_MOST_US = 1000 * 1000,
-    VALUES_FIRST = 16
-};
-
-enum sql_state { SQL_CLOSED, SQL_CONNECTING, SQL_SETUP, SQL_IDLE, SQL_BUSY };
-
-/* One command of the pipeline under way. */
-struct sql_op {
-    bool is_prepare;
-    unsigned step;
-};
-
-struct sql_conn {
-    struct sql_pool *pool;
-    enum sql_state state;
-    PGconn *pg; /* NULL when CLOSED */
-    struct event readable;
-    struct event writable;
-    struct sql_call *call; /* BUSY only */
-    uint64_t deadline_us;  /* UINT64_MAX when CLOSED or IDLE */
-    struct sql_op ops[2 * SQL_STEPS_MAX];
-    unsigned nops;
-    unsigned op; /* the one whose answer comes next */
-    unsigned steps_answered;
-    bool is_doomed;   /* PostgreSQL said goodbye */
-    bool is_outdated; /* closed when its call has ended */
-    PGresult *error;  /* the first one of this call */
-    PGresult *results[SQL_STEPS_MAX];
-    const struct stmt **prepared; /* hash set by address; power of two */
-    size_t prepared_cap;
-    size_t prepared_count;
-    const char **values; /* of the step that is being sent */
-    size_t values_cap;
-};
-
-struct sql_list {
-    struct sql_call *first;
-    struct sql_call *last;
-    uint64_t count;
-};
-
-struct sql_pool {
-    struct event_base *base;
-    const char *uri;
-    struct stats *stats;
-    uint64_t queue_max;
-    uint64_t timeout_us;
-    struct sql_conn *conns;
-    unsigned nconns;
-    unsigned live;     /* SETUP, IDLE or BUSY */
-    unsigned opening;  /* CONNECTING or SETUP */
-    unsigned failures; /* attempts in a row that did not connect */
-    uint64_t retry_us; /* no attempt before; meaningful when failures > 0 */
-    uint64_t random;
-    struct sql_list queue;    /* waiting for a connection */
-    struct sql_list finished; /* err is set; done is due */
-    struct event *timer;
-    uint64_t armed_us; /* when the timer fires; 0 = not armed */
-    struct event *kick;
-    bool is_closing;
-};
+enum { AWAY_WAIT_US = 3 * 1000 * 1000, RETRY_FIRST_US = 50 * 1000, RETRY_MOST_US = 1000 * 1000 };
 
 /* -- lists ---------------------------------------------------------------------------------- */
 
@@ -153,71 +65,30 @@ static struct sql_call *list_take(struct sql_list *l)
     return call;
 }
 
-/* -- the set of prepared statements ---------------------------------------------------------- */
-
-static size_t prepared_slot(const struct sql_conn *c, const struct stmt *stmt)
+static struct sql_list *pool_list_of(struct sql_pool *p, const struct sql_call *call)
 {
-    size_t i = ((uintptr_t)stmt >> 4) * 0x9E3779B97F4A7C15u & (c->prepared_cap - 1);
-
-    while (c->prepared[i] && c->prepared[i] != stmt)
-        i = (i + 1) & (c->prepared_cap - 1);
-    return i;
-}
-
-static bool prepared_has(const struct sql_conn *c, const struct stmt *stmt)
-{
-    return c->prepared_cap && c->prepared[prepared_slot(c, stmt)] != NULL;
-}
-
-static void prepared_add(struct sql_conn *c, const struct stmt *stmt)
-{
-    size_t slot;
-
-    if (c->prepared_count * 2 >= c->prepared_cap) {
-        const struct stmt **old = c->prepared;
-        size_t old_cap = c->prepared_cap;
-
-        c->prepared_cap = old_cap ? old_cap * 2 : 64;
-        c->prepared = calloc(c->prepared_cap, sizeof(c->prepared[0]));
-        check(c->prepared);
-        for (size_t i = 0; i < old_cap; i++)
-            if (old[i])
-                c->prepared[prepared_slot(c, old[i])] = old[i];
-        free(old);
-    }
-    slot = prepared_slot(c, stmt);
-    c->prepared_count += c->prepared[slot] == NULL;
-    c->prepared[slot] = stmt;
-}
-
-static void prepared_forget(struct sql_conn *c)
-{
-    if (c->prepared_cap)
-        memset(c->prepared, 0, c->prepared_cap * sizeof(c->prepared[0]));
-    c->prepared_count = 0;
+    return call->hold && call->hold->is_reserved ? &p->holders : &p->queue;
 }
 
 /* -- ends of calls ---------------------------------------------------------------------------- */
 
-/* Calls done; the results are ours to free, whatever done does with the call. */
-static void call_done(struct sql_pool *p, struct sql_call *call)
+void sql_call_done(struct sql_pool *p, struct sql_call *call)
 {
     PGresult *results[SQL_STEPS_MAX];
     PGresult *error = call->error;
+    bool are_kept = call->keeps_results;
 
     memcpy(results, call->results, sizeof(results));
     if (call->err)
         stat_add(p->stats, sql_errors, 1);
     stat_time(p->stats, sql_wait, clock_us() - call->queued_us);
     call->done(call);
-    for (unsigned i = 0; i < SQL_STEPS_MAX; i++)
+    for (unsigned i = 0; i < SQL_STEPS_MAX && !are_kept; i++)
         PQclear(results[i]);
     PQclear(error);
 }
 
-/* Ends a call without results; done follows from the loop. text is constant, or NULL: the call has
- * its message already. */
-static void call_fail_later(struct sql_pool *p, struct sql_call *call, err_t err, const char *text)
+void sql_call_fail_later(struct sql_pool *p, struct sql_call *call, err_t err, const char *text)
 {
     call->err = err;
     if (text)
@@ -226,12 +97,11 @@ static void call_fail_later(struct sql_pool *p, struct sql_call *call, err_t err
     event_active(p->kick, 0, 0);
 }
 
-/* It did not commit and is first in the FIFO again. */
-static void call_again(struct sql_pool *p, struct sql_call *call)
+void sql_call_again(struct sql_pool *p, struct sql_call *call)
 {
     call->err = OK;
     call->sqlstate[0] = '\0';
-    list_put_first(&p->queue, call);
+    list_put_first(pool_list_of(p, call), call);
 }
 
 static void pool_finish(struct sql_pool *p)
@@ -239,93 +109,10 @@ static void pool_finish(struct sql_pool *p)
     struct sql_call *call;
 
     while ((call = list_take(&p->finished)))
-        call_done(p, call);
+        sql_call_done(p, call);
 }
 
-/* The classes that psycopg calls OperationalError, which MLflow answers 503: connection, resources,
- * operator, rolled back. A server that became read-only is a failover under way. */
-static bool state_is_passing(const char *sqlstate)
-{
-    static const char classes[] = "08 26 27 28 34 40 53 54 55 57 58 F0";
-
-    if (strcmp(sqlstate, "25006") == 0)
-        return true;
-    for (const char *p = classes; *p; p += p[2] ? 3 : 2)
-        if (strncmp(p, sqlstate, 2) == 0)
-            return true;
-    return false;
-}
-
-/* True when this error says that the transaction did not commit, and may well do so next time. */
-static bool state_is_retriable(const char *sqlstate)
-{
-    return strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0;
-}
-
-/* True when the session is at fault: what it prepared is gone, there already, or out of date. */
-static bool state_is_stale(const char *sqlstate)
-{
-    return strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0 ||
-           strcmp(sqlstate, "0A000") == 0;
-}
-
-static bool state_is_shutdown(const char *sqlstate)
-{
-    return strncmp(sqlstate, "57P0", 4) == 0;
-}
-
-static void call_note_error(struct sql_call *call, const PGresult *res, unsigned step)
-{
-    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-    const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-
-    str_to_cstr(str_of(state), call->sqlstate, sizeof(call->sqlstate));
-    call->err = !state || state_is_passing(state) ? ERR_PG : ERR_PG_ROW;
-    call->message = str_trim(str_of(text ? text : PQresultErrorMessage(res)));
-    call->failed_step = step;
-}
-
-/* -- a connection's life ---------------------------------------------------------------------- */
-
-static void conn_drive(struct sql_conn *c);
-static void pool_dispatch(struct sql_pool *p);
-
-static void conn_on_event(evutil_socket_t fd, short what, void *arg)
-{
-    struct sql_conn *c = arg;
-    struct sql_pool *p = c->pool;
-
-    (void)fd;
-    (void)what;
-    conn_drive(c);
-    pool_dispatch(p);
-}
-
-/* On its way to its first call: nobody needs to open another for that one. */
-static bool conn_is_opening(enum sql_state state)
-{
-    return state == SQL_CONNECTING || state == SQL_SETUP;
-}
-
-static bool conn_is_live(enum sql_state state)
-{
-    return state == SQL_SETUP || state == SQL_IDLE || state == SQL_BUSY;
-}
-
-static void conn_goto(struct sql_conn *c, enum sql_state state)
-{
-    struct sql_pool *p = c->pool;
-
-    check(state == SQL_CLOSED || state == c->state + 1 ||
-          (state == SQL_IDLE && c->state == SQL_BUSY));
-    p->opening -= conn_is_opening(c->state);
-    p->live -= conn_is_live(c->state);
-    p->opening += conn_is_opening(state);
-    p->live += conn_is_live(state);
-    c->state = state;
-    if (state == SQL_IDLE || state == SQL_CLOSED)
-        c->deadline_us = UINT64_MAX;
-}
+/* -- the pool ------------------------------------------------------------------------------ */
 
 static uint64_t pool_random(struct sql_pool *p)
 {
@@ -335,8 +122,7 @@ static uint64_t pool_random(struct sql_pool *p)
     return p->random;
 }
 
-/* An attempt failed: the next one waits twice as long, at most RETRY_MOST_US, give or take half. */
-static void pool_back_off(struct sql_pool *p)
+void sql_pool_back_off(struct sql_pool *p)
 {
     uint64_t pause = RETRY_FIRST_US;
 
@@ -346,376 +132,11 @@ static void pool_back_off(struct sql_pool *p)
     p->retry_us = clock_us() + pause / 2 + pool_random(p) % pause;
 }
 
-static void conn_forget_answers(struct sql_conn *c)
+void sql_pool_renew(struct sql_pool *p)
 {
-    for (unsigned i = 0; i < SQL_STEPS_MAX; i++) {
-        PQclear(c->results[i]);
-        c->results[i] = NULL;
-    }
-    PQclear(c->error);
-    c->error = NULL;
+    for (unsigned i = 0; i < p->nconns; i++)
+        sql_conn_renew(&p->conns[i]);
 }
-
-/* Closes the socket and forgets what was answered; the call is the caller's. */
-static void conn_close(struct sql_conn *c)
-{
-    if (event_initialized(&c->readable)) {
-        event_del(&c->readable);
-        event_del(&c->writable);
-    }
-    conn_forget_answers(c);
-    PQfinish(c->pg);
-    c->pg = NULL;
-    c->call = NULL;
-    c->nops = c->op = 0;
-    c->is_doomed = c->is_outdated = false;
-    prepared_forget(c);
-    conn_goto(c, SQL_CLOSED);
-}
-
-/* The connection is of no more use: decides what becomes of its call, and closes it. */
-static void conn_break(struct sql_conn *c, const char *why)
-{
-    struct sql_pool *p = c->pool;
-    struct sql_call *call = c->call;
-    struct str words = str_trim(str_of(c->pg ? PQerrorMessage(c->pg) : ""));
-    bool was_live = conn_is_live(c->state) && c->state != SQL_SETUP;
-
-    words = str_head(words, str_find(words, '\n'));
-    log_warn("", "postgresql connection lost", "why=%s words=%.*s", why, STR_ARG(words));
-    if (!was_live)
-        pool_back_off(p);
-    if (!call) {
-        conn_close(c);
-        return;
-    }
-    if (state_is_shutdown(call->sqlstate) && c->steps_answered < call->nsteps &&
-        call->attempts < ATTEMPTS_MAX) {
-        conn_close(c);
-        call_again(p, call);
-        return;
-    }
-    call->error = c->error; /* it holds the message */
-    c->error = NULL;
-    conn_close(c);
-    call_fail_later(p, call, ERR_PG, call->err ? NULL : why);
-}
-
-/* To an idle session PostgreSQL's last words come as a notice, before the end of the stream. */
-static void conn_on_notice(void *arg, const PGresult *res)
-{
-    struct sql_conn *c = arg;
-    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
-    c->is_doomed |= state && state_is_shutdown(state);
-}
-
-/* No session is used again: idle ones are closed now, the others when their call has ended. */
-static void pool_renew(struct sql_pool *p)
-{
-    for (unsigned i = 0; i < p->nconns; i++) {
-        if (p->conns[i].state == SQL_IDLE)
-            conn_close(&p->conns[i]);
-        else if (conn_is_live(p->conns[i].state))
-            p->conns[i].is_outdated = true;
-    }
-}
-
-/* Registers the socket libpq uses now, which may change while it tries several hosts. */
-static void conn_watch(struct sql_conn *c)
-{
-    struct event_base *base = c->pool->base;
-
-    event_assign(&c->readable, base, PQsocket(c->pg), EV_READ | EV_PERSIST, conn_on_event, c);
-    event_assign(&c->writable, base, PQsocket(c->pg), EV_WRITE, conn_on_event, c);
-}
-
-static void conn_open(struct sql_conn *c)
-{
-    static const char *const keys[] = {"dbname", "application_name", "client_encoding", NULL};
-    const char *const values[] = {c->pool->uri, "sluice worker", "UTF8", NULL};
-
-    conn_goto(c, SQL_CONNECTING);
-    c->deadline_us = clock_us() + CONNECT_WAIT_US;
-    c->pg = PQconnectStartParams(keys, values, 1);
-    check(c->pg);
-    if (PQstatus(c->pg) == CONNECTION_BAD) {
-        conn_break(c, "no connection");
-        return;
-    }
-    PQsetNoticeReceiver(c->pg, conn_on_notice, c);
-    conn_watch(c);
-    event_add(&c->writable, NULL); /* libpq says: begin as if PQconnectPoll had asked to write */
-}
-
-/* Session settings, in a transaction of their own. */
-static bool conn_send_setup(struct sql_conn *c)
-{
-    static const char text[] = "SELECT set_config('statement_timeout', $1, false),"
-                               " set_config('extra_float_digits', '1', false),"
-                               " set_config('jit', 'off', false)";
-    char timeout[32];
-    const char *values[] = {timeout};
-
-    snprintf(timeout, sizeof(timeout), "%llu", (unsigned long long)(c->pool->timeout_us / 1000));
-    return PQsetnonblocking(c->pg, 1) == 0 && PQenterPipelineMode(c->pg) == 1 &&
-           PQsendQueryParams(c->pg, text, 1, NULL, values, NULL, NULL, 0) == 1 &&
-           PQpipelineSync(c->pg) == 1;
-}
-
-static void conn_flush(struct sql_conn *c)
-{
-    int rc = PQflush(c->pg);
-
-    if (rc == 1)
-        event_add(&c->writable, NULL);
-    else if (rc < 0)
-        conn_break(c, "write failed");
-}
-
-static void conn_connected(struct sql_conn *c)
-{
-    conn_goto(c, SQL_SETUP);
-    c->ops[0] = (struct sql_op){false, 0};
-    c->nops = 1;
-    c->op = 0;
-    event_add(&c->readable, NULL);
-    if (!conn_send_setup(c))
-        conn_break(c, "session settings could not be sent");
-    else
-        conn_flush(c);
-}
-
-static void conn_poll(struct sql_conn *c)
-{
-    event_del(&c->readable); /* before libpq may close this socket and take another */
-    event_del(&c->writable);
-    switch (PQconnectPoll(c->pg)) {
-    case PGRES_POLLING_OK:
-        conn_watch(c);
-        conn_connected(c);
-        return;
-    case PGRES_POLLING_READING:
-        conn_watch(c);
-        event_add(&c->readable, NULL);
-        return;
-    case PGRES_POLLING_WRITING:
-        conn_watch(c);
-        event_add(&c->writable, NULL);
-        return;
-    default: conn_break(c, "no connection"); return;
-    }
-}
-
-/* -- sending ------------------------------------------------------------------------------- */
-
-/* The step's values as libpq takes them: valid until the next step's. */
-static const char **conn_values(struct sql_conn *c, const struct sql_step *step)
-{
-    size_t n = (size_t)step->nvalues;
-
-    check(n <= SQL_VALUES_MAX);
-    if (n > c->values_cap) {
-        c->values_cap = n > VALUES_FIRST ? SQL_VALUES_MAX : VALUES_FIRST;
-        c->values = realloc(c->values, c->values_cap * sizeof(c->values[0]));
-        check(c->values);
-    }
-    for (size_t i = 0; i < n; i++)
-        c->values[i] = step->values[i].p;
-    return c->values;
-}
-
-static bool conn_send_step(struct sql_conn *c, const struct sql_step *step, unsigned index)
-{
-    const char **values = conn_values(c, step);
-    const struct stmt *stmt = step->stmt;
-    bool is_known = !stmt->name || prepared_has(c, stmt);
-
-    for (unsigned i = 0; i < c->nops && !is_known; i++)
-        is_known = c->ops[i].is_prepare && c->call->steps[c->ops[i].step].stmt == stmt;
-    if (!is_known) {
-        if (!PQsendPrepare(c->pg, stmt->name, stmt->text, 0, NULL))
-            return false;
-        c->ops[c->nops++] = (struct sql_op){true, index};
-    }
-    c->ops[c->nops++] = (struct sql_op){false, index};
-    if (!stmt->name)
-        return PQsendQueryParams(c->pg, stmt->text, step->nvalues, NULL, values, NULL, NULL, 0) ==
-               1;
-    return PQsendQueryPrepared(c->pg, stmt->name, step->nvalues, values, NULL, NULL, 0) == 1;
-}
-
-/* False when the connection turned out to be dead before anything was sent. */
-static bool conn_is_fit(struct sql_conn *c)
-{
-    return PQconsumeInput(c->pg) && !PQisBusy(c->pg) && PQstatus(c->pg) == CONNECTION_OK &&
-           !c->is_doomed;
-}
-
-/* The call goes out; on failure it is first in the FIFO again and the connection is closed. */
-static void conn_send(struct sql_conn *c, struct sql_call *call)
-{
-    struct sql_pool *p = c->pool;
-    bool is_sent = conn_is_fit(c);
-
-    conn_goto(c, SQL_BUSY);
-    c->call = call;
-    c->nops = c->op = c->steps_answered = 0;
-    c->deadline_us = call->queued_us + p->timeout_us;
-    for (unsigned i = 0; i < call->nsteps && is_sent; i++)
-        is_sent = conn_send_step(c, &call->steps[i], i);
-    if (!is_sent || !PQpipelineSync(c->pg)) {
-        c->call = NULL;
-        conn_break(c, "dropped while idle");
-        list_put_first(&p->queue, call);
-        return;
-    }
-    call->attempts++;
-    stat_add(p->stats, sql_calls, call->nsteps);
-    conn_flush(c);
-}
-
-/* -- answers ------------------------------------------------------------------------------- */
-
-static void conn_end_setup(struct sql_conn *c)
-{
-    struct sql_pool *p = c->pool;
-
-    if (c->error) {
-        conn_break(c, "session settings refused");
-        return;
-    }
-    conn_forget_answers(c);
-    if (p->failures)
-        log_info("", "postgresql is back", "attempts=%u", p->failures + 1);
-    p->failures = 0;
-    stat_add(p->stats, sql_connects, 1);
-    conn_goto(c, SQL_IDLE);
-    if (c->is_outdated)
-        conn_close(c);
-}
-
-/* Its call has ended; so does the session, when it is not to be used again. */
-static void conn_end_session(struct sql_conn *c, const struct sql_call *call)
-{
-    if (state_is_stale(call->sqlstate))
-        pool_renew(c->pool); /* c is idle: it goes with the others */
-    else if (c->is_outdated)
-        conn_close(c);
-}
-
-static void conn_end_call(struct sql_conn *c)
-{
-    struct sql_pool *p = c->pool;
-    struct sql_call *call = c->call;
-
-    c->call = NULL;
-    conn_goto(c, SQL_IDLE);
-    if (call->err && call->attempts < ATTEMPTS_MAX &&
-        (state_is_stale(call->sqlstate) || state_is_retriable(call->sqlstate))) {
-        conn_end_session(c, call);
-        conn_forget_answers(c);
-        call_again(p, call);
-        return;
-    }
-    if (call->err) {
-        call->error = c->error;
-        c->error = NULL;
-        conn_forget_answers(c);
-    } else {
-        memcpy(call->results, c->results, sizeof(call->results));
-        memset(c->results, 0, sizeof(c->results));
-    }
-    conn_end_session(c, call);
-    pool_dispatch(p); /* the next call is under way while this one's owner works */
-    call_done(p, call);
-}
-
-/* One result of the command c->op. */
-static void conn_take_result(struct sql_conn *c, PGresult *res)
-{
-    const struct sql_op *op = &c->ops[c->op < c->nops ? c->op : c->nops - 1];
-    ExecStatusType status = PQresultStatus(res);
-
-    if (status == PGRES_PIPELINE_ABORTED) {
-        PQclear(res);
-    } else if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
-        if (c->error) {
-            PQclear(res);
-            return;
-        }
-        c->error = res;
-        if (c->call)
-            call_note_error(c->call, res, op->step);
-    } else if (op->is_prepare) {
-        prepared_add(c, c->call->steps[op->step].stmt);
-        PQclear(res);
-    } else {
-        c->steps_answered++;
-        PQclear(c->results[op->step]);
-        c->results[op->step] = res;
-    }
-}
-
-/* Takes all answers that are there. True when the Sync was answered: the connection is IDLE again,
- * or closed. */
-static bool conn_read(struct sql_conn *c)
-{
-    bool was_null = false;
-
-    while (!PQisBusy(c->pg)) {
-        PGresult *res = PQgetResult(c->pg);
-
-        if (!res) {
-            if (was_null)
-                return false;
-            was_null = true;
-            c->op++;
-            continue;
-        }
-        was_null = false;
-        if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
-            PQclear(res);
-            if (c->state == SQL_SETUP)
-                conn_end_setup(c);
-            else
-                conn_end_call(c);
-            return true;
-        }
-        conn_take_result(c, res);
-        if (PQstatus(c->pg) == CONNECTION_BAD)
-            return false;
-    }
-    return false;
-}
-
-static void conn_exchange(struct sql_conn *c)
-{
-    bool is_alive = PQconsumeInput(c->pg) == 1;
-
-    if (conn_read(c))
-        return;
-    if (!is_alive || PQstatus(c->pg) == CONNECTION_BAD)
-        conn_break(c, "PostgreSQL closed the connection");
-    else
-        conn_flush(c);
-}
-
-static void conn_drive(struct sql_conn *c)
-{
-    switch (c->state) {
-    case SQL_CLOSED: return;
-    case SQL_CONNECTING: conn_poll(c); return;
-    case SQL_SETUP:
-    case SQL_BUSY: conn_exchange(c); return;
-    case SQL_IDLE:
-        if (!conn_is_fit(c))
-            conn_break(c, "dropped while idle");
-        return;
-    }
-}
-
-/* -- the pool ------------------------------------------------------------------------------ */
 
 /* When the first call of the FIFO gives up. Earlier ones stand further in front, so it is the
  * earliest of all. */
@@ -726,23 +147,39 @@ static uint64_t pool_patience_us(const struct sql_pool *p)
     return p->timeout_us;
 }
 
+/* Where the next call for an idle connection comes from: the older head of the two lists. */
+static struct sql_list *pool_due(struct sql_pool *p)
+{
+    const struct sql_call *call = p->queue.first, *holder = p->holders.first;
+
+    if (holder && p->holding < p->holds_max && (!call || holder->queued_us <= call->queued_us))
+        return &p->holders;
+    return call ? &p->queue : NULL;
+}
+
+/* When the first call of l gives up, or wants another attempt to be made. */
+static uint64_t pool_list_due_us(const struct sql_pool *p, const struct sql_list *l)
+{
+    uint64_t at;
+
+    if (!l->first)
+        return UINT64_MAX;
+    at = l->first->queued_us + pool_patience_us(p);
+    return p->failures > 0 && p->opening == 0 && p->retry_us < at ? p->retry_us : at;
+}
+
 static void pool_arm(struct sql_pool *p)
 {
-    uint64_t at = UINT64_MAX;
+    uint64_t at = pool_list_due_us(p, &p->queue);
+    uint64_t holders_at = pool_list_due_us(p, &p->holders);
     uint64_t now;
     struct timeval tv;
 
     for (unsigned i = 0; i < p->nconns; i++)
         if (p->conns[i].deadline_us < at)
             at = p->conns[i].deadline_us;
-    if (p->queue.first) {
-        uint64_t give_up = p->queue.first->queued_us + pool_patience_us(p);
-
-        if (give_up < at)
-            at = give_up;
-        if (p->failures > 0 && p->opening == 0 && p->retry_us < at)
-            at = p->retry_us;
-    }
+    if (holders_at < at)
+        at = holders_at;
     if (at == UINT64_MAX || (p->armed_us && p->armed_us <= at))
         return; /* a timer that fires too early looks and goes on */
     now = clock_us();
@@ -756,29 +193,38 @@ static void pool_arm(struct sql_pool *p)
 /* Opens connections for calls that wait: as many as wait when PostgreSQL is there, else one. */
 static void pool_grow(struct sql_pool *p)
 {
-    uint64_t wanted = p->failures ? 1 : p->queue.count;
+    uint64_t room = p->holds_max - p->holding;
+    uint64_t holders = p->holders.count < room ? p->holders.count : room;
+    uint64_t wanted = p->failures ? 1 : p->queue.count + holders;
 
     if (p->failures && clock_us() < p->retry_us)
         return;
     for (unsigned i = 0; i < p->nconns && p->opening < wanted; i++) {
         if (p->conns[i].state == SQL_CLOSED)
-            conn_open(&p->conns[i]);
+            sql_conn_open(&p->conns[i]);
         if (p->failures)
             return; /* it failed at once */
     }
 }
 
-/* Gives waiting calls to idle connections, opens more when there are none, sets the timer. */
-static void pool_dispatch(struct sql_pool *p)
+void sql_pool_dispatch(struct sql_pool *p)
 {
     if (p->is_closing)
         return;
-    for (unsigned i = 0; i < p->nconns && p->queue.first; i++)
+    for (unsigned i = 0; i < p->nconns && pool_due(p); i++)
         if (p->conns[i].state == SQL_IDLE)
-            conn_send(&p->conns[i], list_take(&p->queue));
-    if (p->queue.first)
+            sql_conn_send(&p->conns[i], list_take(pool_due(p)));
+    if (pool_due(p))
         pool_grow(p);
     pool_arm(p);
+}
+
+static void pool_expire(struct sql_pool *p, struct sql_list *l, uint64_t now)
+{
+    while (l->first && l->first->queued_us + pool_patience_us(p) <= now)
+        sql_call_fail_later(p, list_take(l), ERR_PG,
+                            p->live ? "no PostgreSQL connection became free in time"
+                                    : "PostgreSQL is not reachable");
 }
 
 static void pool_on_timer(evutil_socket_t fd, short what, void *arg)
@@ -791,12 +237,10 @@ static void pool_on_timer(evutil_socket_t fd, short what, void *arg)
     p->armed_us = 0;
     for (unsigned i = 0; i < p->nconns; i++)
         if (p->conns[i].deadline_us <= now)
-            conn_break(&p->conns[i], "no answer from PostgreSQL in time");
-    while (p->queue.first && p->queue.first->queued_us + pool_patience_us(p) <= now)
-        call_fail_later(p, list_take(&p->queue), ERR_PG,
-                        p->live ? "no PostgreSQL connection became free in time"
-                                : "PostgreSQL is not reachable");
-    pool_dispatch(p);
+            sql_conn_break(&p->conns[i], "no answer from PostgreSQL in time");
+    pool_expire(p, &p->queue, now);
+    pool_expire(p, &p->holders, now);
+    sql_pool_dispatch(p);
 }
 
 static void pool_on_kick(evutil_socket_t fd, short what, void *arg)
@@ -826,6 +270,7 @@ err_t sql_pool_open(struct event_base *base, const struct settings *s, const cha
     p->uri = uri;
     p->stats = stats;
     p->nconns = (unsigned)s->sql_connections;
+    p->holds_max = p->nconns > 1 ? p->nconns / 2 : 1;
     p->conns = calloc(p->nconns, sizeof(*p->conns));
     check(p->conns);
     for (unsigned i = 0; i < p->nconns; i++) {
@@ -845,7 +290,7 @@ void sql_pool_reload(struct sql_pool *p, const struct settings *s)
 {
     p->queue_max = s->sql_queue;
     if (p->timeout_us != s->sql_timeout)
-        pool_renew(p); /* sessions have their statement_timeout from it */
+        sql_pool_renew(p); /* sessions have their statement_timeout from it */
     p->timeout_us = s->sql_timeout;
 }
 
@@ -860,14 +305,14 @@ void sql_pool_close(struct sql_pool *p)
         struct sql_conn *c = &p->conns[i];
 
         if (c->call)
-            call_fail_later(p, c->call, ERR_CLOSING, "the server is shutting down");
+            sql_call_fail_later(p, c->call, ERR_CLOSING, "the server is shutting down");
         if (c->state != SQL_CLOSED)
-            conn_close(c);
+            sql_conn_close(c);
         free(c->prepared);
         free(c->values);
     }
-    while ((call = list_take(&p->queue)))
-        call_fail_later(p, call, ERR_CLOSING, "the server is shutting down");
+    while ((call = list_take(&p->queue)) || (call = list_take(&p->holders)))
+        sql_call_fail_later(p, call, ERR_CLOSING, "the server is shutting down");
     pool_finish(p);
     event_free(p->timer);
     event_free(p->kick);
@@ -887,13 +332,24 @@ void sql_call(struct sql_pool *p, struct sql_call *call)
     call->attempts = 0;
     call->queued_us = clock_us();
     if (p->is_closing) {
-        call_fail_later(p, call, ERR_CLOSING, "the server is shutting down");
-    } else if (p->queue.count >= p->queue_max) {
-        call_fail_later(p, call, ERR_UNAVAILABLE, "too many statements wait for PostgreSQL");
+        sql_call_fail_later(p, call, ERR_CLOSING, "the server is shutting down");
+    } else if (call->hold && call->hold->conn) {
+        sql_conn_send(call->hold->conn, call);
+        pool_arm(p);
+    } else if (call->hold && call->hold->is_begun) {
+        sql_call_fail_later(p, call, ERR_PG, "PostgreSQL closed the connection");
+    } else if (p->queue.count + p->holders.count >= p->queue_max) {
+        sql_call_fail_later(p, call, ERR_UNAVAILABLE, "too many statements wait for PostgreSQL");
     } else {
-        list_put(&p->queue, call);
-        pool_dispatch(p);
+        list_put(pool_list_of(p, call), call);
+        sql_pool_dispatch(p);
     }
+}
+
+void sql_release(struct sql_hold *hold)
+{
+    if (hold->conn)
+        sql_conn_release(hold->conn);
 }
 
 bool sql_is_up(const struct sql_pool *p)

@@ -21,6 +21,7 @@
 #include "schema/stats.h"
 
 struct event_base;
+struct sql_conn;
 struct sql_pool;
 
 enum { SQL_STEPS_MAX = 8, SQL_VALUES_MAX = 8192 };
@@ -41,12 +42,23 @@ struct sql_step {
     int nvalues;
 };
 
+/* A session that stays with the owner of a call between calls, because a transaction is open in it:
+ * for sql_stream.c. Few may be held at once. When the first call has ended and is_begun is false,
+ * there was no place: the transaction is over. With is_reserved it waits for a place beforehand. */
+struct sql_hold {
+    struct sql_conn *conn; /* NULL again when it is lost */
+    bool is_begun;
+    bool is_reserved;
+};
+
 struct sql_call {
     /* set by the caller */
     struct sql_step steps[SQL_STEPS_MAX];
     unsigned nsteps;
     void (*done)(struct sql_call *call);
     void *owner;
+    struct sql_hold *hold; /* NULL = the session goes back with the end of the call */
+    bool keeps_results;    /* the owner frees them */
 
     /* valid in done; the pool frees the results when done returns, and does not look at the call
      * again, so done may end its life or hand it in anew. err: OK, ERR_PG (away, timed out,
@@ -73,6 +85,9 @@ void sql_pool_close(struct sql_pool *p);
 void sql_pool_reload(struct sql_pool *p, const struct settings *s);
 /* Takes the call; done follows later, always. */
 void sql_call(struct sql_pool *p, struct sql_call *call);
+/* The session of a hold goes back to the pool, its transaction rolled back. No call of it may be
+ * under way. */
+void sql_release(struct sql_hold *hold);
 /* True when at least one connection works, or none was tried yet. */
 bool sql_is_up(const struct sql_pool *p);
 
@@ -85,6 +100,8 @@ struct str sql_null(void);
 struct str sql_text_array(struct arena *a, const struct str *items, size_t n);
 /* The same, an item whose p is NULL as SQL NULL. */
 struct str sql_text_array_nulls(struct arena *a, const struct str *items, size_t n);
+/* '(a,"b c")': the text of a row, as PostgreSQL writes it; an item whose p is NULL is SQL NULL. */
+struct str sql_text_row(struct arena *a, const struct str *items, size_t n);
 struct str sql_i64_array(struct arena *a, const int64_t *items, size_t n);
 
 /* -- results; slices into res -------------------------------------------------------------- */

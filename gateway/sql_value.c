@@ -75,6 +75,38 @@ struct str sql_text_array_nulls(struct arena *a, const struct str *items, size_t
     return write_texts(a, items, n, true);
 }
 
+struct str sql_text_row(struct arena *a, const struct str *items, size_t n)
+{
+    size_t bytes = 3;
+    char *p, *out;
+
+    for (size_t i = 0; i < n; i++)
+        bytes += 2 * items[i].n + 3; /* every byte doubled, quotes and comma */
+    out = p = arena_alloc(a, bytes);
+    *p++ = '(';
+    for (size_t i = 0; i < n; i++) {
+        struct str s = items[i];
+        bool is_quoted = s.p && s.n == 0;
+
+        for (size_t k = 0; k < s.n; k++)
+            is_quoted = is_quoted || strchr("\",\\ \t\n\r\v\f()", s.p[k]) != NULL;
+        if (i)
+            *p++ = ',';
+        if (is_quoted)
+            *p++ = '"';
+        for (size_t k = 0; k < s.n; k++) {
+            if (s.p[k] == '"' || s.p[k] == '\\')
+                *p++ = s.p[k];
+            *p++ = s.p[k];
+        }
+        if (is_quoted)
+            *p++ = '"';
+    }
+    *p++ = ')';
+    *p = '\0';
+    return (struct str){out, (size_t)(p - out)};
+}
+
 struct str sql_i64_array(struct arena *a, const int64_t *items, size_t n)
 {
     char *out = arena_alloc(a, 3 + 22 * n);

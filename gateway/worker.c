@@ -34,6 +34,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/conn.h"
+#include "gateway/req_drive.h"
 #include "gateway/route.h"
 #include "gateway/server.h"
 #include "gateway/worker_net.h"

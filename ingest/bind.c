@@ -271,6 +271,7 @@ static enum bound bind_field(struct binder *b, yyjson_val *v, const struct bind_
     case BIND_INT32: bound = bind_value_integer(v, INT32_MIN, INT32_MAX, &integer->v); break;
     case BIND_STATUS: bound = bind_value_status(v, &integer->v); break;
     case BIND_VIEW_TYPE: bound = bind_value_view(v, &integer->v); break;
+    case BIND_MODEL_STATUS: bound = bind_value_model_status(v, &integer->v); break;
     }
     if (field->kind != BIND_DOUBLE)
         integer->is_set = bound == BOUND;
@@ -345,6 +346,7 @@ static bool bind_has_type(yyjson_val *v, unsigned checks)
            (!(checks & CHECK_INTLIKE) || bind_value_is_intlike(v)) &&
            (!(checks & CHECK_FLOATLIKE) || bind_value_is_floatlike(v)) &&
            (!(checks & CHECK_ARRAY) || yyjson_is_arr(v)) &&
+           (!(checks & CHECK_BOOL) || yyjson_is_bool(v)) &&
            (!(checks & CHECK_STRINGS) || bind_value_is_list_of_strings(v));
 }
 

@@ -1,9 +1,8 @@
 /*
  * bind_page: MLflow's page tokens, base64 of {"offset": n}.
  *
- * Decoding goes as Python does it, because the messages quote what came out on the way: base64
- * skips whatever is not of its alphabet and only minds the padding, then json.loads, then int() of
- * the offset. A document that is no object, and an offset that is a list, break MLflow inside its
+ * Decoding goes as Python does it, because the messages quote what came out on the way: base64, then
+ * json.loads, then int() of the offset. A document that is no object, and an offset that is a list, break MLflow inside its
  * store, whose answer is INTERNAL_ERROR with Python's words. A negative or a huge offset is
  * PostgreSQL's to refuse; here its answer is given at once.
  */
@@ -11,8 +10,8 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "ingest/bind_value.h"
 #include "ingest/document.h"
@@ -20,41 +19,13 @@
 #include "ingest/python.h"
 #include "schema/errors.h"
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/* binascii.a2b_base64, not strict. */
-static bool bind_page_decode(struct arena *a, struct str s, struct str *out)
+/* The text as base64 of a Python str, which must be ASCII. */
+static bool bind_page_decode(struct arena *a, struct str text, struct str *bytes)
 {
-    char *bytes = arena_alloc(a, s.n);
-    unsigned place = 0, pads = 0, left = 0;
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 0x80)
+    for (size_t i = 0; i < text.n; i++)
+        if ((unsigned char)text.p[i] >= 0x80)
             return false;
-    for (size_t i = 0; i < s.n; i++) {
-        const char *found;
-        unsigned bits;
-
-        if (s.p[i] == '=') {
-            if (place >= 2 && place + ++pads >= 4) {
-                *out = (struct str){bytes, n};
-                return true;
-            }
-            continue;
-        }
-        found = s.p[i] ? strchr(alphabet, s.p[i]) : NULL;
-        if (!found)
-            continue;
-        bits = (unsigned)(found - alphabet);
-        pads = 0;
-        if (place > 0)
-            bytes[n++] = (char)(left << 2 * place | bits >> (6 - 2 * place));
-        left = bits;
-        place = (place + 1) % 4;
-    }
-    *out = (struct str){bytes, n};
-    return place == 0;
+    return base64_decode(a, text, bytes);
 }
 
 /* `Invalid page token, <what><Python's repr>` */
@@ -151,27 +122,5 @@ err_t bind_page_token(struct arena *a, struct str token, int64_t *offset, struct
 
 struct str bind_make_page_token(struct arena *a, int64_t offset)
 {
-    struct str text = arena_printf(a, "{\"offset\": %" PRId64 "}", offset);
-    char *out = arena_alloc(a, (text.n + 2) / 3 * 4 + 1);
-    size_t n = 0;
-
-    for (size_t i = 0; i < text.n; i += 3) {
-        size_t left = text.n - i;
-        unsigned bits = (unsigned)(unsigned char)text.p[i] << 16;
-
-        if (left > 1)
-            bits |= (unsigned)(unsigned char)text.p[i + 1] << 8;
-        if (left > 2)
-            bits |= (unsigned char)text.p[i + 2];
-        out[n++] = alphabet[bits >> 18];
-        out[n++] = alphabet[bits >> 12 & 63];
-        out[n++] = '=';
-        out[n++] = '=';
-        if (left > 1)
-            out[n - 2] = alphabet[bits >> 6 & 63];
-        if (left > 2)
-            out[n - 1] = alphabet[bits & 63];
-    }
-    out[n] = '\0';
-    return (struct str){out, n};
+    return base64_encode(a, arena_printf(a, "{\"offset\": %" PRId64 "}", offset));
 }

@@ -88,15 +88,20 @@ static const struct str status_names[] = {STR_INIT("RUNNING"), STR_INIT("SCHEDUL
 static const struct str view_names[] = {STR_INIT("ACTIVE_ONLY"), STR_INIT("DELETED_ONLY"),
                                         STR_INIT("ALL")};
 
-/* names are of the numbers 1..n */
-static enum bound value_enum(yyjson_val *v, const struct str *names, size_t n, int64_t *out)
+static const struct str model_status_names[] = {
+    STR_INIT("LOGGED_MODEL_STATUS_UNSPECIFIED"), STR_INIT("LOGGED_MODEL_PENDING"),
+    STR_INIT("LOGGED_MODEL_READY"), STR_INIT("LOGGED_MODEL_UPLOAD_FAILED")};
+
+/* names are of the numbers first, first + 1, ... */
+static enum bound value_enum(yyjson_val *v, const struct str *names, size_t n, int64_t first,
+                             int64_t *out)
 {
-    int64_t i = 0;
+    int64_t i = -1;
 
     if (yyjson_is_str(v)) {
         for (size_t k = 0; k < n; k++) {
             if (str_eq(names[k], document_str(v))) {
-                *out = (int64_t)k + 1;
+                *out = (int64_t)k + first;
                 return BOUND;
             }
         }
@@ -111,7 +116,7 @@ static enum bound value_enum(yyjson_val *v, const struct str *names, size_t n, i
             return SKIPPED;
         if (isinf(d))
             return BROKEN;
-        i = d >= 1 && d < 16 ? (int64_t)d : 0;
+        i = d > -1 && d < 16 ? (int64_t)d : -1;
     } else if (yyjson_is_raw(v) && !document_is_big_int(v)) {
         return BROKEN;
     } else if (yyjson_is_bool(v)) {
@@ -119,7 +124,7 @@ static enum bound value_enum(yyjson_val *v, const struct str *names, size_t n, i
     } else if (yyjson_is_int(v)) {
         i = unsafe_yyjson_get_sint(v);
     }
-    if (i < 1 || i > (int64_t)n)
+    if (i < first || i >= first + (int64_t)n)
         return ENDED;
     *out = i;
     return BOUND;
@@ -127,12 +132,17 @@ static enum bound value_enum(yyjson_val *v, const struct str *names, size_t n, i
 
 enum bound bind_value_status(yyjson_val *v, int64_t *out)
 {
-    return value_enum(v, status_names, array_len(status_names), out);
+    return value_enum(v, status_names, array_len(status_names), 1, out);
 }
 
 enum bound bind_value_view(yyjson_val *v, int64_t *out)
 {
-    return value_enum(v, view_names, array_len(view_names), out);
+    return value_enum(v, view_names, array_len(view_names), 1, out);
+}
+
+enum bound bind_value_model_status(yyjson_val *v, int64_t *out)
+{
+    return value_enum(v, model_status_names, array_len(model_status_names), 0, out);
 }
 
 enum bound bind_value_string(yyjson_val *v, struct str *out)

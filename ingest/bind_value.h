@@ -25,9 +25,10 @@ enum bound {
 
 must_check enum bound bind_value_integer(yyjson_val *v, int64_t min, int64_t max, int64_t *out);
 must_check enum bound bind_value_double(yyjson_val *v, double *out);
-/* RunStatus and ViewType, as their numbers. */
+/* RunStatus, ViewType and LoggedModelStatus, as their numbers. */
 must_check enum bound bind_value_status(yyjson_val *v, int64_t *out);
 must_check enum bound bind_value_view(yyjson_val *v, int64_t *out);
+must_check enum bound bind_value_model_status(yyjson_val *v, int64_t *out);
 must_check enum bound bind_value_string(yyjson_val *v, struct str *out);
 /* ENDED leaves the strings before the bad one in *out. */
 must_check enum bound bind_value_strings(struct arena *a, yyjson_val *v, struct list_str *out);

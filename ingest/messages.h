@@ -40,9 +40,10 @@ enum bind_kind {
     BIND_INT32,
     BIND_DOUBLE,
     BIND_BOOL,
-    BIND_STATUS,    /* enum RunStatus: opt_i64 1..5 */
-    BIND_VIEW_TYPE, /* enum ViewType: opt_i64 1..3 */
-    BIND_STRINGS,   /* repeated string */
+    BIND_STATUS,       /* enum RunStatus: opt_i64 1..5 */
+    BIND_VIEW_TYPE,    /* enum ViewType: opt_i64 1..3 */
+    BIND_MODEL_STATUS, /* enum LoggedModelStatus: opt_i64 0..3 */
+    BIND_STRINGS,      /* repeated string */
     BIND_MESSAGES,
     BIND_MESSAGE /* one; unset, its fields are */
 };
@@ -64,13 +65,13 @@ enum bind_check {
     CHECK_HISTORY_RUNS = 2048,   /* after ARRAY: at most 100 items */
     CHECK_HISTORY_POINTS = 4096, /* 1 to 2500 */
     CHECK_MAX_MODELS = 8192,     /* at most 1000 */
-    CHECK_MAX_VERSIONS = 16384   /* at most 200000 */
+    CHECK_MAX_VERSIONS = 16384,  /* at most 200000 */
+    CHECK_BOOL = 32768
 };
 /* Fields of a lower rank are validated first, those of the same in the order of the rows. */
 #define CHECK_RANK(n) ((unsigned)(n) << 16)
 
 struct bind_message;
-
 struct bind_field {
     struct str name; /* snake_case */
     struct str camel;
@@ -87,14 +88,15 @@ struct bind_message {
     size_t size; /* of the struct */
 };
 
-#define BIND_C_STRING(name)    struct opt_str name;
-#define BIND_C_INT64(name)     struct opt_i64 name;
-#define BIND_C_INT32(name)     struct opt_i64 name;
-#define BIND_C_DOUBLE(name)    struct opt_f64 name;
-#define BIND_C_BOOL(name)      struct opt_bool name;
-#define BIND_C_STATUS(name)    struct opt_i64 name;
-#define BIND_C_VIEW_TYPE(name) struct opt_i64 name;
-#define BIND_C_STRINGS(name)   struct list_str name;
+#define BIND_C_STRING(name)       struct opt_str name;
+#define BIND_C_INT64(name)        struct opt_i64 name;
+#define BIND_C_INT32(name)        struct opt_i64 name;
+#define BIND_C_DOUBLE(name)       struct opt_f64 name;
+#define BIND_C_BOOL(name)         struct opt_bool name;
+#define BIND_C_STATUS(name)       struct opt_i64 name;
+#define BIND_C_VIEW_TYPE(name)    struct opt_i64 name;
+#define BIND_C_MODEL_STATUS(name) struct opt_i64 name;
+#define BIND_C_STRINGS(name)      struct list_str name;
 
 #define MESSAGE(name)                             struct msg_##name {
 #define FIELD(message, kind, name, camel, checks) BIND_C_##kind(name)

@@ -438,3 +438,47 @@ void python_repr_bytes(struct buf *out, struct str s)
     }
     buf_add_byte(out, quote);
 }
+
+/* Bytes of the character at p; *is_whole says whether they are one, else they are the longest start of
+ * one, or a single byte. */
+static size_t python_subpart(const unsigned char *p, size_t n, bool *is_whole)
+{
+    size_t len = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+    unsigned low = p[0] == 0xE0 ? 0xA0 : p[0] == 0xF0 ? 0x90 : 0x80;
+    unsigned high = p[0] == 0xED ? 0x9F : p[0] == 0xF4 ? 0x8F : 0xBF;
+    size_t i = 1;
+
+    *is_whole = false;
+    if (len == 0 || p[0] > 0xF4)
+        return 1;
+    while (i < len && i < n && p[i] >= low && p[i] <= high) {
+        low = 0x80;
+        high = 0xBF;
+        i++;
+    }
+    *is_whole = i == len;
+    return i;
+}
+
+struct str python_decode(struct arena *a, struct str bytes)
+{
+    const unsigned char *p = (const unsigned char *)bytes.p;
+    size_t n = 0;
+    bool is_whole;
+    char *out;
+
+    if (python_is_utf8(bytes))
+        return bytes;
+    out = arena_alloc(a, 3 * bytes.n);
+    for (size_t i = 0; i < bytes.n;) {
+        size_t len = python_subpart(p + i, bytes.n - i, &is_whole);
+
+        if (is_whole)
+            memcpy(out + n, p + i, len);
+        else
+            memcpy(out + n, "\xEF\xBF\xBD", 3);
+        n += is_whole ? len : 3;
+        i += len;
+    }
+    return (struct str){out, n};
+}

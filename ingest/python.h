@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
 
@@ -36,6 +37,8 @@ bool python_is_decimal(uint32_t cp);
 /* Appends repr(s) of a str, of a bytes. */
 void python_repr(struct buf *out, struct str s);
 void python_repr_bytes(struct buf *out, struct str s);
+/* bytes.decode("utf-8", "replace"): bytes themselves when they are UTF-8. */
+struct str python_decode(struct arena *a, struct str bytes);
 /* Does s hold a lone surrogate? Such a str has no UTF-8. */
 bool python_has_surrogate(struct str s);
 /* The bytes of the UTF-8 character at p, n > 0 bytes of text; 0 when there is none: a surrogate is

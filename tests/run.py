@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the suites, shows what each prints, adds up their counts.
 
-    tests/run.py [lint] [unit] [wire] [api] [crash] [tsan]
+    tests/run.py [lint] [unit] [wire] [api] [conform] [conform-full] [crash] [tsan]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
 and reads the numbers they print: cmocka's `[  PASSED  ] N test(s)`, pytest's last line, and
@@ -110,11 +110,19 @@ def tsan():
     return unit[0] + whole[0], unit[1] + whole[1]
 
 
+def conform(requests, limit_s):
+    """The corpus and so many random requests, side by side with a stock server."""
+    return counted([VENV, "tests/conform/run.py", "--full", "--lanes", "2", "--random",
+                    str(requests)], limit_s, {"SLUICE_TEST_BINARY": SANITIZED})
+
+
 SUITES = {
     "lint": lambda: counted([sys.executable, "tests/lint/lint.py"], 120),
     "unit": lambda: cmocka("build/asan/unit"),
     "wire": lambda: counted([sys.executable, "tests/wire/run.py", SANITIZED], 300),
     "api": lambda: pytest(SANITIZED, 1200, "tests/api"),
+    "conform": lambda: conform(2000, 1200),
+    "conform-full": lambda: conform(20000, 7200),
     "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 900),
     "tsan": tsan,
 }
@@ -122,7 +130,7 @@ SUITES = {
 
 def main():
     os.chdir(ROOT)
-    wanted = sys.argv[1:] or ["lint", "unit", "wire", "api", "crash"]
+    wanted = sys.argv[1:] or ["lint", "unit", "wire", "api", "conform", "crash"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")
@@ -132,9 +140,9 @@ def main():
         start = time.monotonic()
         passed, failed = SUITES[name]()
         rows.append((name, passed, failed, time.monotonic() - start))
-    print(f"\n{'suite':<8}{'passed':>8}{'failed':>8}{'seconds':>9}")
+    print(f"\n{'suite':<12}{'passed':>8}{'failed':>8}{'seconds':>9}")
     for name, passed, failed, seconds in rows:
-        print(f"{name:<8}{passed:>8}{failed:>8}{seconds:>9.1f}")
+        print(f"{name:<12}{passed:>8}{failed:>8}{seconds:>9.1f}")
     failed = sum(r[2] for r in rows)
     print(f"\n{sum(r[1] for r in rows)} passed, {failed} failed")
     sys.exit(1 if failed else 0)

@@ -51,6 +51,24 @@ def sluice(database):
         yield server
 
 
+@pytest.fixture
+def serve(seeded, tmp_path):
+    """Starts servers with one worker, and further arguments, on a module's own `seeded` database."""
+    started = []
+
+    def start(*args):
+        # ASan keeps what is freed for a while; of interest is what is in use.
+        env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}
+        server = Sluice(seeded, data_dir=str(tmp_path / "data"), args=["--workers", "1", *args],
+                        env=env).__enter__()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.__exit__(None, None, None)
+
+
 @pytest.fixture(scope="module")
 def stock(database, sluice):
     """A stock MLflow server on the same database, started after Sluice made the schema."""

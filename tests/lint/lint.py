@@ -35,7 +35,7 @@ UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX"
                         + r")\b")
 # Programs of their own: run by the build, not linked into anything a test could include.
 PROGRAMS = {"gateway/main.c", "schema/docgen.c"}
-GENERATED = ["config.md", "errors.md", "files.md", "metrics.md", "routes.md"]
+GENERATED = ["config.md", "differences.md", "errors.md", "files.md", "metrics.md", "routes.md"]
 
 
 def sources(*patterns):
@@ -154,7 +154,8 @@ def check_generated_docs():
         if result.returncode != 0:
             yield f"build/docgen failed: {result.stderr.strip()}"
             return
-        subprocess.run([sys.executable, "tests/tools/files.py", folder], check=True)
+        for writer in ("tests/tools/files.py", "tests/conform/differences.py"):
+            subprocess.run([sys.executable, writer, folder], check=True)
         for name in GENERATED:
             fresh, committed = os.path.join(folder, name), os.path.join("docs", name)
             if not os.path.exists(committed):

@@ -103,7 +103,7 @@ class Sluice(Server):
 
     def __init__(self, pg_uri=None, data_dir=None, args=(), env=None, binary=None):
         super().__init__(pg_uri)
-        self.binary = binary or os.environ.get("SLUICE_TEST_BINARY") or BINARY
+        self.binary = os.path.abspath(binary or os.environ.get("SLUICE_TEST_BINARY") or BINARY)
         self.data_dir = data_dir or os.path.join(self.folder, "data")
         self.args = list(args)
         self.env = env or {}

@@ -175,6 +175,44 @@ static void test_overruns_inside_a_block_are_poisoned(void **state)
 }
 #endif
 
+static void test_rewind_forgets_what_came_after_the_mark(void **state)
+{
+    static const size_t sizes[] = {1, 40, 5000, 3 << 20, 200000, 1 << 20, 17};
+    struct arena_mark none, early, late;
+    struct arena a;
+    char *kept, *again;
+    size_t blocks;
+
+    (void)state;
+    arena_init(&a, 1024);
+    none = arena_mark(&a);
+    kept = arena_alloc(&a, 30);
+    memset(kept, 'k', 30);
+    early = arena_mark(&a);
+    again = arena_alloc(&a, 8);
+    arena_rewind(&a, &early);
+    assert_ptr_equal(arena_alloc(&a, 8), again);
+    (void)arena_alloc(&a, 3 << 20);
+    (void)arena_alloc(&a, 900);
+    late = arena_mark(&a);
+    blocks = count_blocks(&a);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < array_len(sizes); i++)
+            memset(arena_alloc(&a, sizes[i]), round, sizes[i]);
+        assert_true(count_blocks(&a) > blocks);
+        arena_rewind(&a, &late);
+        assert_int_equal(count_blocks(&a), blocks);
+    }
+    arena_rewind(&a, &early);
+    assert_int_equal(arena_used(&a), 32);
+    for (int i = 0; i < 30; i++)
+        assert_int_equal(kept[i], 'k');
+    assert_ptr_equal(arena_alloc(&a, 8), again);
+    arena_rewind(&a, &none);
+    assert_int_equal(arena_used(&a), 0);
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +224,7 @@ int main(void)
         cmocka_unit_test(test_large_ask_leaves_the_current_block_in_use),
         cmocka_unit_test(test_large_first_ask_is_not_kept_by_reset),
         cmocka_unit_test(test_copies_and_formats),
+        cmocka_unit_test(test_rewind_forgets_what_came_after_the_mark),
 #if defined(__SANITIZE_ADDRESS__)
         cmocka_unit_test(test_overruns_inside_a_block_are_poisoned),
 #endif

@@ -7,22 +7,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-static struct str base64(struct arena *a, struct str s)
-{
-    char *out = arena_alloc(a, s.n * 2 + 8);
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.n; i += 3) {
-        unsigned bits = (unsigned)(unsigned char)s.p[i] << 16;
-
-        for (size_t k = 1; k < 3 && i + k < s.n; k++)
-            bits |= (unsigned)(unsigned char)s.p[i + k] << (16 - 8 * k);
-        for (unsigned k = 0; k < 4; k++)
-            out[n++] = i + k > s.n ? '=' : alphabet[bits >> (18 - 6 * k) & 63];
-    }
-    return (struct str){out, n};
-}
-
 static void test_tokens_come_back(void **state)
 {
     static const int64_t offsets[] = {1, 3, 10, 999, 25000, INT64_MAX};
@@ -85,7 +69,8 @@ static void test_what_tokens_may_hold(void **state)
         int64_t got = -1;
 
         fail_init(&f, &a);
-        assert_int_equal(bind_page_token(&a, base64(&a, rows[i].text), &got, &f), rows[i].err);
+        assert_int_equal(bind_page_token(&a, base64_encode(&a, rows[i].text), &got, &f),
+                         rows[i].err);
         if (rows[i].err)
             assert_true(str_eq(f.text, str_of(rows[i].message)));
         else

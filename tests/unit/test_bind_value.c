@@ -97,6 +97,41 @@ static void test_texts_without_utf8_end_the_binding(void **state)
     arena_fini(&a);
 }
 
+static void test_states_of_models_begin_at_0(void **state)
+{
+    static const struct {
+        const char *json;
+        enum bound bound;
+        int64_t v;
+    } rows[] = {
+        {"\"LOGGED_MODEL_STATUS_UNSPECIFIED\"", BOUND, 0},
+        {"\"LOGGED_MODEL_UPLOAD_FAILED\"", BOUND, 3},
+        {"\" 2\"", BOUND, 2},
+        {"\"READY\"", SKIPPED, 0},
+        {"0", BOUND, 0},
+        {"3", BOUND, 3},
+        {"1.5", BOUND, 1},
+        {"-0.5", BOUND, 0},
+        {"true", BOUND, 1},
+        {"false", BOUND, 0},
+        {"4", ENDED, 0},
+        {"-1", ENDED, 0},
+        {"[]", ENDED, 0},
+        {"{}", ENDED, 0},
+    };
+    struct arena a;
+
+    (void)state;
+    arena_init(&a, 1024);
+    for (size_t i = 0; i < array_len(rows); i++) {
+        int64_t v = 0;
+
+        assert_int_equal(bind_value_model_status(value_of(&a, rows[i].json), &v), rows[i].bound);
+        assert_int_equal(v, rows[i].v);
+    }
+    arena_fini(&a);
+}
+
 static void test_validators_ask_python(void **state)
 {
     static const struct {
@@ -181,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_integers),
         cmocka_unit_test(test_doubles_beyond_their_range),
         cmocka_unit_test(test_texts_without_utf8_end_the_binding),
+        cmocka_unit_test(test_states_of_models_begin_at_0),
         cmocka_unit_test(test_validators_ask_python),
         cmocka_unit_test(test_pythons_int_is_cut_off_at_both_ends),
     };

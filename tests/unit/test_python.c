@@ -168,12 +168,45 @@ static void test_repr(void **state)
     buf_fini(&b);
 }
 
+static void test_decoding_replaces_what_is_no_utf8(void **state)
+{
+#define R "\xef\xbf\xbd"
+    static const struct {
+        struct str bytes, want;
+    } rows[] = {
+        {STR_INIT(""), STR_INIT("")},
+        {STR_INIT("a\0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"),
+         STR_INIT("a\0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80")},
+        {STR_INIT("\xff"), STR_INIT(R)},
+        {STR_INIT("a\xc3"), STR_INIT("a" R)},
+        {STR_INIT("\xc3("), STR_INIT(R "(")},
+        {STR_INIT("\xe2\x82"), STR_INIT(R)},
+        {STR_INIT("\xe2\x82x"), STR_INIT(R "x")},
+        {STR_INIT("\xc0\x80"), STR_INIT(R R)},
+        {STR_INIT("\xe0\x80\x80"), STR_INIT(R R R)},
+        {STR_INIT("\xed\xa0\x80"), STR_INIT(R R R)},
+        {STR_INIT("\xf4\x90\x80\x80"), STR_INIT(R R R R)},
+        {STR_INIT("\xf5\x80"), STR_INIT(R R)},
+        {STR_INIT("\xf0\x9f\x98"
+                  "a\x80"),
+         STR_INIT(R "a" R)},
+    };
+#undef R
+    struct arena a;
+
+    (void)state;
+    arena_init(&a, 256);
+    for (size_t i = 0; i < array_len(rows); i++)
+        assert_true(str_eq(python_decode(&a, rows[i].bytes), rows[i].want));
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_int),   cmocka_unit_test(test_int_has_4300_digits_at_most),
         cmocka_unit_test(test_float), cmocka_unit_test(test_classes),
-        cmocka_unit_test(test_repr),
+        cmocka_unit_test(test_repr),  cmocka_unit_test(test_decoding_replaces_what_is_no_utf8),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -206,6 +206,77 @@ static void test_request_that_was_none(void **state)
     assert_true(has(t, "connection: close\r\n"));
 }
 
+static struct str framed(struct fixture *t, const char *body, bool is_last)
+{
+    struct str tail;
+
+    buf_reset(&t->req.reply.body);
+    buf_add_str(&t->req.reply.body, str_of(body));
+    buf_reset(&t->out);
+    tail = reply_frame(&t->req, is_last, &t->out);
+    buf_add_str(&t->out, buf_str(&t->req.reply.body));
+    buf_add_str(&t->out, tail);
+    return buf_str(&t->out);
+}
+
+static void test_parts_are_chunks(void **state)
+{
+    struct fixture *t = *state;
+
+    reply_stream(&t->req);
+    reply_head(&t->req, &t->out);
+    assert_true(str_eq(buf_str(&t->out),
+                       STR("HTTP/1.1 200 OK\r\n" COMMON "content-type: application/json\r\n" DATE
+                           "transfer-encoding: chunked\r\n\r\n")));
+    assert_true(str_eq(framed(t, "seventeen letters", false), STR("11\r\nseventeen letters\r\n")));
+    assert_true(str_eq(framed(t, "", false), STR(""))); /* it would be the end */
+    assert_true(str_eq(framed(t, "end", true), STR("3\r\nend\r\n0\r\n\r\n")));
+    assert_true(str_eq(framed(t, "", true), STR("0\r\n\r\n")));
+}
+
+static void test_parts_for_http_1_0_end_with_the_connection(void **state)
+{
+    struct fixture *t = *state;
+
+    t->head.is_http_1_0 = true;
+    reply_stream(&t->req);
+    reply_head(&t->req, &t->out);
+    assert_true(str_eq(buf_str(&t->out),
+                       STR("HTTP/1.1 200 OK\r\n" COMMON "content-type: application/json\r\n" DATE
+                           "connection: close\r\n\r\n")));
+    assert_true(str_eq(framed(t, "part", false), STR("part")));
+    assert_true(str_eq(framed(t, "end", true), STR("end")));
+}
+
+static void test_head_of_parts_has_no_chunks(void **state)
+{
+    struct fixture *t = *state;
+
+    t->head.method = HTTP_M_HEAD;
+    reply_stream(&t->req);
+    assert_int_equal(reply_frame(&t->req, true, &t->out).n, 0);
+    assert_int_equal(buf_len(&t->out), 0);
+}
+
+/* The head says 200 and is gone: there is nothing left to say but that the end will not come. */
+static void test_a_failure_after_the_head_says_no_more(void **state)
+{
+    struct fixture *t = *state;
+    struct fail f;
+
+    fail_init(&f, NULL);
+    (void)(fail)(&f, ERR_PG, "gone");
+    t->head.path = STR("/x");
+    reply_stream(&t->req);
+    t->req.reply.is_begun = true;
+    buf_add_str(&t->req.reply.body, STR("part"));
+    reply_fail(&t->req, &f);
+    assert_int_equal(t->req.state, REQ_ANSWERED);
+    assert_true(t->req.reply.is_broken);
+    assert_true(str_eq(buf_str(&t->req.reply.body), STR("part")));
+    assert_int_equal(buf_len(&t->req.reply.headers), 0);
+}
+
 static void test_every_error_has_a_reason(void **state)
 {
     struct fixture *t = *state;
@@ -225,12 +296,22 @@ static void test_every_error_has_a_reason(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_usual_answer),           TEST(test_json_is_pretty),
-        TEST(test_error_is_mlflows_line),  TEST(test_busy_says_when_to_come_back),
-        TEST(test_too_large_is_final),     TEST(test_head_has_length_but_no_body),
-        TEST(test_no_content_has_neither), TEST(test_connection_lines),
-        TEST(test_behind_is_rounded_up),   TEST(test_long_header_value),
-        TEST(test_request_that_was_none),  TEST(test_every_error_has_a_reason),
+        TEST(test_usual_answer),
+        TEST(test_json_is_pretty),
+        TEST(test_error_is_mlflows_line),
+        TEST(test_busy_says_when_to_come_back),
+        TEST(test_too_large_is_final),
+        TEST(test_head_has_length_but_no_body),
+        TEST(test_no_content_has_neither),
+        TEST(test_connection_lines),
+        TEST(test_behind_is_rounded_up),
+        TEST(test_long_header_value),
+        TEST(test_request_that_was_none),
+        TEST(test_every_error_has_a_reason),
+        TEST(test_parts_are_chunks),
+        TEST(test_parts_for_http_1_0_end_with_the_connection),
+        TEST(test_head_of_parts_has_no_chunks),
+        TEST(test_a_failure_after_the_head_says_no_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,6 +100,87 @@ static void test_static_prefix_moves_mlflow_paths_only(void **state)
     route_init("");
 }
 
+static void test_placeholders_stand_for_one_segment(void **state)
+{
+    static const char *const absent[] = {
+        "/api/2.0/mlflow/logged-models/",        "/api/2.0/mlflow/logged-models/m-1/",
+        "/api/2.0/mlflow/logged-models//tags",   "/api/2.0/mlflow/logged-models/m-1/tags/",
+        "/api/2.0/mlflow/logged-models/a/b",     "/api/2.0/mlflow/logged-models/a/tags/b/c",
+        "/api/2.0/mlflow/xlogged-models/m-1",    "/api/2.0/mlflow/logged-models/m-1/tagsx",
+        "/api/2.0/mlflow/logged-models/m-1/tag",
+    };
+    const char *model = "/api/2.0/mlflow/logged-models/m-1";
+    unsigned allowed;
+
+    (void)state;
+    route_init("");
+    assert_non_null(find(HTTP_M_GET, model, ON_CLIENT, &allowed));
+    assert_non_null(find(HTTP_M_DELETE, model, ON_CLIENT, &allowed));
+    assert_ptr_not_equal(find(HTTP_M_GET, model, ON_CLIENT, &allowed),
+                         find(HTTP_M_PATCH, model, ON_CLIENT, &allowed));
+    assert_non_null(
+        find(HTTP_M_GET, "/ajax-api/2.0/mlflow/logged-models/x y", ON_CLIENT, &allowed));
+    assert_non_null(
+        find(HTTP_M_DELETE, "/api/2.0/mlflow/logged-models/m/tags/t", ON_CLIENT, &allowed));
+    for (size_t i = 0; i < array_len(absent); i++) {
+        assert_null(find(HTTP_M_GET, absent[i], ON_CLIENT, &allowed));
+        assert_int_equal(allowed, 0);
+    }
+    assert_null(find(HTTP_M_GET, model, ON_ADMIN, &allowed));
+    assert_int_equal(allowed, 0);
+}
+
+static void test_constant_paths_come_before_placeholders(void **state)
+{
+    const char *path = "/api/2.0/mlflow/logged-models/search";
+    unsigned allowed;
+
+    (void)state;
+    route_init("");
+    assert_string_equal(find(HTTP_M_POST, path, ON_CLIENT, &allowed)->label,
+                        "/logged-models/search");
+    assert_string_equal(find(HTTP_M_GET, path, ON_CLIENT, &allowed)->label,
+                        "/logged-models/{model_id}");
+    assert_null(find(HTTP_M_PUT, path, ON_CLIENT, &allowed));
+    assert_int_equal(allowed, HTTP_M_GET | HTTP_M_HEAD | HTTP_M_POST | HTTP_M_PATCH |
+                                  HTTP_M_DELETE | HTTP_M_OPTIONS);
+}
+
+/* What the row's placeholder stands for in path. */
+static struct str arg(struct arena *a, unsigned method, const char *path, const char *name)
+{
+    struct http_head head = {.path = str_of(path)};
+    struct req r = {.head = &head};
+    unsigned allowed;
+    struct str got;
+
+    r.route = find(method, path, ON_CLIENT, &allowed);
+    assert_non_null(r.route);
+    arena_init(&r.arena, 64);
+    got = arena_dup(a, route_arg(&r, name));
+    arena_fini(&r.arena);
+    return got;
+}
+
+static void test_arguments_are_found_by_name(void **state)
+{
+    const char *tag = "/p/ajax-api/2.0/mlflow/logged-models/m-1/tags/a b";
+    struct arena a;
+
+    (void)state;
+    arena_init(&a, 256);
+    route_init("/p");
+    assert_string_equal(arg(&a, HTTP_M_DELETE, tag, "model_id").p, "m-1");
+    assert_string_equal(arg(&a, HTTP_M_DELETE, tag, "tag_key").p, "a b");
+    assert_string_equal(arg(&a, HTTP_M_GET, "/p/api/2.0/mlflow/logged-models/search", "model_id").p,
+                        "search");
+    assert_string_equal(
+        arg(&a, HTTP_M_GET, "/p/api/2.0/mlflow/logged-models/a\xFF\xC3\xA9", "model_id").p,
+        "a\xEF\xBF\xBD\xC3\xA9");
+    route_init("");
+    arena_fini(&a);
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -115,6 +196,9 @@ int main(void)
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_admin_listener_serves_its_own),
         cmocka_unit_test(test_static_prefix_moves_mlflow_paths_only),
+        cmocka_unit_test(test_placeholders_stand_for_one_segment),
+        cmocka_unit_test(test_constant_paths_come_before_placeholders),
+        cmocka_unit_test(test_arguments_are_found_by_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);

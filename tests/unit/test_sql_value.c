@@ -29,6 +29,17 @@ static void test_nulls_in_an_array_are_asked_for(void **state)
     assert_string_equal(sql_text_array_nulls(&arena, items, 4).p, "{\"NULL\",NULL,\"\",NULL}");
 }
 
+static void test_rows_quote_where_they_must(void **state)
+{
+    const struct str items[] = {STR_INIT("a"),    STR_INIT("b c"), STR_INIT(""), {NULL, 0},
+                                STR_INIT("q\"b"), STR_INIT("x,y"), STR_INIT("(")};
+
+    (void)state;
+    assert_string_equal(sql_text_row(&arena, items, 7).p,
+                        "(a,\"b c\",\"\",,\"q\"\"b\",\"x,y\",\"(\")");
+    assert_string_equal(sql_text_row(&arena, items, 0).p, "()");
+}
+
 static void test_integers_at_both_ends(void **state)
 {
     const int64_t items[] = {INT64_MIN, 0, INT64_MAX};
@@ -53,6 +64,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_arrays_quote_every_element),
         cmocka_unit_test(test_nulls_in_an_array_are_asked_for),
+        cmocka_unit_test(test_rows_quote_where_they_must),
         cmocka_unit_test(test_integers_at_both_ends),
         cmocka_unit_test(test_an_empty_text_is_not_null),
     };

@@ -1,0 +1,350 @@
+/*
+ * graphql_runs: the root fields that show runs, GetRun and SearchRuns.
+ *
+ *   SearchRuns  ids of the page (api_search.c) > extras > rows > answer
+ *   GetRun                                       extras > rows > answer
+ *
+ * Extras are the run's experiment and the model versions made from it, which MLflow's resolvers ask
+ * for run by run. Here they come for all runs with one call, and only when they are asked for. They
+ * are kept as JSON, by id, until the rows are there. Then each run is put together as JSON, and what
+ * the request asks for is written from it.
+ *
+ * Model versions are those that a search for run_id = '...' gives: no prompts, none that is deleted,
+ * the last changed first, without aliases.
+ */
+#include "gateway/graphql_call.h"
+
+#include <stdlib.h>
+
+#include "gateway/entity.h"
+#include "gateway/entity_registry.h"
+#include "gateway/reply.h"
+#include "gateway/run_search.h"
+#include "gateway/worker.h"
+#include "ingest/admit.h"
+#include "ingest/names.h"
+#include "schema/errors.h"
+
+struct graphql_extra {
+    struct str id;
+    size_t place; /* among those of one id */
+    struct str json;
+};
+
+enum { EXTRA_EXPERIMENTS, EXTRA_TAGS, EXTRA_VERSIONS, EXTRA_VERSION_TAGS, EXTRA_COUNT };
+enum { VERSION_RUN = 8 }; /* column of ENTITY_VERSION */
+
+static const struct stmt ROWS = {
+    "graphql_runs", "SELECT " ENTITY_RUN " FROM unnest($1::text[]) WITH ORDINALITY AS s(id, n)"
+                    " JOIN runs r ON r.run_uuid = s.id ORDER BY s.n"};
+static const struct stmt EXPERIMENTS = {
+    "graphql_run_experiments",
+    "SELECT " ENTITY_EXPERIMENT " FROM experiments e WHERE e.experiment_id IN"
+    " (SELECT r.experiment_id FROM runs r WHERE r.run_uuid = ANY($1::text[]))"};
+static const struct stmt EXPERIMENT_TAGS = {
+    "graphql_run_experiment_tags",
+    "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id IN"
+    " (SELECT r.experiment_id FROM runs r WHERE r.run_uuid = ANY($1::text[]))"};
+static const struct stmt VERSIONS = {
+    "graphql_run_versions", "SELECT " ENTITY_VERSION " FROM model_versions v"
+                            " WHERE " ENTITY_VERSION_LIVES " AND v.run_id = ANY($1::text[])"
+                            " AND NOT EXISTS (SELECT 1 FROM model_version_tags t"
+                            " WHERE t.workspace = v.workspace AND t.name = v.name"
+                            " AND t.key = 'mlflow.prompt.is_prompt' AND t.value = 'true')"
+                            " ORDER BY v.last_updated_time DESC, v.name, v.version DESC"};
+static const struct stmt VERSION_TAGS_OF = {
+    "graphql_run_version_tags",
+    "SELECT t.version || ' ' || t.name, t.key, t.value FROM model_version_tags t"
+    " JOIN model_versions v ON v.workspace = t.workspace AND v.name = t.name"
+    " AND v.version = t.version WHERE v.workspace = 'default' AND v.run_id = ANY($1::text[])"};
+
+/* -- extras ---------------------------------------------------------------------------------- */
+
+static int extra_order(const void *a, const void *b)
+{
+    const struct graphql_extra *x = a, *y = b;
+    int order = str_cmp(x->id, y->id);
+
+    return order ? order : (x->place > y->place) - (x->place < y->place);
+}
+
+/* The first of an id, NULL when there is none. */
+static const struct graphql_extra *extra_find(const struct graphql_extra *extras, size_t n,
+                                              struct str id)
+{
+    struct graphql_extra key = {.id = id};
+
+    return n ? bsearch(&key, extras, n, sizeof(*extras), extra_order) : NULL;
+}
+
+static void extra_keep(struct arena *a, struct graphql_extra *out, struct str id, size_t place,
+                       const struct buf *json)
+{
+    *out = (struct graphql_extra){arena_dup(a, id), place, arena_dup(a, buf_str(json))};
+}
+
+static void keep_experiments(struct req *r, struct graphql_extras *x, struct buf *text)
+{
+    const PGresult *rows = r->sql.results[EXTRA_EXPERIMENTS];
+    int n = PQntuples(rows);
+    struct entity_group tags;
+    struct json j;
+
+    entity_group(&r->arena, rows, n, 0, r->sql.results[EXTRA_TAGS], &tags);
+    x->experiments = arena_array(&r->arena, (size_t)n, sizeof(*x->experiments));
+    for (int i = 0; i < n; i++) {
+        buf_reset(text);
+        json_init(&j, text, JSON_COMPACT);
+        entity_experiment(&j, rows, i, &tags);
+        extra_keep(&r->arena, &x->experiments[x->nexperiments++], sql_get(rows, i, 0), 0, text);
+    }
+    if (n)
+        qsort(x->experiments, x->nexperiments, sizeof(*x->experiments), extra_order);
+}
+
+/* Numbers the versions of each run from 0, in the order of the rows. */
+static void number_versions(struct graphql_extra *versions, size_t n)
+{
+    size_t place = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        place = i > 0 && str_eq(versions[i].id, versions[i - 1].id) ? place + 1 : 0;
+        versions[i].place = place;
+    }
+}
+
+static void keep_versions(struct req *r, struct graphql_extras *x, struct buf *text)
+{
+    const PGresult *rows = r->sql.results[EXTRA_VERSIONS];
+    int n = PQntuples(rows);
+    struct entity_versions versions;
+    struct json j;
+
+    entity_versions(&r->arena, r->sql.results + EXTRA_VERSIONS, false, &versions);
+    x->versions = arena_array(&r->arena, (size_t)n, sizeof(*x->versions));
+    for (int i = 0; i < n; i++) {
+        buf_reset(text);
+        json_init(&j, text, JSON_COMPACT);
+        entity_version(&j, &versions, i);
+        extra_keep(&r->arena, &x->versions[x->nversions++], sql_get(rows, i, VERSION_RUN),
+                   (size_t)i, text);
+    }
+    if (n)
+        qsort(x->versions, x->nversions, sizeof(*x->versions), extra_order);
+    number_versions(x->versions, x->nversions);
+}
+
+/* -- answer ---------------------------------------------------------------------------------- */
+
+static void run_write(struct graphql_write *w, const struct graphql_call *c,
+                      const struct graphql_plan *plan, const PGresult *rows, int row,
+                      const struct entity_details *details)
+{
+    const struct graphql_extras *x = &c->extras;
+    struct str id = sql_get(rows, row, 0);
+    const struct graphql_extra *experiment =
+        extra_find(x->experiments, x->nexperiments, sql_get(rows, row, 1));
+    const struct graphql_extra *version = extra_find(x->versions, x->nversions, id);
+    struct json j;
+
+    graphql_write_begin(w, &j);
+    json_open(&j);
+    entity_run_members(&j, rows, row, details);
+    if (experiment) {
+        json_key(&j, "experiment");
+        json_raw(&j, experiment->json);
+    }
+    json_key(&j, "model_versions");
+    json_open_list(&j);
+    for (; version && version < x->versions + x->nversions && str_eq(version->id, id); version++)
+        json_raw(&j, version->json);
+    json_close_list(&j);
+    json_close(&j);
+    graphql_write_entity(w, plan);
+}
+
+/* The keys of a SearchRunsResponse or GetRunResponse; rows are NULL when nothing was found. */
+static void response_write(struct req *r, const PGresult *rows,
+                           const struct entity_details *details)
+{
+    struct graphql_call *c = r->data;
+    const struct search_page *p = c->page;
+    struct graphql_write w;
+
+    graphql_write_init(&w, &c->json, &c->errors);
+    json_open(&c->json);
+    for (size_t i = 0; i < c->root->nitems; i++) {
+        const struct graphql_plan *item = &c->root->items[i];
+
+        json_key_str(&c->json, item->key);
+        if (item->field == NULL) {
+            graphql_write_typename(&c->json, item);
+        } else if (item->field->shape == SHAPE_ABSENT) {
+            json_null(&c->json);
+        } else if (item->type == TYPE_String) { /* nextPageToken */
+            json_str(&c->json, p->has_more ? bind_make_page_token(&r->arena,
+                                                                  p->search.offset + p->max_results)
+                                           : STR(""));
+        } else if (item->field->shape == SHAPE_LIST) {
+            json_open_list(&c->json);
+            for (int row = 0; rows && row < PQntuples(rows); row++)
+                run_write(&w, c, item, rows, row, details);
+            json_close_list(&c->json);
+        } else {
+            run_write(&w, c, item, rows, 0, details);
+        }
+    }
+    json_close(&c->json);
+    graphql_write_fini(&w);
+}
+
+static err_t rows_write(struct req *r, struct fail *f)
+{
+    const struct graphql_call *c = r->data;
+    const PGresult *rows = r->sql.results[0];
+    int n = PQntuples(rows);
+    struct entity_details details;
+
+    if (c->page == NULL && n == 0)
+        return admit_no_run(c->run_id, f);
+    entity_details(&r->arena, rows, n, r->sql.results + 1, &details);
+    details.has_model_inputs = c->page == NULL;
+    response_write(r, rows, &details);
+    return OK;
+}
+
+static err_t rows_done(struct req *r, struct fail *f)
+{
+    return graphql_end(r, rows_write(r, f), f);
+}
+
+static err_t rows_ask(struct req *r)
+{
+    struct graphql_call *c = r->data;
+    struct sql_step steps[1 + DETAIL_COUNT];
+
+    steps[0] = (struct sql_step){&ROWS, &c->ids, 1};
+    entity_run_steps(steps + 1, &c->ids);
+    return req_sql(r, steps, 1 + DETAIL_COUNT, rows_done);
+}
+
+static err_t extras_done(struct req *r, struct fail *f)
+{
+    struct graphql_call *c = r->data;
+    struct buf text;
+
+    buf_init(&text);
+    keep_experiments(r, &c->extras, &text);
+    keep_versions(r, &c->extras, &text);
+    buf_fini(&text);
+    return graphql_end(r, rows_ask(r), f);
+}
+
+/* Does the request ask for what does not stand in a run's rows? */
+static bool has_extras(const struct graphql_plan *root)
+{
+    for (size_t i = 0; i < root->nitems; i++)
+        if (graphql_plan_find(&root->items[i], STR("experiment")) ||
+            graphql_plan_find(&root->items[i], STR("modelVersions")))
+            return true;
+    return false;
+}
+
+static err_t runs_ask(struct req *r)
+{
+    static const struct stmt *const stmts[EXTRA_COUNT] = {
+        [EXTRA_EXPERIMENTS] = &EXPERIMENTS,
+        [EXTRA_TAGS] = &EXPERIMENT_TAGS,
+        [EXTRA_VERSIONS] = &VERSIONS,
+        [EXTRA_VERSION_TAGS] = &VERSION_TAGS_OF,
+    };
+    struct graphql_call *c = r->data;
+    struct sql_step steps[EXTRA_COUNT];
+
+    c->extras = (struct graphql_extras){NULL, 0, NULL, 0};
+    if (!has_extras(c->root))
+        return rows_ask(r);
+    for (int i = 0; i < EXTRA_COUNT; i++)
+        steps[i] = (struct sql_step){stmts[i], &c->ids, 1};
+    return req_sql(r, steps, EXTRA_COUNT, extras_done);
+}
+
+/* -- get --------------------------------------------------------------------------------------- */
+
+static err_t get_read(struct req *r, struct fail *f)
+{
+    return graphql_end(r, runs_ask(r), f);
+}
+
+err_t graphql_get_run(struct req *r, struct fail *f)
+{
+    struct graphql_call *c = r->data;
+    err_t e;
+
+    c->page = NULL;
+    if ((e = graphql_run_id(c, f)))
+        return e;
+    c->ids = sql_text_array(&r->arena, &c->run_id, 1);
+    return req_wait_run(r, c->run_id, get_read);
+}
+
+/* -- search ---------------------------------------------------------------------------------- */
+
+static err_t search_found(struct req *r, struct fail *f)
+{
+    struct graphql_call *c = r->data;
+    int n = search_page_take(c->page, r->sql.results[0]);
+
+    if (n == 0) {
+        response_write(r, NULL, NULL);
+        return graphql_end(r, OK, f);
+    }
+    c->ids = search_page_array(&r->arena, r->sql.results[0], 0, n);
+    return graphql_end(r, runs_ask(r), f);
+}
+
+static err_t search_read(struct req *r, struct fail *f)
+{
+    struct graphql_call *c = r->data;
+
+    return graphql_end(r, search_page_ask(r, c->page, search_found, f), f);
+}
+
+static void take_list(const struct graphql_call *c, struct str name, struct list_str *out)
+{
+    const struct graphql_input *in = graphql_argument_field(&c->argument, name);
+
+    *out = (struct list_str){in->items, in->n, in->is_set};
+}
+
+/* The argument as the message that runs/search takes. */
+static void search_message(const struct graphql_call *c, struct msg_runs_search *m)
+{
+    const struct graphql_input *most = graphql_argument_field(&c->argument, STR("maxResults"));
+    const struct graphql_input *view = graphql_argument_field(&c->argument, STR("runViewType"));
+
+    *m = (struct msg_runs_search){.max_results = {most->number, most->is_set && !most->is_null}};
+    take_list(c, STR("experimentIds"), &m->experiment_ids);
+    take_list(c, STR("orderBy"), &m->order_by);
+    m->filter.s = graphql_argument_field(&c->argument, STR("filter"))->text;
+    m->page_token.s = graphql_argument_field(&c->argument, STR("pageToken"))->text;
+    if (view->text.n) {
+        m->run_view_type.is_set = true;
+        m->run_view_type.v = str_eq(view->text, STR("ALL"))            ? VIEW_ALL
+                             : str_eq(view->text, STR("DELETED_ONLY")) ? VIEW_DELETED_ONLY
+                                                                       : VIEW_ACTIVE_ONLY;
+    }
+}
+
+err_t graphql_search_runs(struct req *r, struct fail *f)
+{
+    struct graphql_call *c = r->data;
+    struct msg_runs_search m;
+    err_t e;
+
+    c->page = arena_zalloc(&r->arena, sizeof(*c->page));
+    search_message(c, &m);
+    if ((e = run_search_page(&r->arena, &m, c->page, f)) || (e = names_check_nul(m.filter.s, f)))
+        return e;
+    return req_wait_all(r, search_read);
+}
