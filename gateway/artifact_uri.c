@@ -11,6 +11,10 @@
  * are those of the server's own root. What urllib strips (blanks in front, tabs and newlines
  * anywhere) is stripped before looking, or "ht\ntp://..." would pass as a path.
  *
+ * A path that begins with "//" is written behind an empty host, as Python does since 3.12.4. Before
+ * that "mlflow-artifacts:////h/x", in which nobody finds a host, came out as "mlflow-artifacts://h/x",
+ * which names one, and nobody had looked at it.
+ *
  * Left out, because no location has them: parameters (";x") in the middle segments of a path, and
  * IPv6 zone texts.
  */
@@ -142,8 +146,8 @@ static struct str join(struct arena *a, struct str prefix, struct str path)
 static struct str uri_unparse(struct arena *a, const struct uri *u)
 {
     bool has_slashes =
-        u->netloc.n > 0 || (u->scheme.n > 0 && !str_starts(u->path, STR("//")) &&
-                            is_listed(u->scheme, netloc_schemes, array_len(netloc_schemes)));
+        u->netloc.n > 0 || str_starts(u->path, STR("//")) ||
+        (u->scheme.n > 0 && is_listed(u->scheme, netloc_schemes, array_len(netloc_schemes)));
     bool wants_slash = has_slashes && u->path.n > 0 && u->path.p[0] != '/';
 
     return arena_printf(a, "%.*s%s%s%.*s%s%.*s%s%.*s%s%.*s", STR_ARG(u->scheme),
