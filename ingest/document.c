@@ -362,14 +362,19 @@ static bool document_rewrite(struct arena *a, struct str text, struct str *out)
 /* A text that is not plain. */
 static yyjson_val *document_read_odd(struct arena *a, struct str text, struct document_error *why)
 {
+    struct document_error odd = {"", 0};
     struct str rewritten;
+    yyjson_val *v;
 
     if (!document_rewrite(a, text, &rewritten))
         return NULL; /* *why stays what the strict reading said */
-    return document_bound(
+    v = document_bound(
         document_parse(a, rewritten,
-                       YYJSON_READ_ALLOW_INF_AND_NAN | YYJSON_READ_ALLOW_INVALID_UNICODE, why),
-        why);
+                       YYJSON_READ_ALLOW_INF_AND_NAN | YYJSON_READ_ALLOW_INVALID_UNICODE, &odd),
+        &odd);
+    if (v == NULL)
+        why->text = odd.text; /* its place is one of the copy */
+    return v;
 }
 
 yyjson_val *document_read(struct arena *a, struct str bytes, struct document_error *why)
