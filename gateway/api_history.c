@@ -44,6 +44,7 @@ static struct bind_input query_only(const struct req *r)
     struct bind_input in = r->input;
 
     in.body = STR("");
+    in.ahead = NULL;
     return in;
 }
 
