@@ -37,7 +37,7 @@ struct uri {
     bool has_params; /* a ';' in the last segment, where the scheme knows parameters */
 };
 
-enum { DECODE_ROUNDS = 10 };
+enum { DECODE_ROUNDS = 10, LOOKED_AT_MAX = 64 << 10 };
 
 static const struct str host_schemes[] = {
     STR_INIT("ftp"),    STR_INIT("sftp"),  STR_INIT("hdfs"),
@@ -291,12 +291,26 @@ static bool target_eq(const struct target *a, const struct target *b)
             a->ports[1] == b->ports[0] || a->ports[1] == b->ports[1]);
 }
 
+static err_t too_long(struct fail *f)
+{
+    return fail(f, ERR_BAD_PARAM,
+                "Invalid artifact path length. The length of the artifact path cannot be"
+                " greater than %d characters. To configure this limit, please set the"
+                " MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH environment variable.",
+                LIMIT_ARTIFACT_LOCATION);
+}
+
 err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, struct fail *f)
 {
-    struct uri u = uri_parse(a, uri);
-    struct target target = target_of(a, uri), own = target_of(a, root);
+    struct uri u;
+    struct target target, own;
     err_t e;
 
+    if (uri.n > LOOKED_AT_MAX) /* MLflow looks at all of it first, and says what it found */
+        return too_long(f);
+    u = uri_parse(a, uri);
+    target = target_of(a, uri);
+    own = target_of(a, root);
     if (u.fragment.n || u.has_params)
         return fail(f, ERR_BAD_PARAM, "'artifact_location' URL can't include fragments or params.");
     if ((e = check_query(a, u.query, f)))
@@ -314,11 +328,7 @@ err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, struc
         return fail(f, ERR_BAD_PARAM, "Artifact location cannot be a runs:/ URI. Given: '%.*s'",
                     STR_ARG(str_head(uri, NAMES_QUOTE_MAX)));
     if (names_length(uri) > LIMIT_ARTIFACT_LOCATION)
-        return fail(f, ERR_BAD_PARAM,
-                    "Invalid artifact path length. The length of the artifact path cannot be"
-                    " greater than %d characters. To configure this limit, please set the"
-                    " MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH environment variable.",
-                    LIMIT_ARTIFACT_LOCATION);
+        return too_long(f);
     return OK;
 }
 

@@ -9,11 +9,12 @@
 #include "ingest/names.h"
 #include "ingest/python.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 err_t experiment_id_parse(struct str text, int32_t *out, struct fail *f)
 {
     int64_t id = 0;
-    enum python_int kind = python_int(text, &id);
+    enum python_int kind = text.n > LIMIT_NUMBER ? PYTHON_NOT_INT : python_int(text, &id);
 
     if (kind == PYTHON_NOT_INT)
         return fail(f, ERR_BAD_PARAM,
