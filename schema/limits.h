@@ -19,6 +19,7 @@ enum {
     LIMIT_BATCH_TAGS = 100,
     LIMIT_BATCH_ITEMS = 1000,      /* metrics, params and tags together */
     LIMIT_STREAM_BATCHES = 1000,   /* in one log-batches request */
+    LIMIT_STREAM_VALUES = 1 << 18, /* values and keys in all of them */
     LIMIT_CUSTOM_VIEWS = 50,
     LIMIT_DATASET_NAME = 500,
     LIMIT_DATASET_DIGEST = 36,
