@@ -5,6 +5,9 @@
 #   make conform  the same requests to Sluice and to a stock MLflow server: everything, and 20 000
 #                 random ones (make test: 2 000)
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes}.md
+#   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
+#                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
+#                 build/fuzz/findings, what was learned in build/fuzz/learned
 #
 # Every source is found by wildcard, header dependencies come from the compiler (-MMD -MP), and a
 # build variant is a directory: build/obj is the release, build/asan the one with AddressSanitizer
@@ -19,6 +22,9 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 # What ThreadSanitizer looks at: the files that more than one thread is in.
 TSAN_TESTS := $(filter test_inbox test_journal test_queue_reader test_queue_ring test_runs \
 	test_sealer test_stats,$(UNIT_TESTS))
+FUZZ_TARGETS := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
+SECONDS ?= 60
+TARGET ?=
 
 ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j2
@@ -68,6 +74,9 @@ FLAGS_tsan := -O1 -g -fsanitize=thread
 LIBS_obj := $(LIBS) $(shell pkg-config --libs jemalloc 2>/dev/null)
 LIBS_asan := $(LIBS)
 LIBS_tsan := $(LIBS)
+# libFuzzer comes with clang only; the corpus is replayed by the asan variant.
+COMPILE_fuzz := $(CCACHE) clang-14
+FLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 # --- packages ---------------------------------------------------------------------------------
 
@@ -76,6 +85,7 @@ BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libx
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl
 BENCH_PACKAGES := $(TEST_PACKAGES) nginx wrk
+FUZZ_PACKAGES := $(BUILD_PACKAGES) clang-14 libclang-rt-14-dev
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
 	grep -q '^install ok installed' || echo $$p; done)
 APT := $(SUDO) apt-get -y -q -o DPkg::Lock::Timeout=300
@@ -94,8 +104,9 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps setup setup-test setup-bench run test check check-unit check-wire check-api \
-	check-crash conform bench docs lint format tsan units asan venv clean distclean
+.PHONY: all deps setup setup-test setup-bench setup-fuzz run test check check-unit check-wire \
+	check-api check-crash check-fuzz conform bench docs lint format tsan fuzz fuzzers replays units \
+	asan venv clean distclean
 
 all: build/sluice
 
@@ -107,6 +118,8 @@ setup-test: | build
 	$(call install_missing,$(TEST_PACKAGES))
 setup-bench: | build
 	$(call install_missing,$(BENCH_PACKAGES))
+setup-fuzz: | build
+	$(call install_missing,$(FUZZ_PACKAGES))
 
 # In the foreground and in place of the shell, so that Ctrl-C reaches the program itself. What it
 # prints (the URL and the example) is its own. ARGS="--listen 0.0.0.0:5000" adds settings.
@@ -115,8 +128,8 @@ run: setup
 	@exec build/sluice serve --data-dir ./var $(ARGS)
 
 test: setup-test
-	@$(MAKE) --no-print-directory WERROR=1 all asan units build/docgen venv
-	@$(PYTHON) tests/run.py lint unit wire api conform crash
+	@$(MAKE) --no-print-directory WERROR=1 all asan units replays build/docgen venv
+	@$(PYTHON) tests/run.py lint unit fuzz wire api conform crash
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -130,6 +143,8 @@ check-crash: all asan venv
 	@$(PYTHON) tests/run.py crash
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
+check-fuzz: replays
+	@$(PYTHON) tests/run.py fuzz
 lint: build/docgen
 	@$(PYTHON) tests/run.py lint
 
@@ -137,20 +152,25 @@ bench: setup-bench
 	@$(MAKE) --no-print-directory all venv
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
 
+fuzz: setup-fuzz
+	@$(MAKE) --no-print-directory fuzzers
+	@$(PYTHON) tests/fuzz/run.py fuzz $(SECONDS) $(TARGET)
+
 docs: build/docgen
 	build/docgen docs
 	$(PYTHON) tests/tools/files.py docs
 	$(PYTHON) tests/conform/differences.py docs
 
 format:
-	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch])
+	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch]) \
+		$(wildcard tests/fuzz/*.[ch])
 
 tsan: $(TSAN_TESTS:%=build/tsan/unit/%) build/tsan/sluice venv
 	@$(PYTHON) tests/run.py tsan
 
 # The pinned sources stay: they are fetched, not built. distclean drops them and the venv too.
 clean:
-	rm -rf build/obj build/asan build/tsan build/docgen build/sluice build/libsluice.a
+	rm -rf build/obj build/asan build/tsan build/fuzz build/docgen build/sluice build/libsluice.a
 distclean:
 	rm -rf build
 
@@ -182,13 +202,14 @@ build:
 
 # $(1) is the variant's name; objects keep their source's path below it.
 define variant
+COMPILE_$(1) ?= $$(COMPILE)
 OBJECTS_$(1) := $$(SOURCES:%.c=build/$(1)/%.o)
 DEPS_OBJECTS_$(1) := $$(addprefix build/$(1)/deps/,$$(DEPS_OBJECTS))
 
 build/$(1)/%.o: %.c Makefile | $$(DEPS_STAMPS)
 	@mkdir -p $$(@D)
 	@echo "  CC $(1) $$<"
-	@$$(COMPILE) $$(BASE_FLAGS) $$(WARNINGS) $$(FLAGS_$(1)) $$(CFLAGS) -c $$< -o $$@
+	@$$(COMPILE_$(1)) $$(BASE_FLAGS) $$(WARNINGS) $$(FLAGS_$(1)) $$(CFLAGS) -c $$< -o $$@
 
 # It takes the SQL in by the assembler, which -MMD does not see.
 build/$(1)/schema/sql_files.o: $$(wildcard schema/sql/*.sql)
@@ -200,7 +221,7 @@ build/$(1)/schema/sql_files.o: $$(wildcard schema/sql/*.sql)
 build/$(1)/deps/%.o: $$(DEPS_STAMPS)
 	@mkdir -p $$(@D)
 	@echo "  CC $(1) build/deps/$$*.c"
-	@$$(COMPILE) $$(BASE_FLAGS) -w $$(FLAGS_$(1)) $$(CFLAGS) -c build/deps/$$*.c -o $$@
+	@$$(COMPILE_$(1)) $$(BASE_FLAGS) -w $$(FLAGS_$(1)) $$(CFLAGS) -c build/deps/$$*.c -o $$@
 
 build/$(1)/libsluice.a: $$(OBJECTS_$(1)) $$(DEPS_OBJECTS_$(1))
 	@rm -f $$@
@@ -217,10 +238,23 @@ build/$(1)/sluice: build/$(1)/gateway/main.o build/$(1)/libsluice.a
 
 -include $$(OBJECTS_$(1):.o=.d) build/$(1)/gateway/main.d build/$(1)/schema/docgen.d
 -include $$(UNIT_TESTS:%=build/$(1)/tests/unit/%.d)
+-include $$(FUZZ_TARGETS:%=build/$(1)/tests/fuzz/%.d)
 endef
-$(foreach v,obj asan tsan,$(eval $(call variant,$(v))))
+$(foreach v,obj asan tsan fuzz,$(eval $(call variant,$(v))))
 .SECONDARY:
 
+# A fuzz target with libFuzzer's main, and with one that only replays.
+build/fuzz/bin/%: build/fuzz/tests/fuzz/%.o build/fuzz/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD fuzz $*"
+	@clang-14 $(FLAGS_fuzz) -fsanitize=fuzzer $^ $(LIBS) $(LDFLAGS) -o $@
+build/asan/fuzz/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o build/asan/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD asan fuzz $*"
+	@$(CC) $(FLAGS_asan) $^ $(LIBS_asan) $(LDFLAGS) -o $@
+
+fuzzers: $(FUZZ_TARGETS:%=build/fuzz/bin/%)
+replays: $(FUZZ_TARGETS:%=build/asan/fuzz/%)
 units: $(UNIT_TESTS:%=build/asan/unit/%)
 asan: build/asan/sluice
 

@@ -18,7 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__has_feature)
+#define IS_SANITIZED __has_feature(address_sanitizer) /* clang's way to say it */
+#elif defined(__SANITIZE_ADDRESS__)
+#define IS_SANITIZED 1
+#else
+#define IS_SANITIZED 0
+#endif
+
+#if IS_SANITIZED
 #include <sanitizer/asan_interface.h>
 #define GAP            ((size_t)16)
 #define poison(p, n)   ASAN_POISON_MEMORY_REGION(p, n)

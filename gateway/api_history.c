@@ -46,6 +46,7 @@ static struct bind_input query_only(const struct req *r)
 
     in.body = STR("");
     in.is_get = true; /* GraphQL's call is a POST */
+    in.ahead = NULL;
     return in;
 }
 

@@ -13,7 +13,7 @@
  * waiting; one with params or tags is a statement of its own, one after the other, because the
  * failure of one must not undo another's.
  *
- * Bounded by LIMIT_STREAM_BATCHES, by LIMIT_JSON_VALUES values in all (29 000 points, a few ms of a
+ * Bounded by LIMIT_STREAM_BATCHES, by LIMIT_STREAM_VALUES values in all (29 000 points, a few ms of a
  * worker), and by max_body_bytes.
  *
  * kill -9 before the answer: some batches may be stored. Sending the same stream again stores nothing
@@ -276,7 +276,7 @@ static err_t stream_find_runs(struct req *r, struct fail *f)
 static err_t stream_read(struct arena *a, struct str body, yyjson_val **out, size_t *count,
                          struct fail *f)
 {
-    size_t budget = LIMIT_JSON_VALUES;
+    size_t budget = LIMIT_STREAM_VALUES;
     struct document_error why = {"", 0};
     struct str rest = body;
 

@@ -9,6 +9,10 @@
  * Checking. An experiment's location is where a server and its clients connect later, so a client
  * may not name a host: the schemes in host_schemes are refused unless scheme family, host and port
  * are those of the server's own root.
+ *
+ * A path that begins with "//" is written behind an empty host, as Python does since 3.12.4. Before
+ * that "mlflow-artifacts:////h/x", in which nobody finds a host, came out as "mlflow-artifacts://h/x",
+ * which names one, and nobody had looked at it.
  */
 #include "gateway/artifact_uri.h"
 
@@ -19,6 +23,8 @@
 #include "ingest/names.h"
 #include "schema/errors.h"
 #include "schema/limits.h"
+
+enum { LOOKED_AT_MAX = 64 << 10 };
 
 static const struct str host_schemes[] = {
     STR_INIT("ftp"),    STR_INIT("sftp"),  STR_INIT("hdfs"),
@@ -55,8 +61,8 @@ static struct str join(struct arena *a, struct str prefix, struct str path)
 static struct str uri_unparse(struct arena *a, const struct uri *u)
 {
     bool has_slashes =
-        u->netloc.n > 0 || (u->scheme.n > 0 && !str_starts(u->path, STR("//")) &&
-                            is_listed(u->scheme, netloc_schemes, array_len(netloc_schemes)));
+        u->netloc.n > 0 || str_starts(u->path, STR("//")) ||
+        (u->scheme.n > 0 && is_listed(u->scheme, netloc_schemes, array_len(netloc_schemes)));
     bool wants_slash = has_slashes && u->path.n > 0 && u->path.p[0] != '/';
 
     return arena_printf(a, "%.*s%s%s%.*s%s%.*s%s%.*s%s%.*s", STR_ARG(u->scheme),
@@ -185,11 +191,23 @@ err_t artifact_uri_check_host(struct arena *a, struct str uri, struct str root, 
                 field, STR_ARG(scheme), STR_ARG(scheme));
 }
 
+static err_t too_long(struct fail *f)
+{
+    return fail(f, ERR_BAD_PARAM,
+                "Invalid artifact path length. The length of the artifact path cannot be"
+                " greater than %d characters. To configure this limit, please set the"
+                " MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH environment variable.",
+                LIMIT_ARTIFACT_LOCATION);
+}
+
 err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, struct fail *f)
 {
-    struct uri u = uri_parse(a, uri);
+    struct uri u;
     err_t e;
 
+    if (uri.n > LOOKED_AT_MAX) /* MLflow looks at all of it first, and says what it found */
+        return too_long(f);
+    u = uri_parse(a, uri);
     if (u.fragment.n || u.has_params)
         return fail(f, ERR_BAD_PARAM, "'artifact_location' URL can't include fragments or params.");
     if ((e = check_query(a, u.query, f)))
@@ -200,11 +218,7 @@ err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, struc
         return fail(f, ERR_BAD_PARAM, "Artifact location cannot be a runs:/ URI. Given: '%.*s'",
                     STR_ARG(str_head(uri, NAMES_QUOTE_MAX)));
     if (names_length(uri) > LIMIT_ARTIFACT_LOCATION)
-        return fail(f, ERR_BAD_PARAM,
-                    "Invalid artifact path length. The length of the artifact path cannot be"
-                    " greater than %d characters. To configure this limit, please set the"
-                    " MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH environment variable.",
-                    LIMIT_ARTIFACT_LOCATION);
+        return too_long(f);
     return OK;
 }
 

@@ -319,15 +319,17 @@ static err_t conn_judge(struct conn *c, struct fail *f)
 {
     struct exchange *x = c->x;
     const struct http_head *d = x->req.head;
+    enum route_body kind = x->req.route->body;
+    uint64_t limit = kind == BODY_LARGE ? LIMIT_BODY_LARGE : LIMIT_BODY_SMALL;
     uint64_t max = conn_settings(c)->max_body_bytes;
 
-    if (x->req.route->body != BODY_BATCH && max > LIMIT_BODY_SMALL)
-        max = LIMIT_BODY_SMALL;
+    if (kind != BODY_BATCH && max > limit)
+        max = limit;
     x->max_body = max;
     if (d->content_length > max)
         return fail(f, ERR_HTTP_TOO_LARGE, "The body has %llu bytes; this path takes %llu.",
                     (unsigned long long)d->content_length, (unsigned long long)max);
-    if (x->req.route->body != BODY_BATCH || d->method != HTTP_M_POST)
+    if ((kind != BODY_BATCH && kind != BODY_POINT) || d->method != HTTP_M_POST)
         return OK;
     return queue_headroom(c->worker->queue, (size_t)d->content_length, f);
 }

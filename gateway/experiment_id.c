@@ -10,6 +10,7 @@
 #include "ingest/names.h"
 #include "ingest/python.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 /* The text may hold a NUL, which a format would be cut at. */
 static err_t experiment_id_refuse(struct str text, struct fail *f)
@@ -24,7 +25,7 @@ static err_t experiment_id_refuse(struct str text, struct fail *f)
 err_t experiment_id_parse(struct str text, int32_t *out, struct fail *f)
 {
     int64_t id = 0;
-    enum python_int kind = python_int(text, &id);
+    enum python_int kind = text.n > LIMIT_NUMBER ? PYTHON_NOT_INT : python_int(text, &id);
 
     if (kind == PYTHON_NOT_INT)
         return experiment_id_refuse(str_head(text, NAMES_QUOTE_MAX), f);

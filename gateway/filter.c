@@ -20,8 +20,10 @@
 #include "gateway/filter_split.h"
 #include "gateway/literal.h"
 #include "gateway/say.h"
+#include "ingest/names.h"
 #include "ingest/python.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 #define BIG_INTEGER STR("9223372036854775808") /* out of range for int4 and int8 */
 
@@ -446,8 +448,9 @@ err_t filter_parse(struct arena *a, enum filter_dialect d, struct str text, stru
     *count = 0;
     if (text.n == 0)
         return OK;
-    if (!filter_split(a, text, &statement, &statements))
-        return SAY(a, f, ERR_BAD_PARAM, STR("Error on parsing filter '"), text, STR("'"));
+    if (text.n > LIMIT_FILTER || !filter_split(a, text, &statement, &statements))
+        return SAY(a, f, ERR_BAD_PARAM, STR("Error on parsing filter '"),
+                   text.n > LIMIT_FILTER ? names_cut(text, NAMES_QUOTE_MAX) : text, STR("'"));
     if (statements == 0)
         return SAY(a, f, ERR_BAD_PARAM, STR("Invalid filter '"), text,
                    STR("'. Could not be parsed."));

@@ -67,7 +67,7 @@ struct clause {
     size_t list_count;
 };
 
-/* The clauses of text; an empty text has none. ERR_BAD_PARAM, ERR_INTERNAL. */
+/* The clauses of text; an empty text has none, one longer than LIMIT_FILTER is none. ERR_BAD_PARAM, ERR_INTERNAL. */
 must_check err_t filter_parse(struct arena *a, enum filter_dialect d, struct str text,
                               struct clause **out, size_t *count, struct fail *f);
 /* Refuses comparators; turns texts that are compared with integer columns into integers. */

@@ -499,12 +499,22 @@ static enum http_event http_judge_head(struct http *h, struct fail *f)
     return HTTP_HEAD_END;
 }
 
-/* "GET /" CR: HTTP/0.9 has no head that could end, so it is refused here or never. */
-static bool http_has_no_version(const struct http *h)
+/* "GET /" CR: HTTP/0.9 has no head that could end, so it is refused here or never. line: as far as
+ * the grammar let it pass. */
+static bool http_has_no_version(struct str line)
 {
-    const struct str *t = &h->head.target;
+    size_t end;
 
-    return t->p && t->p + t->n < h->base + h->fed && t->p[t->n] == '\r';
+    while (line.n && (line.p[0] == '\r' || line.p[0] == '\n'))
+        line = str_skip(line, 1);
+    end = str_find(line, '\r');
+    if (end == line.n)
+        return false;
+    line = str_head(line, end);
+    (void)str_cut(&line, ' ');
+    while (line.n && line.p[0] == ' ')
+        line = str_skip(line, 1);
+    return line.n > 0 && str_find(line, ' ') == line.n;
 }
 
 enum http_event http_feed_head(struct http *h, struct str bytes, struct fail *f)
@@ -525,11 +535,13 @@ enum http_event http_feed_head(struct http *h, struct str bytes, struct fail *f)
         h->fed = h->head_bytes;
         return http_judge_head(h, f);
     }
+    h->fed = e == HPE_OK ? end : (size_t)(llhttp_get_error_pos(&h->parser) - bytes.p);
+    if (http_has_no_version(str_head(bytes, h->fed))) {
+        h->err = OK; /* whatever else is wrong behind it depends on how much was fed */
+        return http_fail_as(h, ERR_HTTP_VERSION, "only HTTP/1.0 and HTTP/1.1 are spoken", f);
+    }
     if (e != HPE_OK)
         return http_fail(h, f);
-    h->fed = end;
-    if (http_has_no_version(h))
-        return http_fail_as(h, ERR_HTTP_VERSION, "only HTTP/1.0 and HTTP/1.1 are spoken", f);
     if (end == h->max_head_bytes) {
         if (memchr(bytes.p, '\n', end) == NULL)
             return http_fail_as(h, ERR_HTTP_URI_LONG, "the request line is too long", f);

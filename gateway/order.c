@@ -13,8 +13,10 @@
 
 #include "gateway/filter_split.h"
 #include "gateway/say.h"
+#include "ingest/names.h"
 #include "ingest/python.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 struct order_parser {
     struct arena *a;
@@ -248,13 +250,17 @@ err_t order_parse(struct arena *a, enum filter_dialect d, const struct str *item
 {
     struct order_parser p = {a, d, f, items, n};
     struct order_set *seen = n > 0 ? arena_zalloc(a, sizeof(*seen)) : NULL;
+    size_t bytes = 0;
 
     *out = arena_zalloc(a, (n < ORDER_MAX ? n + 1 : ORDER_MAX + 1) * sizeof(**out));
     *count = 0;
     for (size_t i = 0; i < n; i++) {
-        err_t e = order_item(&p, items[i], &(*out)[i]);
+        err_t e;
 
-        if (e)
+        bytes += items[i].n;
+        if (bytes > LIMIT_FILTER)
+            return order_refuse(&p, names_cut(items[i], NAMES_QUOTE_MAX));
+        if ((e = order_item(&p, items[i], &(*out)[i])))
             return e;
         if (*count == ORDER_MAX)
             return fail_str(f, ERR_INTERNAL, STR("maximum recursion depth exceeded"));

@@ -11,6 +11,7 @@
  *   DURABLE    w->durable, in pos order: when the inbox rings, those at its front that are durable
  *              (or lost) go on; nobody sends a message for each request
  *   COMMITTED  w->committed, looked at whole when the inbox rings: reads that wait are few
+ *   BODY       the helper; the worker's inbox tells of its end, always
  *   RUN        w->runs_waiting until the query that is under way has returned, then w->runs_asked
  *              with the next one: however many requests miss the same run table, at most one
  *              query of a worker is under way for it
@@ -32,7 +33,9 @@
 #include "gateway/sql_stream.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
+#include "ingest/input.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 enum {
     ARENA_FIRST = 8192,   /* a small write is decoded without malloc */
@@ -518,9 +521,43 @@ void req_reset(struct req *r)
     r->wait_pos = 0;
 }
 
+/* On the helper's thread, which has the request's arena and body to itself meanwhile. */
+static void req_read_body(void *arg)
+{
+    struct req *r = arg;
+
+    document_read_ahead(&r->arena, r->input.body, &r->ahead);
+}
+
+/* The step before the handler's first. */
+static err_t req_await_body(struct req *r, struct fail *f)
+{
+    struct worker *w = r->worker;
+
+    r->job = (struct helper_job){.work = req_read_body,
+                                 .arg = r,
+                                 .answer_to = &w->inbox,
+                                 .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r}};
+    if (!helper_post(w->helper, &r->job))
+        return fail(f, ERR_BUSY, "Too many long bodies wait to be read.");
+    w->helped_count++;
+    req_begin_wait(r, WAIT_BODY, r->route->handler);
+    return OK;
+}
+
 void req_start(struct req *r)
 {
-    req_run(r, r->route->handler);
+    bool is_long = r->input.body.n > LIMIT_BODY_ASIDE && r->route->body != BODY_NONE &&
+                   input_check_type(&r->input, NULL) == OK;
+
+    req_run(r, is_long ? req_await_body : r->route->handler);
+}
+
+void req_on_body(struct req *r)
+{
+    r->worker->helped_count--;
+    r->input.ahead = &r->ahead;
+    req_go_on(r);
 }
 
 static void req_wake_durable(struct worker *w)

@@ -18,9 +18,11 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/fail.h"
+#include "gateway/helper.h"
 #include "gateway/http.h"
 #include "gateway/sql.h"
 #include "ingest/bind.h"
+#include "ingest/document.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
 
@@ -42,7 +44,7 @@ enum req_state {
 };
 
 enum req_park { PARK_NONE, PARK_DURABLE, PARK_COMMITTED, PARK_RUN_WAITING, PARK_RUN_ASKED };
-enum req_wait { WAIT_NONE, WAIT_SQL, WAIT_DURABLE, WAIT_COMMITTED, WAIT_RUN, WAIT_SENT };
+enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_DURABLE, WAIT_COMMITTED, WAIT_RUN, WAIT_SENT };
 
 struct reply {
     int status;
@@ -60,6 +62,7 @@ struct req {
     const struct route *route;
     const struct http_head *head;
     struct bind_input input; /* parameters: query, body, content type */
+    struct document_ahead ahead; /* of a long body: input.ahead points here */
     struct arena arena;      /* reset when the answer is written */
     struct reply reply;
     enum req_state state;
@@ -78,6 +81,7 @@ struct req {
 
     /* private */
     struct fail *fail; /* of the step on the stack */
+    struct helper_job job; /* reads a long body */
     struct sql_stream *stream;
     uint64_t stream_until_us;
     enum req_wait wait;

@@ -10,8 +10,11 @@ void req_init(struct req *r, struct worker *w, struct conn *c);
 void req_fini(struct req *r);
 /* Forgets the request, keeps a little memory for the next one. */
 void req_reset(struct req *r);
-/* Runs the route's handler and, until the request waits or is answered, what follows. */
+/* Runs the route's handler and, until the request waits or is answered, what follows. A long JSON
+ * body is read by the helper before. */
 void req_start(struct req *r);
+/* The helper has read the body of this request. */
+void req_on_body(struct req *r);
 /* Its part has been taken: goes on as after req_start. */
 void req_part_sent(struct req *r);
 /* Its part will not be taken: the request ends without an answer. */

@@ -17,7 +17,9 @@
 enum route_body {
     BODY_NONE,  /* a body is read and ignored, up to LIMIT_BODY_SMALL */
     BODY_SMALL, /* LIMIT_BODY_SMALL */
-    BODY_BATCH  /* max_body_bytes; refused at the head when the queue is full */
+    BODY_LARGE, /* LIMIT_BODY_LARGE */
+    BODY_POINT, /* LIMIT_BODY_SMALL; refused at the head when the queue is full */
+    BODY_BATCH  /* max_body_bytes; refused likewise */
 };
 
 /* What a caller must be allowed to do; the auth table of a later version reads it. */

@@ -30,6 +30,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "flush/flusher.h"
+#include "gateway/helper.h"
 #include "gateway/listen.h"
 #include "gateway/route.h"
 #include "gateway/worker.h"
@@ -55,6 +56,7 @@ struct server {
 
     struct queue *queue;
     struct runs *runs;
+    struct helper *helper;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
     struct stats *flusher_stats[FLUSHERS_MAX];
@@ -261,6 +263,7 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .settings = sv->first,
                                   .queue = sv->queue,
                                   .runs = sv->runs,
+                                  .helper = sv->helper,
                                   .pg_uri = sv->pg_uri,
                                   .stats = sv->worker_stats[i],
                                   .listen_fd = sv->listen_fds[i],
@@ -292,6 +295,7 @@ static err_t server_start(struct server *sv, struct fail *f)
     if ((e = server_start_flushers(sv, f)))
         return e;
     server_raise_file_limit(sv);
+    sv->helper = helper_start();
     if (sv->url[0] && (e = listen_begin(sv->listen_fds, sv->worker_count, f)))
         return e;
     if (sv->admin_url[0] && (e = listen_begin(&sv->admin_fd, 1, f)))
@@ -428,6 +432,7 @@ static void server_stop(struct server *sv)
         worker_drain(sv->workers[i], until_us);
     for (unsigned i = 0; i < workers; i++)
         worker_join(sv->workers[i]);
+    helper_stop(sv->helper);
     if (sv->queue)
         queue_stop(sv->queue);
     for (unsigned i = 0; i < sv->flushers_started; i++)

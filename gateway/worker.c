@@ -51,8 +51,6 @@ enum {
 #define TICK_US   100000u
 #define LINGER_US 2000000u
 
-enum note_kind { NOTE_DRAIN, NOTE_SETTINGS };
-
 void worker_touch(struct worker *w)
 {
     w->now_us = clock_us();
@@ -303,25 +301,41 @@ static void worker_begin_drain(struct worker *w, uint64_t until_us)
     }
 }
 
+static void worker_take_settings(struct worker *w, const struct settings *s)
+{
+    w->settings = s;
+    w->net->good_host_len = 0; /* the list of hosts may be another one */
+    if (w->sql)
+        sql_pool_reload(w->sql, s);
+    atomic_store_explicit(&w->net->settings_seen, s, memory_order_release);
+}
+
+static void worker_take_notes(struct worker *w)
+{
+    struct note n;
+
+    inbox_clear(&w->inbox);
+    while (inbox_take(&w->inbox, &n)) {
+        switch ((enum worker_note)n.kind) {
+        case WORKER_DRAIN: worker_begin_drain(w, n.pos); break;
+        case WORKER_SETTINGS:
+            worker_take_settings(w, (const struct settings *)(uintptr_t)n.ref);
+            break;
+        case WORKER_BODY:
+            req_on_body((struct req *)(uintptr_t)n.ref);
+            inbox_ring(&w->inbox); /* it may have been much: others come first */
+            return;
+        }
+    }
+}
+
 static void worker_on_inbox(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *w = arg;
-    struct note n;
 
     (void)fd, (void)what;
     worker_touch(w);
-    inbox_clear(&w->inbox);
-    while (inbox_take(&w->inbox, &n)) {
-        if (n.kind == NOTE_DRAIN) {
-            worker_begin_drain(w, n.pos);
-        } else {
-            w->settings = (const struct settings *)(uintptr_t)n.ref;
-            w->net->good_host_len = 0; /* the list of hosts may be another one */
-            if (w->sql)
-                sql_pool_reload(w->sql, w->settings);
-            atomic_store_explicit(&w->net->settings_seen, w->settings, memory_order_release);
-        }
-    }
+    worker_take_notes(w);
     req_wake_parked(w);
 }
 
@@ -376,6 +390,10 @@ static void worker_end_now(struct worker *w)
     if (net->open_count)
         log_warn("", "drain time is over: connections closed", "worker=%u connections=%u", w->index,
                  net->open_count);
+    while (w->helped_count) { /* bodies that the helper still has */
+        (void)inbox_wait(&w->inbox, clock_us() + TICK_US);
+        worker_take_notes(w);
+    }
     req_end_parked(w);
     w->sql = NULL;       /* nothing new goes there */
     sql_pool_close(sql); /* the requests that wait for it are answered 503 */
@@ -472,6 +490,7 @@ static struct worker *worker_new(const struct worker_config *c)
     w->settings = c->settings;
     w->queue = c->queue;
     w->runs = c->runs;
+    w->helper = c->helper;
     w->stats = c->stats;
     w->base = worker_new_base();
     route_rows(&rows);
@@ -514,14 +533,14 @@ err_t worker_start(const struct worker_config *c, struct worker **out, struct fa
 
 void worker_drain(struct worker *w, uint64_t deadline_us)
 {
-    struct note n = {.kind = NOTE_DRAIN, .pos = deadline_us};
+    struct note n = {.kind = WORKER_DRAIN, .pos = deadline_us};
 
     check(inbox_send(&w->inbox, &n)); /* it never holds more than a few notes */
 }
 
 void worker_reload(struct worker *w, const struct settings *s)
 {
-    struct note n = {.kind = NOTE_SETTINGS, .ref = (uintptr_t)s};
+    struct note n = {.kind = WORKER_SETTINGS, .ref = (uintptr_t)s};
 
     check(inbox_send(&w->inbox, &n));
 }

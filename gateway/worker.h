@@ -36,6 +36,8 @@ struct worker {
     struct stats *stats;
     struct hist *route_hists;        /* one a route and status class; written here only */
     struct inbox inbox;
+    struct helper *helper;
+    unsigned helped_count;           /* requests whose bodies it has */
     uint64_t now_us;                 /* of this loop turn */
     char date[40];                   /* header line of this second, with CRLF; constant length */
 
@@ -51,8 +53,16 @@ struct worker {
     struct worker_net *net;          /* listeners, connections, timers */
 };
 
+/* What the notes in a worker's inbox say. */
+enum worker_note {
+    WORKER_DRAIN,    /* pos: until when */
+    WORKER_SETTINGS, /* ref: the new snapshot */
+    WORKER_BODY      /* ref: the request whose body the helper has read */
+};
+
 struct worker_config {
     struct server *server;
+    struct helper *helper;
     unsigned index;
     unsigned count; /* of workers */
     const struct settings *settings;

@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "ingest/messages.h"
 
+struct document_ahead;
 struct yyjson_val;
 
 /* What the front end knows of a request's parameters. */
@@ -28,6 +29,7 @@ struct bind_input {
     struct str content_type;
     struct str query; /* after the '?', still percent-encoded */
     struct str body;
+    const struct document_ahead *ahead; /* the body as a document; NULL = it has to be read */
 };
 
 /* Fills *out (a struct msg_x) from the request, then runs m's validators. Strings live in a or

@@ -2,9 +2,10 @@
  * bind_page: MLflow's page tokens, base64 of {"offset": n}.
  *
  * Decoding goes as Python does it, because the messages quote what came out on the way: base64, then
- * json.loads, then int() of the offset. A document that is no object, and an offset that is a list, break MLflow inside its
- * store, whose answer is INTERNAL_ERROR with Python's words. A negative or a huge offset is
- * PostgreSQL's to refuse; here its answer is given at once.
+ * json.loads, then int() of the offset. A document that is no object, and an offset that is a list,
+ * break MLflow inside its store, whose answer is INTERNAL_ERROR with Python's words. A negative or
+ * a huge offset is PostgreSQL's to refuse; here its answer is given at once. A token of more than
+ * TOKEN_BYTES_MAX is not looked at.
  */
 #include "ingest/bind.h"
 
@@ -18,6 +19,8 @@
 #include "ingest/names.h"
 #include "ingest/python.h"
 #include "schema/errors.h"
+
+enum { TOKEN_BYTES_MAX = 64 << 10 }; /* ours have some 40 */
 
 /* The text as base64 of a Python str, which must be ASCII. */
 static bool bind_page_decode(struct arena *a, struct str text, struct str *bytes)
@@ -107,7 +110,7 @@ err_t bind_page_token(struct arena *a, struct str token, int64_t *offset, struct
     *offset = 0;
     if (token.n == 0)
         return OK;
-    if (!bind_page_decode(a, token, &bytes))
+    if (token.n > TOKEN_BYTES_MAX || !bind_page_decode(a, token, &bytes))
         return fail_str(f, ERR_BAD_PARAM, STR("Invalid page token, could not base64-decode"));
     root = document_read(a, bytes, &why);
     if (root == NULL)

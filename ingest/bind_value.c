@@ -19,6 +19,7 @@
 
 #include "ingest/document.h"
 #include "ingest/python.h"
+#include "schema/limits.h"
 
 /* int(d) of a double without a fraction */
 static enum bound value_whole(double d, int64_t *out)
@@ -33,7 +34,7 @@ static enum bound value_integer_text(struct str s, int64_t *out)
 {
     double d;
 
-    if (memchr(s.p, ' ', s.n))
+    if (s.n > LIMIT_NUMBER || memchr(s.p, ' ', s.n))
         return ENDED;
     switch (python_int(s, out)) {
     case PYTHON_INT: return BOUND;
@@ -59,6 +60,12 @@ enum bound bind_value_integer(yyjson_val *v, int64_t min, int64_t max, int64_t *
     return BOUND;
 }
 
+/* float(v) of a text that is short enough to mean something */
+static bool value_is_float(yyjson_val *v, double *out)
+{
+    return document_str(v).n <= LIMIT_NUMBER && python_float(document_str(v), out);
+}
+
 enum bound bind_value_double(yyjson_val *v, double *out)
 {
     enum bound bound = ENDED;
@@ -74,8 +81,7 @@ enum bound bind_value_double(yyjson_val *v, double *out)
         d = python_strtod(document_str(v));
         bound = isfinite(d) ? BOUND : BROKEN;
     } else if (yyjson_is_str(v)) {
-        bound = !str_eq(document_str(v), STR("nan")) && python_float(document_str(v), &d) ? BOUND
-                                                                                          : ENDED;
+        bound = !str_eq(document_str(v), STR("nan")) && value_is_float(v, &d) ? BOUND : ENDED;
     }
     if (bound == BOUND)
         *out = d;
@@ -107,7 +113,8 @@ static enum bound value_enum(yyjson_val *v, const struct str *names, size_t n, i
         }
         if (python_has_surrogate(document_str(v)))
             return BROKEN;
-        if (python_int(document_str(v), &i) == PYTHON_NOT_INT)
+        if (document_str(v).n > LIMIT_NUMBER ||
+            python_int(document_str(v), &i) == PYTHON_NOT_INT)
             return SKIPPED;
     } else if (yyjson_is_real(v)) {
         double d = unsafe_yyjson_get_real(v);
@@ -182,7 +189,9 @@ bool bind_value_is_intlike(yyjson_val *v)
     case YYJSON_TYPE_BOOL: return true;
     case YYJSON_TYPE_NUM: return !yyjson_is_real(v) || isfinite(unsafe_yyjson_get_real(v));
     case YYJSON_TYPE_RAW: return document_is_big_int(v);
-    case YYJSON_TYPE_STR: return python_int(document_str(v), &i) != PYTHON_NOT_INT;
+    case YYJSON_TYPE_STR:
+        return document_str(v).n <= LIMIT_NUMBER &&
+               python_int(document_str(v), &i) != PYTHON_NOT_INT;
     default: return false;
     }
 }
@@ -196,7 +205,7 @@ bool bind_value_is_floatlike(yyjson_val *v)
     case YYJSON_TYPE_NUM: return true;
     case YYJSON_TYPE_RAW:
         return !document_is_big_int(v) || isfinite(python_strtod(document_str(v)));
-    case YYJSON_TYPE_STR: return python_float(document_str(v), &d);
+    case YYJSON_TYPE_STR: return value_is_float(v, &d);
     default: return false;
     }
 }

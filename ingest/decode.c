@@ -374,7 +374,9 @@ err_t decode_log_batch(struct arena *a, const struct bind_input *in, bool trunca
         return decode_msgpack_batch(a, in->body, truncate, out, f);
     if ((e = input_check_type(in, f)))
         return e;
-    if (!in->is_get)
+    if (in->ahead)
+        root = in->ahead->is_plain ? in->ahead->root : NULL;
+    else if (!in->is_get)
         root = document_read_plain(a, in->body, &why);
     if ((root == NULL || !decode_plain_batch(a, root, out)) &&
         (e = decode_bound_batch(a, in, NULL, out, f)))

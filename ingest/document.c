@@ -69,6 +69,7 @@ static const char *document_string_end(const char *p, const char *end)
  * keys. A text too short to hold too many is not looked at. */
 static bool document_is_crowded(struct str text)
 {
+    static const unsigned char begins[256] = {[','] = 1, [':'] = 1, ['['] = 1, ['{'] = 1};
     const char *end = text.p + text.n;
     size_t values = 1;
 
@@ -77,10 +78,12 @@ static bool document_is_crowded(struct str text)
     for (const char *p = text.p; p < end && values <= LIMIT_JSON_VALUES; p++) {
         if (*p == '"' && (p = document_string_end(p + 1, end)) == end)
             break;
-        values += *p == ',' || *p == ':' || *p == '[' || *p == '{';
+        values += begins[(unsigned char)*p];
     }
     return values > LIMIT_JSON_VALUES;
 }
+
+static const char crowded[] = "it holds too many values";
 
 static yyjson_val *document_parse(struct arena *a, struct str text, yyjson_read_flag flags,
                                   struct document_error *why)
@@ -90,10 +93,10 @@ static yyjson_val *document_parse(struct arena *a, struct str text, yyjson_read_
     yyjson_doc *doc;
 
     if (document_is_crowded(text)) {
-        *why = (struct document_error){"it holds too many values", 0};
+        *why = (struct document_error){crowded, 0};
         return NULL;
     }
-    /* yyjson takes a char * for the sake of its in-place mode, which is not asked for */
+    /* yyjson takes a char * for the sake of its in-place mode; who asks for that has a copy */
     doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.n, flags | YYJSON_READ_BIGNUM_AS_RAW,
                            &alc, &err);
     if (doc)
@@ -180,6 +183,15 @@ static bool document_is_utf8(struct str s)
 
     while (i < s.n) {
         unsigned char c = p[i];
+        uint64_t eight;
+
+        if (s.n - i >= sizeof(eight)) { /* of ASCII at once */
+            memcpy(&eight, p + i, sizeof(eight));
+            if ((eight & 0x8080808080808080) == 0) {
+                i += sizeof(eight);
+                continue;
+            }
+        }
         size_t len = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
         uint32_t cp = len < 2 ? c : c & (0xFFu >> (len + 1));
 
@@ -301,12 +313,24 @@ static size_t document_word(const char *p, const char *end, bool is_negative)
     return 0;
 }
 
+/* Copies what a string holds up to its end or something special; returns where that is. */
+static const char *document_copy_run(const char *p, const char *end, char **to)
+{
+    const char *from = p;
+
+    while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= ' ')
+        p++;
+    memcpy(*to, from, (size_t)(p - from));
+    *to += p - from;
+    return p;
+}
+
 /* Copies the string that begins at p, with lone surrogates as bytes; returns its last quote, or
  * end when it has none or holds a control character. */
 static const char *document_copy_string(const char *p, const char *end, char **to)
 {
     *(*to)++ = *p++;
-    while (p < end && *p != '"') {
+    while ((p = document_copy_run(p, end, to)) < end && *p != '"') {
         uint32_t unit, low;
         size_t used = *p == '\\' && end - p > 1 ? 2 : 1;
 
@@ -335,7 +359,7 @@ static bool document_rewrite(struct arena *a, struct str text, struct str *out)
 {
     const char *p = text.p;
     const char *end = text.p + text.n;
-    char *copy = arena_alloc(a, text.n);
+    char *copy = arena_alloc(a, text.n + YYJSON_PADDING_SIZE); /* it is read in place */
     char *to = copy;
 
     while (p < end) {
@@ -355,33 +379,56 @@ static bool document_rewrite(struct arena *a, struct str text, struct str *out)
         to += used;
         p += used;
     }
+    memset(to, 0, YYJSON_PADDING_SIZE);
     *out = (struct str){copy, (size_t)(to - copy)};
     return true;
+}
+
+/* May the text be JSON to Python though the strict reading refused it? Too many values stay too
+ * many; in wide text they may have been miscounted. */
+static bool document_may_be_odd(struct str bytes, const struct document_error *why)
+{
+    const char *p = bytes.p;
+
+    return why->text != crowded || !p[0] || !p[1] || (unsigned char)p[0] >= 0xFE;
 }
 
 /* A text that is not plain. */
 static yyjson_val *document_read_odd(struct arena *a, struct str text, struct document_error *why)
 {
+    struct document_error odd = {"", 0};
     struct str rewritten;
+    yyjson_val *v;
 
     if (!document_rewrite(a, text, &rewritten))
         return NULL; /* *why stays what the strict reading said */
-    return document_bound(
-        document_parse(a, rewritten,
-                       YYJSON_READ_ALLOW_INF_AND_NAN | YYJSON_READ_ALLOW_INVALID_UNICODE, why),
-        why);
+    v = document_bound(document_parse(a, rewritten,
+                                      YYJSON_READ_ALLOW_INF_AND_NAN |
+                                          YYJSON_READ_ALLOW_INVALID_UNICODE |
+                                          YYJSON_READ_INSITU,
+                                      &odd),
+                       &odd);
+    if (v == NULL)
+        why->text = odd.text; /* its place is one of the copy */
+    return v;
+}
+
+/* bytes that the strict reading refused */
+static yyjson_val *document_read_else(struct arena *a, struct str bytes,
+                                      struct document_error *why)
+{
+    struct str text;
+
+    if (bytes.n == 0 || !document_may_be_odd(bytes, why) || !document_decode(a, bytes, &text))
+        return NULL;
+    return document_read_odd(a, text, why);
 }
 
 yyjson_val *document_read(struct arena *a, struct str bytes, struct document_error *why)
 {
     yyjson_val *v = document_read_plain(a, bytes, why);
-    struct str text;
 
-    if (v)
-        return document_bound(v, why);
-    if (bytes.n == 0 || !document_decode(a, bytes, &text))
-        return NULL;
-    return document_read_odd(a, text, why);
+    return v ? document_bound(v, why) : document_read_else(a, bytes, why);
 }
 
 yyjson_val *document_read_text(struct arena *a, struct str text, struct document_error *why)
@@ -390,7 +437,18 @@ yyjson_val *document_read_text(struct arena *a, struct str text, struct document
 
     if (v)
         return document_bound(v, why);
-    return text.n ? document_read_odd(a, text, why) : NULL;
+    return text.n && why->text != crowded ? document_read_odd(a, text, why) : NULL;
+}
+
+void document_read_ahead(struct arena *a, struct str bytes, struct document_ahead *out)
+{
+    yyjson_val *plain = document_read_plain(a, bytes, &out->why);
+
+    out->is_plain = plain != NULL;
+    out->root = plain ? document_bound(plain, &out->why) : document_read_else(a, bytes, &out->why);
+    out->inner = NULL;
+    if (yyjson_is_str(out->root))
+        out->inner = document_read_text(a, document_str(out->root), &out->inner_why);
 }
 
 /* -- looking at values --------------------------------------------------------------------- */
@@ -507,11 +565,23 @@ static void document_write_str(struct buf *out, struct str s, const struct docum
         python_repr(out, s);
 }
 
+/* s, or what of it is enough for max bytes of output: none is written with fewer than it has. */
+static struct str document_enough(struct str s, size_t max)
+{
+    while (max < s.n && max > 0 && ((unsigned char)s.p[max] & 0xC0) == 0x80)
+        max++;
+    return str_head(s, max);
+}
+
 static void document_write_scalar(struct buf *out, yyjson_val *v,
-                                  const struct document_style *style)
+                                  const struct document_style *style, size_t max)
 {
     switch (v ? yyjson_get_type(v) : YYJSON_TYPE_NULL) {
-    case YYJSON_TYPE_STR: document_write_str(out, document_str(v), style); break;
+    case YYJSON_TYPE_STR:
+        /* which quotes repr() takes depends on the whole text */
+        document_write_str(
+            out, style->is_json ? document_enough(document_str(v), max) : document_str(v), style);
+        break;
     case YYJSON_TYPE_BOOL:
         buf_add_str(out, str_of(unsafe_yyjson_get_bool(v) ? style->yes : style->no));
         break;
@@ -565,7 +635,7 @@ static void document_write(struct arena *a, struct buf *out, yyjson_val *v,
         }
         buf_add_byte(out, '}');
     } else {
-        document_write_scalar(out, v, style);
+        document_write_scalar(out, v, style, max);
     }
 }
 

@@ -23,6 +23,15 @@ struct document_error {
     size_t at;        /* byte of the text */
 };
 
+/* A text that was read before somebody asks for it. */
+struct document_ahead {
+    yyjson_val *root; /* NULL: why */
+    bool is_plain;    /* document_read_plain gives the same */
+    struct document_error why;
+    yyjson_val *inner; /* of a string: the document in it, or NULL: inner_why */
+    struct document_error inner_why;
+};
+
 /* A member of an object as a Python dict holds it. */
 struct document_pair {
     struct str key;
@@ -33,6 +42,8 @@ struct document_pair {
 /* json.loads(bytes); NULL for its ValueError, for nesting deeper than LIMIT_JSON_DEPTH, and for more
  * than LIMIT_JSON_VALUES values. */
 yyjson_val *document_read(struct arena *a, struct str bytes, struct document_error *why);
+/* The same, for input.c to find; any thread that has the arena to itself. */
+void document_read_ahead(struct arena *a, struct str bytes, struct document_ahead *out);
 /* json.loads(str) */
 yyjson_val *document_read_text(struct arena *a, struct str text, struct document_error *why);
 /* The strict subset only, and of any depth: NULL means document_read decides. For hot paths. */

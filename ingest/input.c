@@ -191,16 +191,23 @@ static err_t input_from_query(struct arena *a, const struct query_item *items, s
 
 /* -- body ---------------------------------------------------------------------------------- */
 
-static err_t input_from_body(struct arena *a, struct str body, yyjson_val **root,
+static err_t input_from_body(struct arena *a, const struct bind_input *in, yyjson_val **root,
                              struct document_error *why, struct fail *f)
 {
-    *root = document_read(a, body, why);
+    struct document_ahead here = {.why = *why};
+    const struct document_ahead *read = in->ahead ? in->ahead : &here;
+
+    if (read == &here)
+        document_read_ahead(a, in->body, &here);
+    *root = read->root;
+    *why = read->why;
     if (yyjson_is_null(*root)) {
         *why = (struct document_error){"it is null", 0};
         *root = NULL;
     }
     if (yyjson_is_str(*root)) {
-        *root = document_read_text(a, document_str(*root), why);
+        *root = read->inner;
+        *why = read->inner_why;
         if (*root == NULL)
             return fail(f, ERR_BAD_PARAM,
                         "The request body is a JSON string that holds no JSON object: %s.",
@@ -231,5 +238,5 @@ err_t input_read(struct arena *a, const struct bind_input *in, const struct bind
     }
     if ((e = input_check_type(in, f)))
         return e;
-    return input_from_body(a, in->body, root, why, f);
+    return input_from_body(a, in, root, why, f);
 }

@@ -69,6 +69,18 @@ bool names_is_plain(struct str key)
     return before != CHAR_SLASH;
 }
 
+/* The beginning of s, of whole characters, that is looked at and quoted. */
+static struct str names_head(struct str s)
+{
+    size_t n = NAMES_QUOTE_MAX;
+
+    if (s.n <= n)
+        return s;
+    while (n > 0 && !is_first(s.p[n]))
+        n--;
+    return str_head(s, n);
+}
+
 /* -- the key rule -------------------------------------------------------------------------- */
 
 static bool names_has_only_allowed(struct str key)
@@ -127,7 +139,7 @@ static err_t names_invalid(struct str value, const char *path, const char *more,
     err_t e;
 
     buf_init(&quoted);
-    json_quote(&quoted, value);
+    json_quote(&quoted, names_head(value));
     e = fail(f, ERR_BAD_PARAM, "Invalid value %.*s for parameter '%s' supplied%s",
              STR_ARG(str_head(buf_str(&quoted), NAMES_QUOTE_MAX)), path, more);
     buf_fini(&quoted);
@@ -169,6 +181,7 @@ err_t names_check_key(struct str key, const char *path, struct fail *f)
 {
     if (names_is_plain(key))
         return OK;
+    key = names_head(key); /* a longer one is too long anyway */
     if (!names_has_only_allowed(key))
         return names_invalid(key, path,
                              ": Names may only contain alphanumerics, underscores (_), dashes (-), "
@@ -181,7 +194,7 @@ err_t names_check_key(struct str key, const char *path, struct fail *f)
 
 err_t names_check_length(struct str s, size_t max, const char *what, struct fail *f)
 {
-    if (s.n <= max || names_length(s) <= max)
+    if (s.n <= max || (s.n <= 4 * max && names_length(s) <= max))
         return OK;
     return fail(f, ERR_BAD_PARAM, "'%s' exceeds the maximum length of %zu characters", what, max);
 }

@@ -19,20 +19,25 @@ enum {
     LIMIT_BATCH_TAGS = 100,
     LIMIT_BATCH_ITEMS = 1000,      /* metrics, params and tags together */
     LIMIT_STREAM_BATCHES = 1000,   /* in one log-batches request */
+    LIMIT_STREAM_VALUES = 1 << 18, /* values and keys in all of them */
     LIMIT_CUSTOM_VIEWS = 50,
     LIMIT_DATASET_NAME = 500,
     LIMIT_DATASET_DIGEST = 36,
     LIMIT_DATASET_SOURCE = 65535,
     LIMIT_DATASET_SCHEMA = 1048575,
-    LIMIT_DATASET_PROFILE = 16777215, /* more than LIMIT_BODY_SMALL lets in */
+    LIMIT_DATASET_PROFILE = 16777215, /* more than LIMIT_BODY_LARGE lets in */
     LIMIT_INPUT_TAG_KEY = 255,
     LIMIT_INPUT_TAG_VALUE = 500,
     LIMIT_REGISTRY_TAG = 100000,   /* by check; a model's column takes 5000 */
     LIMIT_MODEL_ALIAS = 255,
     LIMIT_RUN_ID = 32,             /* bytes we keep of a run id: the column is varchar(32) */
     LIMIT_JSON_DEPTH = 100,        /* nesting a request body may have */
-    LIMIT_JSON_VALUES = 1 << 18,   /* values and keys in it; 1000 full metrics are 17 000 */
-    LIMIT_BODY_SMALL = 4 << 20     /* body bytes of every call but log-batch */
+    LIMIT_JSON_VALUES = 1 << 16,   /* values and keys in it; 1000 full metrics are 17 000 */
+    LIMIT_FILTER = 256 << 10,      /* bytes of a filter, and of an order_by's items together */
+    LIMIT_NUMBER = 32 << 10,       /* of a text that may be a number; int() takes 4300 digits */
+    LIMIT_BODY_ASIDE = 256 << 10,  /* a longer body is read as JSON by the helper thread */
+    LIMIT_BODY_SMALL = 1 << 20,    /* body bytes of most calls */
+    LIMIT_BODY_LARGE = 4 << 20     /* of those that bring descriptions of datasets */
 };
 
 #endif

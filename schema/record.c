@@ -269,8 +269,9 @@ static bool read_array(struct cursor *c, uint32_t *count)
         *count = *c->p++ & 0x0f;
         return true;
     }
-    return (*c->p == 0xdc && read_long_head(c, 2, count)) ||
-           (*c->p == 0xdd && read_long_head(c, 4, count));
+    if (*c->p == 0xdc)
+        return read_long_head(c, 2, count);
+    return *c->p == 0xdd && read_long_head(c, 4, count);
 }
 
 static bool read_bytes(struct cursor *c, uint32_t n, struct str *out)

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Runs the suites, shows what each prints, adds up their counts.
 
-    tests/run.py [lint] [unit] [wire] [api] [conform] [conform-full] [crash] [tsan]
+    tests/run.py [lint] [unit] [fuzz] [wire] [api] [conform] [conform-full] [crash] [tsan]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
 and reads the numbers they print: cmocka's `[  PASSED  ] N test(s)`, pytest's last line, and
 `N passed, N failed` of the others. A program that dies, hangs or prints no count has failed once.
 The last line is the sum, `N passed, N failed`, and the exit code is 0 only when nothing failed.
-Standard library only, so that lint, unit and wire need no Python environment.
+Standard library only, so that lint, unit, fuzz and wire need no Python environment.
 """
 
 import glob
@@ -119,6 +119,7 @@ def conform(requests, limit_s):
 SUITES = {
     "lint": lambda: counted([sys.executable, "tests/lint/lint.py"], 120),
     "unit": lambda: cmocka("build/asan/unit"),
+    "fuzz": lambda: counted([sys.executable, "tests/fuzz/run.py", "replay"], 300),
     "wire": lambda: counted([sys.executable, "tests/wire/run.py", SANITIZED], 300),
     "api": lambda: pytest(SANITIZED, 1200, "tests/api"),
     "conform": lambda: conform(2000, 1200),
@@ -130,7 +131,7 @@ SUITES = {
 
 def main():
     os.chdir(ROOT)
-    wanted = sys.argv[1:] or ["lint", "unit", "wire", "api", "conform", "crash"]
+    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "conform", "crash"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")

@@ -33,6 +33,8 @@ static void test_append_follows_mlflow(void **state)
         {"dbfs:a", "dbfs:a/7"},
         {"S3://B/x", "s3://B/x/7"},
         {"wasbs://c@h.blob.core.windows.net/p", "wasbs://c@h.blob.core.windows.net/p/7"},
+        {"mlflow-artifacts:////h/x", "mlflow-artifacts:////h/x/7"}, /* h stays no host */
+        {"file:////h/x", "file:////h/x/7"},
     };
 
     (void)state;

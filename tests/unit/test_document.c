@@ -253,6 +253,22 @@ static void test_values_are_counted_before_they_cost_memory(void **state)
     free(text);
 }
 
+/* "byte 40" of a body of 30 helps nobody. */
+static void test_the_place_of_an_error_is_in_the_text(void **state)
+{
+    static const char wide[] = "\xff\xfe{\0\"\0\x9e\x8a\x9e\x8a\x9e\x8a\x9e\x8a\x9e\x8a\x9e\x8a";
+    struct document_error why;
+    struct arena a;
+
+    (void)state;
+    arena_init(&a, 1024);
+    assert_null(document_read(&a, (struct str){wide, sizeof(wide) - 1}, &why));
+    assert_true(why.at <= sizeof(wide) - 1 && *why.text);
+    assert_null(document_read(&a, STR("{\"a\":NaN, \"b\":}"), &why));
+    assert_true(why.at <= 16 && *why.text);
+    arena_fini(&a);
+}
+
 static void test_a_line_keeps_the_order_and_has_blanks(void **state)
 {
     struct document_error why;
@@ -282,6 +298,7 @@ int main(void)
         cmocka_unit_test(test_depth_and_digits_are_bounded),
         cmocka_unit_test(test_values_are_counted_before_they_cost_memory),
         cmocka_unit_test(test_looking_at_values),
+        cmocka_unit_test(test_the_place_of_an_error_is_in_the_text),
         cmocka_unit_test(test_a_line_keeps_the_order_and_has_blanks),
         cmocka_unit_test(test_long_values_are_cut),
     };

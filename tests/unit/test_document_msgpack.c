@@ -16,7 +16,7 @@ static struct arena arena;
 
 static yyjson_val *read_bytes(struct str bytes, size_t *rest, struct document_error *why)
 {
-    size_t budget = LIMIT_JSON_VALUES;
+    size_t budget = LIMIT_STREAM_VALUES;
     yyjson_val *v = document_read_msgpack(&arena, &bytes, &budget, why);
 
     if (rest)
@@ -141,7 +141,7 @@ static void test_what_is_no_document_says_why(void **state)
 static void test_depth_and_count_are_bounded(void **state)
 {
     struct document_error why = {NULL, 0};
-    size_t n = (size_t)LIMIT_JSON_VALUES + 8;
+    size_t n = (size_t)LIMIT_STREAM_VALUES + 8;
     char *bytes = malloc(n);
 
     (void)state;

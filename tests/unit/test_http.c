@@ -235,6 +235,9 @@ static void test_refusals_have_their_own_codes(void **state)
     (void)state;
     expect_error("GET / HTTP/2.0\r\nHost: h\r\n\r\n", ERR_HTTP_VERSION);
     expect_error("GET /\r\n", ERR_HTTP_VERSION);
+    expect_error("GET /\r\nNo field\r\n\r\n", ERR_HTTP_VERSION);
+    expect_error("GET /\r\nHost: a\r\nHost: b\r\n\r\n", ERR_HTTP_VERSION);
+    expect_error("GET GET\r\n\r\n", ERR_HTTP_VERSION);
     expect_error("GET / HTTP/0.9\r\nHost: h\r\n\r\n", ERR_HTTP_VERSION);
     expect_error("GET / HTTP/1.7\r\nHost: h\r\n\r\n", ERR_HTTP_VERSION);
     expect_error("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ERR_HTTP_VERSION);

@@ -275,6 +275,32 @@ static void test_hostile_records_are_refused(void **state)
     }
 }
 
+/* Every head and length, cut anywhere, in memory that ends there. */
+static void test_nothing_behind_the_bytes_is_read(void **state)
+{
+    (void)state;
+    const struct str heads[] = {
+        BYTES("\xdc\0\x03\xa1r\x01\x90"),
+        BYTES("\xdd\0\0\0\x03\xa1r\x01\x90"),
+        BYTES("\x93\xd9\x01r\x01\xdc\0\x01\x94\xda\0\x01k\xc0\xcc\x01\xd3\0\0\0\0\0\0\0\x01"),
+        BYTES("\x93\xdb\0\0\0\x01r\xce\0\0\0\x01\x91\x97\xa1k\xcb\0\0\0\0\0\0\0\0\x01\x01"
+              "\xa1m\xa1n\xa1" "d"),
+    };
+    struct batch out;
+
+    for (size_t i = 0; i < array_len(heads); i++) {
+        for (size_t n = 0; n <= heads[i].n; n++) {
+            char *exact = malloc(n + 1); /* not n: there is nothing of size 0 */
+
+            memcpy(exact + 1, heads[i].p, n);
+            err_t e = record_decode((struct str){exact + 1, n}, RECORD_VERSION, &arena, &out,
+                                    &failure);
+            assert_int_equal(e, n == heads[i].n ? OK : ERR_CORRUPT);
+            free(exact);
+        }
+    }
+}
+
 static void test_any_int_encoding_is_read(void **state)
 {
     (void)state;
@@ -378,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_other_versions_are_refused),
         cmocka_unit_test(test_damaged_bytes_do_no_harm),
         cmocka_unit_test(test_hostile_records_are_refused),
+        cmocka_unit_test(test_nothing_behind_the_bytes_is_read),
         cmocka_unit_test(test_any_int_encoding_is_read),
         cmocka_unit_test(test_msgpack_c_reads_what_we_write),
         cmocka_unit_test(test_we_write_what_msgpack_c_writes),
