@@ -48,8 +48,7 @@ enum bind_kind {
     BIND_MESSAGE /* one; unset, its fields are */
 };
 
-/* Validators on the raw JSON. REQUIRED runs before the type, which is looked at only when some
- * value did not convert. */
+/* Validators on the raw JSON: REQUIRED, then the type, but only when some value did not convert. */
 enum bind_check {
     CHECK_REQUIRED = 1,
     CHECK_STRING = 2,
