@@ -47,6 +47,15 @@ static err_t version_check(struct arena *a, struct version_call *c, struct str n
     return OK;
 }
 
+/* int(version) is tried early; whether PostgreSQL has such integers, version_check says later. */
+static err_t version_check_integer(struct str version, struct fail *f)
+{
+    int32_t unused;
+    err_t e = model_names_version(version, &unused, f);
+
+    return e == ERR_BAD_REQUEST ? OK : e;
+}
+
 /* The version, from the results that entity_version_steps gave. */
 static err_t version_reply(struct req *r, PGresult *const *results, struct fail *f)
 {
@@ -258,7 +267,7 @@ err_t api_version_delete(struct req *r, struct fail *f)
 
     /* here MLflow looks at the version before the name */
     if ((e = bind_request(a, &r->input, &MSG_versions_key, &m, f)) ||
-        (e = model_names_version(m.version.s, &c->version, f)) ||
+        (e = version_check_integer(m.version.s, f)) ||
         (e = version_check(a, c, m.name.s, m.version.s, f)))
         return e;
     c->values[2] = sql_i64(a, clock_wall_ms());
@@ -300,7 +309,7 @@ err_t api_version_set_tag(struct req *r, struct fail *f)
 
     if ((e = bind_request(a, &r->input, &MSG_versions_set_tag, &m, f)) ||
         (e = model_names_check(m.name.s, f)) ||
-        (e = model_names_version(m.version.s, &c->version, f)) ||
+        (e = version_check_integer(m.version.s, f)) ||
         (e = model_names_check_version_tag(m.key.s, m.value.s, f)) ||
         (e = version_check(a, c, m.name.s, m.version.s, f)) || (e = names_check_nul(m.value.s, f)))
         return e;
@@ -319,7 +328,7 @@ err_t api_version_delete_tag(struct req *r, struct fail *f)
 
     if ((e = bind_request(a, &r->input, &MSG_versions_delete_tag, &m, f)) ||
         (e = model_names_check(m.name.s, f)) ||
-        (e = model_names_version(m.version.s, &c->version, f)) ||
+        (e = version_check_integer(m.version.s, f)) ||
         (e = names_check_key(m.key.s, "key", f)) ||
         (e = version_check(a, c, m.name.s, m.version.s, f)))
         return e;

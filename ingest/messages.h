@@ -48,7 +48,7 @@ enum bind_kind {
     BIND_MESSAGE /* one; unset, its fields are */
 };
 
-/* Validators on the raw JSON. REQUIRED runs before the type, which counts when a value did not fit. */
+/* Validators on the raw JSON: REQUIRED, then the type, but only when some value did not convert. */
 enum bind_check {
     CHECK_REQUIRED = 1,
     CHECK_STRING = 2,

@@ -364,6 +364,10 @@ def test_tags(http, sql, name):
             (400, BAD, message)
     assert http.refused("DELETE", "delete-tag", name="no", version="1", key="k" * 251) == \
         missing("no", 1)
+    assert http.refused("POST", "set-tag", name="no", version="9" * 11, key="k" * 251)[2] == \
+        "'key' exceeds the maximum length of 250 characters"
+    assert http.refused("POST", "set-tag", name="no", version="9" * 11, key="k")[1] == \
+        "BAD_REQUEST"
 
 
 # --- stages, delete -----------------------------------------------------------------------------
