@@ -13,6 +13,7 @@
 
 #include "gateway/entity.h"
 #include "gateway/experiment_id.h"
+#include "gateway/req_part.h"
 #include "gateway/worker.h"
 #include "ingest/admit.h"
 #include "ingest/names.h"
@@ -245,13 +246,20 @@ static void history_write(struct req *r, const struct graphql_plan *plan)
     graphql_write_fini(&w);
 }
 
+static err_t history_on(struct req *r, struct fail *f)
+{
+    return graphql_end(r, history_go(r, f), f);
+}
+
+/* What is written goes out between two runs. */
 static err_t history_next(struct req *r, struct fail *f)
 {
     struct graphql_call *c = r->data;
 
+    (void)f;
     history_write(r, &c->root->items[c->item]);
     c->run++;
-    return graphql_end(r, history_go(r, f), f);
+    return req_send_part(r, history_on);
 }
 
 /* One key of the answer after the other; each list of metrics run by run. */
