@@ -196,7 +196,10 @@ err_t api_logged_model_create(struct req *r, struct fail *f)
     err_t e;
 
     if ((e = bind_request(a, &r->input, &MSG_logged_models_create, &c->m, f)) ||
-        (e = check_name(a, c->m.name.s, f)) ||
+        (e = check_name(a, c->m.name.s, f)))
+        return e;
+    /* Without an id experiment 0 is looked up, and then PostgreSQL refuses the insert. */
+    if (c->m.experiment_id.s.n &&
         (e = experiment_id_parse(c->m.experiment_id.s, &c->experiment_id, f)))
         return e;
     c->values[0] = sql_i64(a, c->experiment_id);
