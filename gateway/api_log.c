@@ -40,15 +40,17 @@ enum { PARAM_ATTEMPTS = 3, MODEL_ID_MAX = 36, DATASET_NAME_MAX = 500, DATASET_DI
 
 /* -- tags ------------------------------------------------------------------------------------ */
 
+/* The run's row is locked before its tags, as runs/update and stock have it: the count makes put
+ * wait for named, the order of which PostgreSQL does not promise. */
 static const struct stmt PUT_TAGS = {
     "log_put_tags",
     "WITH run AS (SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid = $1::text),"
+    " named AS (UPDATE runs SET name = $4::text WHERE run_uuid = $1::text"
+    " AND lifecycle_stage = 'active' AND $4::text IS NOT NULL RETURNING 1),"
     " put AS (INSERT INTO tags (key, value, run_uuid)"
     " SELECT t.key, t.value, run.run_uuid FROM run, unnest($2::text[], $3::text[]) AS t(key, value)"
-    " WHERE run.lifecycle_stage = 'active' ORDER BY t.key"
-    " ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value),"
-    " named AS (UPDATE runs SET name = $4::text"
-    " WHERE run_uuid = $1::text AND lifecycle_stage = 'active' AND $4::text IS NOT NULL)"
+    " WHERE run.lifecycle_stage = 'active' AND (SELECT count(*) FROM named) >= 0 ORDER BY t.key"
+    " ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value)"
     " SELECT lifecycle_stage FROM run"};
 
 /* An empty run name changes nothing, not even the tag. */
