@@ -1,8 +1,9 @@
 /*
  * From a connection to one that may write.
  *
- * Settings. statement_timeout and lock_timeout make the server end what takes too long; a window
- * that cannot be written within the first is split by the flusher. The two timeouts for idle
+ * Settings. statement_timeout makes the server end what takes too long; a window that cannot be
+ * written within it is split by the flusher. lock_timeout makes the window start over before it is
+ * half of a deadlock with a stock server (schema/pg_patience.h). The two timeouts for idle
  * transactions and for dead peers free our locks when we are gone without saying so. synchronous_commit is
  * raised when the operator's default is off: the journal is cut after our commit, so the commit
  * must be on disk. jit never pays for these statements.
@@ -31,10 +32,12 @@
 #include "flush/copy.h"
 #include "schema/errors.h"
 #include "schema/migrate.h"
+#include "schema/pg_patience.h"
 #include "schema/tables.h"
 
 static const char session_settings[] =
-    "SET statement_timeout = '60s'; SET lock_timeout = '10s';"
+    "SET statement_timeout = '60s';"
+    "SELECT set_config('lock_timeout', " PG_LOCK_PATIENCE ", false);"
     "SET idle_in_transaction_session_timeout = '60s';"
     "SET tcp_user_timeout = '15s'; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;"
     "SET tcp_keepalives_count = 3;"

@@ -7,8 +7,9 @@
  *   2. The window's runs FOR KEY SHARE, in order: they exist, and cannot be deleted until we have
  *      committed. Their experiments come along. Likewise the models.
  *   3. COPY into metrics.
- *   4. latest_metrics, one row per (run, key), in (run, key) order like MLflow, so that we and a
- *      stock server cannot deadlock; strictly greater (step, timestamp, value) wins.
+ *   4. latest_metrics, one row per (run, key), in (run, key) order, in which MLflow locks those
+ *      that exist; new ones it inserts in its client's order, and what comes of that is answered by
+ *      lock_timeout (schema/pg_patience.h). Strictly greater (step, timestamp, value) wins.
  *   5. logged_model_metrics, ON CONFLICT DO NOTHING.
  *   6. the positions.
  *   7. COMMIT.

@@ -30,6 +30,7 @@
 #include "gateway/run_stage.h"
 #include "gateway/worker.h"
 #include "ingest/admit.h"
+#include "ingest/input.h"
 #include "ingest/names.h"
 #include "schema/errors.h"
 #include "schema/limits.h"
@@ -40,15 +41,17 @@ enum { PARAM_ATTEMPTS = 3, MODEL_ID_MAX = 36, DATASET_NAME_MAX = 500, DATASET_DI
 
 /* -- tags ------------------------------------------------------------------------------------ */
 
+/* The run's row is locked before its tags, as runs/update and stock have it: the count makes put
+ * wait for named, the order of which PostgreSQL does not promise. */
 static const struct stmt PUT_TAGS = {
     "log_put_tags",
     "WITH run AS (SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid = $1::text),"
+    " named AS (UPDATE runs SET name = $4::text WHERE run_uuid = $1::text"
+    " AND lifecycle_stage = 'active' AND $4::text IS NOT NULL RETURNING 1),"
     " put AS (INSERT INTO tags (key, value, run_uuid)"
     " SELECT t.key, t.value, run.run_uuid FROM run, unnest($2::text[], $3::text[]) AS t(key, value)"
-    " WHERE run.lifecycle_stage = 'active' ORDER BY t.key"
-    " ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value),"
-    " named AS (UPDATE runs SET name = $4::text"
-    " WHERE run_uuid = $1::text AND lifecycle_stage = 'active' AND $4::text IS NOT NULL)"
+    " WHERE run.lifecycle_stage = 'active' AND (SELECT count(*) FROM named) >= 0 ORDER BY t.key"
+    " ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value)"
     " SELECT lifecycle_stage FROM run"};
 
 /* An empty run name changes nothing, not even the tag. */
@@ -327,12 +330,54 @@ err_t api_log_metric(struct req *r, struct fail *f)
     return e ? e : req_find_run(r, c->d.run_id, log_run_found);
 }
 
+/* A long body in msgpack, which the helper reads; a long one in JSON is read already. */
+struct long_call {
+    struct log_call call; /* first, so that r->data is either */
+    bool truncate;
+    err_t err;
+    struct str why; /* with err */
+};
+
+static void long_decode(void *arg)
+{
+    struct req *r = arg;
+    struct long_call *c = r->data;
+    struct fail f;
+
+    fail_init(&f, &r->arena);
+    c->err = decode_log_batch(&r->arena, &r->input, c->truncate, &c->call.d, &f);
+    if (c->err)
+        c->why = arena_dup(&r->arena, f.text);
+}
+
+static err_t long_decoded(struct req *r, struct fail *f)
+{
+    const struct long_call *c = r->data;
+
+    return c->err ? fail_str(f, c->err, c->why)
+                  : req_find_run(r, c->call.d.run_id, log_run_found);
+}
+
+static err_t long_begin(struct req *r)
+{
+    struct long_call *c = r->data = arena_zalloc(&r->arena, sizeof(*c));
+
+    c->call.appended = log_wait;
+    c->call.tagged = log_answer;
+    c->truncate = r->worker->settings->truncate_long_values;
+    return req_aside(r, long_decode, long_decoded);
+}
+
 err_t api_log_batch(struct req *r, struct fail *f)
 {
-    struct log_call *c = call_new(r);
     bool truncate = r->worker->settings->truncate_long_values;
-    err_t e = decode_log_batch(&r->arena, &r->input, truncate, &c->d, f);
+    struct log_call *c;
+    err_t e;
 
+    if (input_is_msgpack(&r->input) && r->input.body.n > LIMIT_BODY_ASIDE)
+        return long_begin(r);
+    c = call_new(r);
+    e = decode_log_batch(&r->arena, &r->input, truncate, &c->d, f);
     return e ? e : req_find_run(r, c->d.run_id, log_run_found);
 }
 

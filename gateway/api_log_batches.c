@@ -13,8 +13,9 @@
  * waiting; one with params or tags is a statement of its own, one after the other, because the
  * failure of one must not undo another's.
  *
- * Bounded by LIMIT_STREAM_BATCHES, by LIMIT_STREAM_VALUES values in all (29 000 points, a few ms of a
- * worker), and by max_body_bytes.
+ * Bounded by LIMIT_STREAM_BATCHES, by LIMIT_STREAM_VALUES values in all (29 000 points), and by
+ * max_body_bytes. Reading and checking them may take long (long names that are not ASCII: 30 ms), so
+ * the helper does it for a body over LIMIT_BODY_ASIDE.
  *
  * kill -9 before the answer: some batches may be stored. Sending the same stream again stores nothing
  * twice.
@@ -49,6 +50,9 @@ struct stream {
     struct idmap asked; /* run id to its first item, while PostgreSQL is asked */
     uint64_t asked_us;
     struct str values[1];
+    bool truncate;
+    err_t err;      /* of the whole */
+    struct str why; /* with err */
 };
 
 static err_t stream_append(struct req *r, struct fail *f);
@@ -292,27 +296,49 @@ static err_t stream_read(struct arena *a, struct str body, yyjson_val **out, siz
     return OK;
 }
 
+/* Reads and checks it all; the arena and the body are its own. */
+static void stream_decode(void *arg)
+{
+    struct req *r = arg;
+    struct arena *a = &r->arena;
+    struct stream *s = stream_of(r);
+    yyjson_val **roots = arena_array(a, LIMIT_STREAM_BATCHES, sizeof(*roots));
+    struct fail f;
+
+    fail_init(&f, a);
+    if ((s->err = stream_read(a, r->input.body, roots, &s->count, &f))) {
+        s->why = arena_dup(a, f.text);
+        return;
+    }
+    s->items = arena_array(a, s->count, sizeof(*s->items));
+    for (size_t i = 0; i < s->count; i++) {
+        struct item *item = &s->items[i];
+        err_t e;
+
+        *item = (struct item){.call = {.appended = item_appended, .tagged = item_tagged}};
+        e = decode_log_batch_document(a, roots[i], s->truncate, &item->call.d, &f);
+        if (e)
+            item_fail(item, a, e, &f);
+    }
+}
+
+static err_t stream_decoded(struct req *r, struct fail *f)
+{
+    const struct stream *s = stream_of(r);
+
+    return s->err ? fail_str(f, s->err, s->why) : stream_find_runs(r, f);
+}
+
 err_t api_log_batches(struct req *r, struct fail *f)
 {
-    struct arena *a = &r->arena;
-    bool truncate = r->worker->settings->truncate_long_values;
-    yyjson_val **roots = arena_array(a, LIMIT_STREAM_BATCHES, sizeof(*roots));
-    struct stream *s = r->whole = arena_zalloc(a, sizeof(*s));
-    err_t e;
+    struct stream *s = r->whole = arena_zalloc(&r->arena, sizeof(*s));
 
     if (!input_is_msgpack(&r->input))
         return fail_str(f, ERR_BAD_PARAM,
                         STR("Bad Request. Content-Type must be one of ['application/msgpack']."));
-    if ((e = stream_read(a, r->input.body, roots, &s->count, f)))
-        return e;
-    s->items = arena_array(a, s->count, sizeof(*s->items));
-    for (size_t i = 0; i < s->count; i++) {
-        struct item *item = &s->items[i];
-
-        *item = (struct item){.call = {.appended = item_appended, .tagged = item_tagged}};
-        e = decode_log_batch_document(a, roots[i], truncate, &item->call.d, f);
-        if (e)
-            item_fail(item, a, e, f);
-    }
-    return stream_find_runs(r, f);
+    s->truncate = r->worker->settings->truncate_long_values;
+    if (r->input.body.n > LIMIT_BODY_ASIDE)
+        return req_aside(r, stream_decode, stream_decoded);
+    stream_decode(r);
+    return stream_decoded(r, f);
 }

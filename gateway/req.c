@@ -521,28 +521,34 @@ void req_reset(struct req *r)
     r->wait_pos = 0;
 }
 
-/* On the helper's thread, which has the request's arena and body to itself meanwhile. */
+err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
+{
+    struct worker *w = r->worker;
+
+    r->job = (struct helper_job){.work = work,
+                                 .arg = r,
+                                 .answer_to = &w->inbox,
+                                 .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r}};
+    if (!helper_post(w->helper, &r->job))
+        return fail(r->fail, ERR_BUSY, "Too many long bodies wait to be read.");
+    w->helped_count++;
+    req_begin_wait(r, WAIT_BODY, next);
+    return OK;
+}
+
 static void req_read_body(void *arg)
 {
     struct req *r = arg;
 
     document_read_ahead(&r->arena, r->input.body, &r->ahead);
+    r->input.ahead = &r->ahead;
 }
 
 /* The step before the handler's first. */
 static err_t req_await_body(struct req *r, struct fail *f)
 {
-    struct worker *w = r->worker;
-
-    r->job = (struct helper_job){.work = req_read_body,
-                                 .arg = r,
-                                 .answer_to = &w->inbox,
-                                 .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r}};
-    if (!helper_post(w->helper, &r->job))
-        return fail(f, ERR_BUSY, "Too many long bodies wait to be read.");
-    w->helped_count++;
-    req_begin_wait(r, WAIT_BODY, r->route->handler);
-    return OK;
+    (void)f;
+    return req_aside(r, req_read_body, r->route->handler);
 }
 
 void req_start(struct req *r)
@@ -556,7 +562,6 @@ void req_start(struct req *r)
 void req_on_body(struct req *r)
 {
     r->worker->helped_count--;
-    r->input.ahead = &r->ahead;
     req_go_on(r);
 }
 

@@ -26,6 +26,8 @@
  *   - a plan or a name that the session remembers does not fit any more (a table was altered, or
  *     somebody said DISCARD ALL): likewise, and all sessions are renewed, because fresh ones have
  *     neither and the others are no better than this one;
+ *   - PostgreSQL said 55P03: a lock did not come within PG_LOCK_PATIENCE, so it surely did not
+ *     commit; it is sent again, until sql_timeout is over;
  *   - else it may have committed: it fails, ERR_PG, and the client decides.
  *
  * Not done: cancel requests (libpq's block), and name look-ups without blocking (libpq's block too:
@@ -40,6 +42,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "schema/errors.h"
+#include "schema/pg_patience.h"
 
 enum { ATTEMPTS_MAX = 3, CONNECT_WAIT_US = 5 * 1000 * 1000, VALUES_FIRST = 16 };
 
@@ -109,6 +112,12 @@ static bool state_is_passing(const char *sqlstate)
 static bool state_is_retriable(const char *sqlstate)
 {
     return strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0;
+}
+
+/* True when a lock was held for too long. Others may have waited for ours: that is over now. */
+static bool state_is_lock(const char *sqlstate)
+{
+    return strcmp(sqlstate, "55P03") == 0;
 }
 
 /* True when the session is at fault: what it prepared is gone, there already, or out of date. */
@@ -299,6 +308,7 @@ void sql_conn_open(struct sql_conn *c)
 static bool conn_send_setup(struct sql_conn *c)
 {
     static const char text[] = "SELECT set_config('statement_timeout', $1, false),"
+                               " set_config('lock_timeout', " PG_LOCK_PATIENCE ", false),"
                                " set_config('extra_float_digits', '1', false),"
                                " set_config('jit', 'off', false),"
                                " set_config('cursor_tuple_fraction', '1', false),"
@@ -525,8 +535,10 @@ static void conn_end_call(struct sql_conn *c)
     conn_hand_over(c, call);
     conn_leave_call(c, call);
     conn_end_session(c, call);
+    call->attempts -= state_is_lock(call->sqlstate); /* its deadline bounds that */
     if (call->err && call->attempts < ATTEMPTS_MAX && !call_goes_on(call) &&
-        (state_is_stale(call->sqlstate) || state_is_retriable(call->sqlstate))) {
+        (state_is_lock(call->sqlstate) || state_is_stale(call->sqlstate) ||
+         state_is_retriable(call->sqlstate))) {
         PQclear(call->error);
         call->error = NULL;
         sql_call_again(p, call);
