@@ -98,7 +98,7 @@ struct req {
 };
 
 /* Runs the statements; next follows with r->sql.results. A failure does not reach next: it becomes
- * 503 TEMPORARILY_UNAVAILABLE or 400 BAD_REQUEST with the driver's words, as MLflow does it. */
+ * 503 or 400 with the driver's words, as MLflow does it. */
 must_check err_t req_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step next);
 /* The same, but next is called after a failure too and looks at r->sql.err and sqlstate. */
 must_check err_t req_sql_try(struct req *r, const struct sql_step *steps, unsigned n,
@@ -111,8 +111,7 @@ must_check err_t req_wait_durable(struct req *r, pos_t end, req_step next);
 must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 /* The same for everything accepted before now: searches. */
 must_check err_t req_wait_all(struct req *r, req_step next);
-/* Fills r->run and r->has_run from the run table, else from PostgreSQL with one query for all who
- * wait on this worker. */
+/* Fills r->run and r->has_run from the run table, else from PostgreSQL: one query for all who wait. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
 /* Runs work(r) on the helper's thread, which has the request's arena and body to itself meanwhile and
  * touches nothing else; then next. ERR_BUSY when too many wait for the helper already. */
