@@ -15,8 +15,6 @@
  */
 #include "gateway/model_source.h"
 
-#include <string.h>
-
 #include "base/buf.h"
 #include "gateway/local_path.h"
 #include "gateway/uri.h"
@@ -168,7 +166,7 @@ static err_t check_path(struct arena *a, struct str source, struct fail *f)
     for (struct str rest = plain; rest.n;)
         is_refused |= str_eq(str_cut(&rest, '/'), STR(".."));
     path = uri_path(&u);
-    is_refused |= u.is_malformed || memchr(path.p, 0, path.n) || !str_starts(path, STR("/"));
+    is_refused |= u.is_malformed || str_find(path, 0) < path.n || !str_starts(path, STR("/"));
     while (path.n && path.p[path.n - 1] == '/')
         path.n--;
     is_refused |= path.n == 0;
@@ -248,7 +246,7 @@ static err_t check_local(struct arena *a, struct str source, const struct model_
     struct str path;
     err_t e;
 
-    if (owner->id.n == 0 || memchr(source.p, 0, source.n))
+    if (owner->id.n == 0 || str_find(source, 0) < source.n)
         return refuse_local(source, owner->is_model, f);
     if (!owner->is_found)
         return refuse_owner(source, owner->is_model, f);

@@ -132,6 +132,21 @@ static void test_run(void **state)
     assert_rows(rows, array_len(rows), false);
 }
 
+/* A request whose binding ended early has a source that is not bound. */
+static void test_no_source_at_all(void **state)
+{
+    const struct model_owner none = {.is_model = false};
+    const struct model_owner run = {false, STR_INIT("R"), true, STR_INIT("s3://b/R")};
+    struct model_source parts;
+
+    (void)state;
+    assert_int_equal(model_source_parse(&arena, (struct str){0}, &parts, &why), OK);
+    assert_true(model_source_needs_owner(&arena, (struct str){0}));
+    assert_int_equal(model_source_check(&arena, (struct str){0}, &none, &why), ERR_BAD_PARAM);
+    assert_int_equal(model_source_check(&arena, (struct str){0}, &run, &why), ERR_BAD_PARAM);
+    assert_int_equal(model_source_check_prompt((struct str){0}, &why), ERR_BAD_PARAM);
+}
+
 static void test_logged_model(void **state)
 {
     static const char root[] = "mlflow-artifacts:/1/models/M/artifacts";
@@ -219,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_paths, begin, end),
         cmocka_unit_test_setup_teardown(test_run, begin, end),
+        cmocka_unit_test_setup_teardown(test_no_source_at_all, begin, end),
         cmocka_unit_test_setup_teardown(test_logged_model, begin, end),
         cmocka_unit_test_setup_teardown(test_references, begin, end),
         cmocka_unit_test_setup_teardown(test_prompts, begin, end),
