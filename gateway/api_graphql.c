@@ -194,7 +194,8 @@ err_t api_graphql(struct req *r, struct fail *f)
 
     if ((e = input_check_type(&r->input, f)))
         return e;
-    body = document_read(&r->arena, r->input.body, &why);
+    body = r->input.ahead ? r->input.ahead->root
+                          : document_read(&r->arena, r->input.body, &why);
     if (!yyjson_is_obj(body))
         return fail(f, ERR_BAD_PARAM, "The body of a GraphQL request must be a JSON object.");
     query = body_member(body, STR("query"));

@@ -86,7 +86,7 @@ static err_t decode_the_long_way(struct arena *a, const struct bind_input *in, b
 {
     err_t e;
 
-    if ((e = input_check_type(in, f)) || (e = decode_bound_batch(a, in, out, f)))
+    if ((e = input_check_type(in, f)) || (e = decode_bound_batch(a, in, NULL, out, f)))
         return e;
     decode_set_run(out);
     return decode_check_batch(out, truncate, f);
