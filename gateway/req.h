@@ -113,8 +113,7 @@ must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 must_check err_t req_wait_all(struct req *r, req_step next);
 /* Fills r->run and r->has_run from the run table, else from PostgreSQL: one query for all who wait. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
-/* Runs work(r) on the helper's thread, which has the request's arena and body to itself meanwhile and
- * touches nothing else; then next. ERR_BUSY when too many wait for the helper already. */
+/* Runs work(r) on the helper's thread: it has arena and body, no more; then next. Or ERR_BUSY. */
 must_check err_t req_aside(struct req *r, void (*work)(void *req), req_step next);
 
 #endif

@@ -199,3 +199,29 @@ def test_the_sender_of_the_documentation(url, experiment, sql):
         data_of(url, run)  # waits for what is on its way
     rows = sql.execute("SELECT count(*) FROM metrics WHERE run_uuid = ANY(%s)", [runs]).fetchone()
     assert rows == (10_000,)
+
+
+def test_a_long_body_is_read_aside(url, experiment, sql):
+    """Beyond LIMIT_BODY_ASIDE the helper decodes: same results, for streams and for one batch."""
+    runs = [call(url, "runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+            for _ in range(5)]
+    batches = [{"run_id": run, "metrics": [point("é" * 100, i, step=i) for i in range(1000)]}
+               for run in runs]
+    batches[2]["metrics"][7]["key"] = "?"  # refused; the others are not
+    answer = send(url, *batches)
+    assert len(answer.request.body) > 256 << 10
+    found = results(answer)
+    assert [r["status"] for r in found] == [200, 200, 400, 200, 200]
+    assert "metrics[7].name" in found[2]["message"]
+    long = {"run_id": runs[0], "metrics": [point("a" + "é" * 120, i, step=i) for i in range(1000)]}
+    assert len(msgpack.packb(long)) > 256 << 10
+    assert send(url, long, path=ONE).status_code == 200
+    long["metrics"][3]["key"] = "?"
+    assert "metrics[3].name" in send(url, long, path=ONE).json()["message"]
+    body = b"".join(map(msgpack.packb, batches)) + b"\xc1"
+    refused = requests.post(url + STREAM, data=body, headers=TYPE, timeout=60)
+    assert refused.status_code == 400 and "Batch 5 is no msgpack" in refused.text
+    for run in runs:
+        data_of(url, run)
+    rows = sql.execute("SELECT count(*) FROM metrics WHERE run_uuid = ANY(%s)", [runs])
+    assert rows.fetchone() == (5000,)
