@@ -311,13 +311,24 @@ void req_abandon(struct req *r)
 
 /* -- the queue ------------------------------------------------------------------------------- */
 
+#define WORDS_LOST "The journal could not be written; send the request again."
+
+err_t req_lost(struct req *r, struct fail *f)
+{
+    stat_add(r->worker->stats, lost_batches, 1);
+    return fail_str(f, ERR_DISK, STR(WORDS_LOST));
+}
+
 err_t req_wait_durable(struct req *r, pos_t end, req_step next)
 {
     struct worker *w = r->worker;
 
     r->wait_pos = end;
-    if (queue_outcome(w->queue, end) == QUEUE_DURABLE)
-        return next(r, r->fail);
+    switch (queue_outcome(w->queue, end)) {
+    case QUEUE_DURABLE: return next(r, r->fail);
+    case QUEUE_LOST: return req_lost(r, r->fail);
+    default: break;
+    }
     req_begin_wait(r, WAIT_DURABLE, next);
     r->wait_until_us = w->now_us + w->settings->request_timeout;
     parked_add(r, PARK_DURABLE);
@@ -574,7 +585,7 @@ static void req_wake_durable(struct worker *w)
             continue;
         }
         stat_add(w->stats, lost_batches, 1);
-        req_give_up(r, ERR_DISK, "The journal could not be written; send the request again.");
+        req_give_up(r, ERR_DISK, WORDS_LOST);
     }
 }
 
