@@ -38,10 +38,11 @@
 #include "schema/limits.h"
 
 enum {
-    ARENA_FIRST = 8192,   /* a small write is decoded without malloc */
-    KEEP_REPLY = 16384,   /* of an answer's memory, from one request to the next */
-    RUNS_ASKED_MAX = 500, /* run ids in one query */
-    PART_BYTES = 65536    /* of an answer that goes out in parts */
+    ARENA_FIRST = 8192,           /* a small write is decoded without malloc */
+    KEEP_REPLY = 16384,           /* of an answer's memory, from one request to the next */
+    RUNS_ASKED_MAX = 500,         /* run ids in one query */
+    HELPED_MAX = INBOX_NOTES / 2, /* of a worker: their notes leave room for others in its inbox */
+    PART_BYTES = 65536            /* of an answer that goes out in parts */
 };
 
 static const struct stmt RUN_FIND = {
@@ -549,7 +550,7 @@ static err_t req_await_body(struct req *r, struct fail *f)
                                  .arg = r,
                                  .answer_to = &w->inbox,
                                  .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r}};
-    if (!helper_post(w->helper, &r->job))
+    if (w->helped_count >= HELPED_MAX || !helper_post(w->helper, &r->job))
         return fail(f, ERR_BUSY, "Too many long bodies wait to be read.");
     w->helped_count++;
     req_begin_wait(r, WAIT_BODY, r->route->handler);
