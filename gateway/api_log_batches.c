@@ -149,6 +149,8 @@ static err_t stream_tag(struct req *r, struct fail *f)
     return stream_answer(r);
 }
 
+/* The last of the points are durable, and so are the others, unless the journal failed while an item
+ * between them waited for its statement. */
 static err_t stream_durable(struct req *r, struct fail *f)
 {
     struct stream *s = stream_of(r);
@@ -160,6 +162,10 @@ static err_t stream_durable(struct req *r, struct fail *f)
         item->is_done = false;
         if (item->call.end == 0)
             continue;
+        if (queue_outcome(r->worker->queue, item->call.end) == QUEUE_LOST) {
+            item_fail(item, &r->arena, req_lost(r, f), f);
+            continue;
+        }
         log_count(r, &item->call);
         has_points = true;
     }

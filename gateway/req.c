@@ -38,10 +38,11 @@
 #include "schema/limits.h"
 
 enum {
-    ARENA_FIRST = 8192,   /* a small write is decoded without malloc */
-    KEEP_REPLY = 16384,   /* of an answer's memory, from one request to the next */
-    RUNS_ASKED_MAX = 500, /* run ids in one query */
-    PART_BYTES = 65536    /* of an answer that goes out in parts */
+    ARENA_FIRST = 8192,           /* a small write is decoded without malloc */
+    KEEP_REPLY = 16384,           /* of an answer's memory, from one request to the next */
+    RUNS_ASKED_MAX = 500,         /* run ids in one query */
+    HELPED_MAX = INBOX_NOTES / 2, /* of a worker: their notes leave room for others in its inbox */
+    PART_BYTES = 65536            /* of an answer that goes out in parts */
 };
 
 static const struct stmt RUN_FIND = {
@@ -311,13 +312,24 @@ void req_abandon(struct req *r)
 
 /* -- the queue ------------------------------------------------------------------------------- */
 
+#define WORDS_LOST "The journal could not be written; send the request again."
+
+err_t req_lost(struct req *r, struct fail *f)
+{
+    stat_add(r->worker->stats, lost_batches, 1);
+    return fail_str(f, ERR_DISK, STR(WORDS_LOST));
+}
+
 err_t req_wait_durable(struct req *r, pos_t end, req_step next)
 {
     struct worker *w = r->worker;
 
     r->wait_pos = end;
-    if (queue_outcome(w->queue, end) == QUEUE_DURABLE)
-        return next(r, r->fail);
+    switch (queue_outcome(w->queue, end)) {
+    case QUEUE_DURABLE: return next(r, r->fail);
+    case QUEUE_LOST: return req_lost(r, r->fail);
+    default: break;
+    }
     req_begin_wait(r, WAIT_DURABLE, next);
     r->wait_until_us = w->now_us + w->settings->request_timeout;
     parked_add(r, PARK_DURABLE);
@@ -529,7 +541,7 @@ err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
                                  .arg = r,
                                  .answer_to = &w->inbox,
                                  .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r}};
-    if (!helper_post(w->helper, &r->job))
+    if (w->helped_count >= HELPED_MAX || !helper_post(w->helper, &r->job))
         return fail(r->fail, ERR_BUSY, "Too many long bodies wait to be read.");
     w->helped_count++;
     req_begin_wait(r, WAIT_BODY, next);
@@ -579,7 +591,7 @@ static void req_wake_durable(struct worker *w)
             continue;
         }
         stat_add(w->stats, lost_batches, 1);
-        req_give_up(r, ERR_DISK, "The journal could not be written; send the request again.");
+        req_give_up(r, ERR_DISK, WORDS_LOST);
     }
 }
 

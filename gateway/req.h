@@ -107,6 +107,8 @@ must_check err_t req_sql_try(struct req *r, const struct sql_step *steps, unsign
 err_t req_sql_fail(struct req *r, struct fail *f);
 /* Waits until the entry is durable; a lost one answers ERR_DISK (503) instead of calling next. */
 must_check err_t req_wait_durable(struct req *r, pos_t end, req_step next);
+/* That answer, for one of several entries that the last one's wait has covered. */
+err_t req_lost(struct req *r, struct fail *f);
 /* Read your writes: waits until the run's accepted points are committed, at most read_wait. */
 must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 /* The same for everything accepted before now: searches. */

@@ -157,6 +157,12 @@ static struct sql_list *pool_due(struct sql_pool *p)
     return call ? &p->queue : NULL;
 }
 
+/* Could a call of l go to a session that is opened now? One that waits for a place could not. */
+static bool pool_list_is_due(const struct sql_pool *p, const struct sql_list *l)
+{
+    return l == &p->queue || p->holding < p->holds_max;
+}
+
 /* When the first call of l gives up, or wants another attempt to be made. */
 static uint64_t pool_list_due_us(const struct sql_pool *p, const struct sql_list *l)
 {
@@ -165,7 +171,9 @@ static uint64_t pool_list_due_us(const struct sql_pool *p, const struct sql_list
     if (!l->first)
         return UINT64_MAX;
     at = l->first->queued_us + pool_patience_us(p);
-    return p->failures > 0 && p->opening == 0 && p->retry_us < at ? p->retry_us : at;
+    if (p->failures > 0 && p->opening == 0 && p->retry_us < at && pool_list_is_due(p, l))
+        return p->retry_us;
+    return at;
 }
 
 static void pool_arm(struct sql_pool *p)
@@ -200,10 +208,11 @@ static void pool_grow(struct sql_pool *p)
     if (p->failures && clock_us() < p->retry_us)
         return;
     for (unsigned i = 0; i < p->nconns && p->opening < wanted; i++) {
-        if (p->conns[i].state == SQL_CLOSED)
-            sql_conn_open(&p->conns[i]);
+        if (p->conns[i].state != SQL_CLOSED)
+            continue;
+        sql_conn_open(&p->conns[i]);
         if (p->failures)
-            return; /* it failed at once */
+            return; /* it may have failed at once */
     }
 }
 

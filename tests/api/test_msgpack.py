@@ -1,8 +1,11 @@
 """msgpack: log-batch in another dress, and streams of batches for many runs."""
 
+import concurrent.futures
 import math
+import os
 import pathlib
 import re
+import subprocess
 import time
 import uuid
 
@@ -11,6 +14,7 @@ import pytest
 import requests
 
 PROTOCOL = pathlib.Path(__file__).parents[2] / "docs" / "protocol.md"
+SHIM = str(pathlib.Path(__file__).parents[1] / "crash" / "shim.c")
 TYPE = {"Content-Type": "application/msgpack"}
 STREAM = "/sluice/api/v1/log-batches"
 ONE = "/api/2.0/mlflow/runs/log-batch"
@@ -175,6 +179,47 @@ def test_a_run_that_is_not_in_the_table_any_more(database):
         got = results(send(server.url, *[{"run_id": r, "metrics": [point("a", i)]}
                                          for i, r in enumerate(runs + runs)]))
         assert [r["status"] for r in got] == [200] * 6
+
+
+def test_points_that_the_disk_lost_are_not_accepted(database, tmp_path):
+    """Three batches: while the second waits for PostgreSQL, the disk loses the first and recovers."""
+    import psycopg
+
+    from server import BINARY, Sluice, wait_until
+
+    def preload():
+        shim = str(tmp_path / "shim.so")
+        subprocess.run([os.environ.get("CC", "cc"), "-O1", "-shared", "-fPIC", "-o", shim, SHIM,
+                        "-ldl", "-pthread"], check=True)
+        linked = subprocess.run(["ldd", os.environ.get("SLUICE_TEST_BINARY") or BINARY],
+                                capture_output=True, text=True, check=True).stdout
+        asan = re.search(r"libasan\S* => (\S+)", linked)  # which insists on coming first
+        return " ".join(([asan[1]] if asan else []) + [shim])
+
+    def ready():
+        return requests.get(server.admin_url + "/readyz", timeout=5).status_code
+
+    control = tmp_path / "trouble"
+    with Sluice(database, env={"LD_PRELOAD": preload(), "CRASH_SHIM_CONTROL": str(control)},
+                args=["--sql-timeout", "60s"]) as server, \
+            psycopg.connect(database) as other, concurrent.futures.ThreadPoolExecutor() as pool:
+        experiment = call(server.url, "experiments/create", name=uuid.uuid4().hex)["experiment_id"]
+        run = call(server.url, "runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+        other.execute("LOCK TABLE params")
+        control.write_text("eio")
+        answer = pool.submit(send, server.url,
+                             {"run_id": run, "metrics": [point("a", 1)],
+                              "tags": [{"key": "t", "value": "x"}]},
+                             {"run_id": run, "params": [{"key": "p", "value": "1"}]},
+                             {"run_id": run, "metrics": [point("b", 1)]})
+        wait_until(lambda: ready() == 503, 30, "the journal failed")
+        control.unlink()
+        wait_until(lambda: ready() == 200, 30, "the journal works again")
+        other.rollback()
+        assert [r["status"] for r in results(answer.result())] == [503, 200, 200]
+        data = data_of(server.url, run)
+        assert pairs(data, "metrics") == {"b": 1.0} and pairs(data, "params") == {"p": "1"}
+        assert "t" not in pairs(data, "tags")  # never before its points
 
 
 def test_the_sender_of_the_documentation(url, experiment, sql):

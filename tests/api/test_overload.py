@@ -1,6 +1,10 @@
 """Memory stays bounded by settings while peers send and do not finish."""
 
+import multiprocessing
+import selectors
+import signal
 import socket
+import time
 import uuid
 
 import pytest
@@ -75,3 +79,44 @@ def test_announcing_much_takes_nothing_from_others(server):
     assert complete(server) == 400
     for peer in peers:
         peer.close()
+
+
+def send_on_and_on(address, request, connections, until):
+    """Another process's loop: each connection sends the request again when it was answered."""
+    with selectors.DefaultSelector() as waiting:
+        for _ in range(connections):
+            peer = socket.create_connection(address)
+            peer.setblocking(False)
+            waiting.register(peer, selectors.EVENT_WRITE, data=0)
+        while time.monotonic() < until:
+            for key, event in waiting.select(0.1):
+                if event & selectors.EVENT_READ:
+                    if not key.fileobj.recv(65536):
+                        return
+                    waiting.modify(key.fileobj, selectors.EVENT_WRITE, data=0)
+                    continue
+                sent = key.data + key.fileobj.send(memoryview(request)[key.data:])
+                waiting.modify(key.fileobj, data=sent, events=selectors.EVENT_READ
+                               if sent == len(request) else selectors.EVENT_WRITE)
+
+
+def test_a_reload_amid_long_bodies(database):
+    """The helper reads them faster than the worker goes on: its inbox has room for a reload still."""
+    body = '{"run_id":"%s",%s}' % ("0" * 32, ",".join(f'"a{i}":1' for i in range(32_000)))
+    request = (f"POST /api/2.0/mlflow/runs/log-batch HTTP/1.1\r\nHost: localhost\r\n"
+               f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
+    with Sluice(database, args=["--workers", "1"]) as server:
+        host, port = server.url.rsplit("/", 1)[1].split(":")
+        until = time.monotonic() + 8
+        clients = [multiprocessing.Process(target=send_on_and_on,
+                                           args=((host, int(port)), request, 200, until))
+                   for _ in range(3)]
+        for client in clients:
+            client.start()
+        time.sleep(1)  # until many wait
+        while time.monotonic() < until and server.process.poll() is None:
+            server.process.send_signal(signal.SIGHUP)
+            time.sleep(0.02)
+        for client in clients:
+            client.join()
+        assert server.process.poll() is None, server.output()[-1000:]

@@ -67,15 +67,18 @@ static void loop_until(const bool *flag)
     assert_true(*flag);
 }
 
-static void loop_for(uint64_t us)
+/* Returns how often the loop turned. */
+static unsigned loop_for(uint64_t us)
 {
     uint64_t deadline = clock_us() + us;
     struct timeval tv = {.tv_usec = 10 * 1000};
+    unsigned turns = 0;
 
-    while (clock_us() < deadline) {
+    for (; clock_us() < deadline; turns++) {
         event_base_loopexit(base, &tv);
         event_base_loop(base, EVLOOP_ONCE);
     }
+    return turns;
 }
 
 static const struct stmt COUNT_TO = {"count_to",
@@ -307,7 +310,7 @@ static void test_streams_leave_connections_to_others(void **state)
     assert_int_equal(third->rows, 1999);
     seen_close(third);
     assert_string_equal(ask(&CURSORS), "0");
-    loop_for(50 * 1000);
+    (void)loop_for(50 * 1000);
     assert_false(second->has_come);
     assert_int_equal(pool->holding, 1);
     seen_close(first);
@@ -316,6 +319,40 @@ static void test_streams_leave_connections_to_others(void **state)
         seen_next(second);
     assert_int_equal(second->rows, 9000);
     seen_close(second);
+}
+
+/* While others work, too: the session in the first place need not be the one that is missing. */
+static void test_a_failed_attempt_is_made_again(void **state)
+{
+    struct seen *held = seen_open(&COUNT_TO, "9000");
+
+    (void)state;
+    seen_wait(held);
+    sql_pool_back_off(pool);
+    assert_string_equal(ask(&CURSORS), "0");
+    assert_int_equal(pool->failures, 0);
+    assert_int_equal(pool->live, 2);
+    seen_close(held);
+}
+
+/* Who waits for a place cannot use a new session: that is no reason to look for one. */
+static void test_waiting_for_a_place_costs_no_turns(void **state)
+{
+    struct seen *held = seen_open(&COUNT_TO, "9000");
+    struct seen *waiting;
+
+    (void)state;
+    seen_wait(held);
+    waiting = seen_open(&COUNT_TO, "9000");
+    while (!pool->holders.first)
+        event_base_loop(base, EVLOOP_ONCE);
+    sql_pool_back_off(pool); /* as if an attempt to open a third one had failed */
+    (void)loop_for(200 * 1000); /* now the next is due */
+    assert_in_range(loop_for(100 * 1000), 1, 50);
+    seen_close(held);
+    seen_wait(waiting);
+    assert_int_equal(waiting->err, OK);
+    seen_close(waiting);
 }
 
 static void test_waiting_for_a_session_ends_by_sql_timeout(void **state)
@@ -364,11 +401,11 @@ static void test_a_lost_session_ends_it(void **state)
 
     (void)state;
     seen_wait(seen);
-    loop_for(50 * 1000); /* the second batch is here: the session waits */
+    (void)loop_for(50 * 1000); /* the second batch is here: the session waits */
     assert_int_equal(in_state(SQL_HELD), 1);
     pgtest_sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                " WHERE application_name = 'sluice worker'");
-    loop_for(50 * 1000);
+    (void)loop_for(50 * 1000);
     assert_int_equal(pool->holding, 0);
     seen_next(seen);
     assert_int_equal(seen->rows, 4000);
@@ -429,6 +466,8 @@ int main(void)
         TEST(test_a_refused_statement_leaves_no_transaction),
         TEST(test_an_error_in_the_middle_ends_it),
         TEST(test_streams_leave_connections_to_others),
+        TEST(test_a_failed_attempt_is_made_again),
+        TEST(test_waiting_for_a_place_costs_no_turns),
         TEST(test_waiting_for_a_session_ends_by_sql_timeout),
         TEST(test_a_slow_batch_times_out),
         TEST(test_a_lost_session_ends_it),
