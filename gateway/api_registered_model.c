@@ -394,12 +394,16 @@ err_t api_model_delete(struct req *r, struct fail *f)
 
 /* -- tags ------------------------------------------------------------------------------------ */
 
-/* The lock is the one that the tag's foreign key takes: the model stays while the tag comes. */
+/*
+ * The lock is the one that the tag's foreign key takes: the model stays while the tag comes. The
+ * value depends on the model's row, or a planner that knows it would refuse one too long for the
+ * column before it has looked for the model.
+ */
 static const struct stmt SET_TAG = {
     "model_set_tag",
     "WITH m AS (SELECT workspace, name FROM registered_models" OF_MODEL " FOR KEY SHARE),"
     " put AS (INSERT INTO registered_model_tags (workspace, name, key, value)"
-    " SELECT m.workspace, m.name, $2::text, $3::text FROM m"
+    " SELECT m.workspace, m.name, $2::text, $3::text || left(m.name, 0) FROM m"
     " ON CONFLICT (workspace, key, name) DO UPDATE SET value = excluded.value)"
     " SELECT 1 FROM m"};
 static const struct stmt DELETE_TAG = {
