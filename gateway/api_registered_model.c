@@ -274,14 +274,14 @@ static const struct stmt LOCK = {"model_lock",
                                  "SELECT 1 FROM registered_models" OF_MODEL " FOR UPDATE"};
 static const struct stmt TOUCH_VERSIONS = {
     "model_touch_versions", "UPDATE model_versions SET last_updated_time = $2::int8" OF_MODEL};
-/* A name that is too long must not fit by losing blanks at its end. */
+/* A name that is too long must not fit by losing blanks at its end. left(name, 0): see SET_TAG. */
 static const struct stmt RENAME = {
     "model_rename", "UPDATE registered_models SET last_updated_time = $2::int8,"
                     " name = $3::text || CASE WHEN length($3::text) > 256 THEN '.' ELSE '' END"
-                    OF_MODEL};
+                    " || left(name, 0)" OF_MODEL};
 static const struct stmt UPDATE = {
     "model_update", "UPDATE registered_models SET last_updated_time = $2::int8,"
-                    " description = $3::text" OF_MODEL};
+                    " description = $3::text || left(name, 0)" OF_MODEL};
 
 struct change_call {
     struct str values[3]; /* of the longest statement; the name comes first */
