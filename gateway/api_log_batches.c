@@ -13,8 +13,8 @@
  * waiting; one with params or tags is a statement of its own, one after the other, because the
  * failure of one must not undo another's.
  *
- * Bounded by LIMIT_STREAM_BATCHES, by LIMIT_STREAM_VALUES values in all (29 000 points), and by
- * max_body_bytes. Reading and checking them may take long (long names that are not ASCII: 30 ms), so
+ * Bounded by LIMIT_STREAM_BATCHES, by LIMIT_STREAM_VALUES values in all (29 000 points), by
+ * max_body_bytes, and in time by request_timeout, after which no item is begun. Reading and checking them may take long (long names that are not ASCII: 30 ms), so
  * the helper does it for a body over LIMIT_BODY_ASIDE.
  *
  * kill -9 before the answer: some batches may be stored. Sending the same stream again stores nothing
@@ -101,6 +101,19 @@ static err_t stream_answer(struct req *r)
 
 /* -- passes over the items ------------------------------------------------------------------- */
 
+/* A thousand statements that each wait for a lock would be hours: the items that are left are not
+ * begun any more. */
+static bool item_is_late(struct req *r, struct item *item, struct fail *f)
+{
+    if (r->worker->now_us < r->started_us + r->worker->settings->request_timeout)
+        return false;
+    item_fail(item, &r->arena,
+              fail_str(f, ERR_UNAVAILABLE,
+                       STR("The stream took longer than request_timeout; send this batch again.")),
+              f);
+    return true;
+}
+
 /* A call has come to the end of what a pass does with it. */
 static err_t item_appended(struct req *r, struct fail *f)
 {
@@ -136,12 +149,11 @@ static err_t stream_tag(struct req *r, struct fail *f)
 {
     struct stream *s = stream_of(r);
 
-    (void)f;
     r->caught = tag_caught;
     for (; s->at < s->count; s->at++) {
         struct item *item = &s->items[s->at];
 
-        if (item->err || item->is_done || item->call.d.batch.ntags == 0)
+        if (item->err || item->is_done || item->call.d.batch.ntags == 0 || item_is_late(r, item, f))
             continue;
         r->data = item;
         return log_put_tags(r);
@@ -198,7 +210,7 @@ static err_t stream_append(struct req *r, struct fail *f)
         struct item *item = &s->items[s->at];
         err_t e;
 
-        if (item->err || item->is_done)
+        if (item->err || item->is_done || item_is_late(r, item, f))
             continue;
         r->data = item;
         e = log_begin(r, item->has_run ? &item->run : NULL, f);

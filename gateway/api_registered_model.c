@@ -274,14 +274,14 @@ static const struct stmt LOCK = {"model_lock",
                                  "SELECT 1 FROM registered_models" OF_MODEL " FOR UPDATE"};
 static const struct stmt TOUCH_VERSIONS = {
     "model_touch_versions", "UPDATE model_versions SET last_updated_time = $2::int8" OF_MODEL};
-/* A name that is too long must not fit by losing blanks at its end. */
+/* A name that is too long must not fit by losing blanks at its end. left(name, 0): see SET_TAG. */
 static const struct stmt RENAME = {
     "model_rename", "UPDATE registered_models SET last_updated_time = $2::int8,"
                     " name = $3::text || CASE WHEN length($3::text) > 256 THEN '.' ELSE '' END"
-                    OF_MODEL};
+                    " || left(name, 0)" OF_MODEL};
 static const struct stmt UPDATE = {
     "model_update", "UPDATE registered_models SET last_updated_time = $2::int8,"
-                    " description = $3::text" OF_MODEL};
+                    " description = $3::text || left(name, 0)" OF_MODEL};
 
 struct change_call {
     struct str values[3]; /* of the longest statement; the name comes first */
@@ -394,12 +394,16 @@ err_t api_model_delete(struct req *r, struct fail *f)
 
 /* -- tags ------------------------------------------------------------------------------------ */
 
-/* The lock is the one that the tag's foreign key takes: the model stays while the tag comes. */
+/*
+ * The lock is the one that the tag's foreign key takes: the model stays while the tag comes. The
+ * value depends on the model's row, or a planner that knows it would refuse one too long for the
+ * column before it has looked for the model.
+ */
 static const struct stmt SET_TAG = {
     "model_set_tag",
     "WITH m AS (SELECT workspace, name FROM registered_models" OF_MODEL " FOR KEY SHARE),"
     " put AS (INSERT INTO registered_model_tags (workspace, name, key, value)"
-    " SELECT m.workspace, m.name, $2::text, $3::text FROM m"
+    " SELECT m.workspace, m.name, $2::text, $3::text || left(m.name, 0) FROM m"
     " ON CONFLICT (workspace, key, name) DO UPDATE SET value = excluded.value)"
     " SELECT 1 FROM m"};
 static const struct stmt DELETE_TAG = {

@@ -291,14 +291,17 @@ err_t model_filter_check(struct arena *a, const struct model_clause *clauses, si
 {
     err_t e = OK;
 
+    /* Attributes are looked up while the query is made, types are PostgreSQL's to refuse. */
+    for (size_t i = 0; i < count; i++) {
+        if (clauses[i].entity == ENTITY_ATTRIBUTE && column_of(clauses[i].key) == NULL)
+            return SAY(a, f, ERR_INTERNAL, STR("type object 'SqlLoggedModel' has no attribute '"),
+                       clauses[i].key, STR("'"));
+    }
     for (size_t i = 0; i < count && !e; i++) {
         const struct model_clause *c = &clauses[i];
         const struct column *column = column_of(c->key);
         bool is_attribute = c->entity == ENTITY_ATTRIBUTE;
 
-        if (is_attribute && column == NULL)
-            return SAY(a, f, ERR_INTERNAL, STR("type object 'SqlLoggedModel' has no attribute '"),
-                       c->key, STR("'"));
         if (c->kind == MODEL_REFUSED)
             return fail_str(f, ERR_BAD_REQUEST, c->text);
         if (c->kind == MODEL_NULL && c->op != OP_EQ && c->op != OP_NE)

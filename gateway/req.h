@@ -97,8 +97,7 @@ struct req {
     struct req *list_prev;
 };
 
-/* Runs the statements; next follows with r->sql.results. A failure does not reach next: it becomes
- * 503 or 400 with the driver's words, as MLflow does it. */
+/* Runs the statements; next follows with r->sql.results. A failure becomes the answer instead. */
 must_check err_t req_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step next);
 /* The same, but next is called after a failure too and looks at r->sql.err and sqlstate. */
 must_check err_t req_sql_try(struct req *r, const struct sql_step *steps, unsigned n,
@@ -113,7 +112,7 @@ err_t req_lost(struct req *r, struct fail *f);
 must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 /* The same for everything accepted before now: searches. */
 must_check err_t req_wait_all(struct req *r, req_step next);
-/* Fills r->run and r->has_run from the run table, else from PostgreSQL: one query for all who wait. */
+/* Fills r->run and r->has_run from the run table, else from PostgreSQL. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
 /* Runs work(r) on the helper's thread: it has arena and body, no more; then next. Or ERR_BUSY. */
 must_check err_t req_aside(struct req *r, void (*work)(void *req), req_step next);

@@ -270,3 +270,19 @@ def test_a_long_body_is_read_aside(url, experiment, sql):
         data_of(url, run)
     rows = sql.execute("SELECT count(*) FROM metrics WHERE run_uuid = ANY(%s)", [runs])
     assert rows.fetchone() == (5000,)
+
+
+def test_a_stream_has_one_deadline(database, sql):
+    """Items behind one that waits for a lock are given back instead of waiting for it in turn."""
+    from server import Sluice
+
+    with Sluice(database, args=["--request-timeout", "1s", "--sql-timeout", "1s"]) as server:
+        experiment = call(server.url, "experiments/create", name=uuid.uuid4().hex)["experiment_id"]
+        run = call(server.url, "runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+        tag = {"run_id": run, "tags": [{"key": "t", "value": "v"}]}
+        assert results(send(server.url, tag))[0]["status"] == 200
+        with sql.transaction():
+            sql.execute("SELECT 1 FROM tags WHERE run_uuid = %s FOR UPDATE", [run])
+            got = results(send(server.url, *[tag] * 20))
+        assert {r["status"] for r in got} == {503}
+        assert "longer than request_timeout" in got[-1]["message"]

@@ -15,11 +15,13 @@ import time
 
 TOKEN = re.compile(r"\b(?:m-)?[0-9a-f]{32}\b"
                    r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+                   r"|\bserver-[a-z0-9_]{8}\b"  # the folder it runs in: relative locations
                    r"|(?<![\w.-])\d+(?![\w.])")
 RUN_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}$")
 MARGIN_MS = 10_000
 # Lists whose order MLflow does not promise: they come from a relation without ORDER BY.
-UNORDERED = {"tags", "params", "aliases", "dataset_inputs", "model_inputs", "model_outputs"}
+UNORDERED = {"tags", "params", "aliases", "dataset_inputs", "model_inputs", "model_outputs",
+             "latest_versions"}
 HEADERS = ("content-type", "allow", "location", "retry-after", "www-authenticate",
            "x-content-type-options", "x-frame-options", "content-disposition",
            "access-control-allow-origin", "access-control-allow-credentials")

