@@ -252,6 +252,8 @@ err_t api_experiment_update(struct req *r, struct fail *f)
 
     if ((e = bind_request(a, &r->input, &MSG_experiments_update, &m, f)))
         return e;
+    if (!m.new_name.s.n) /* binding stopped before it: MLflow looks at nothing then */
+        return reply_empty(r);
     if ((e = names_check_length(m.new_name.s, LIMIT_EXPERIMENT_NAME, "name", f)))
         return e;
     if ((e = experiment_id_parse(m.experiment_id.s, id, f)))

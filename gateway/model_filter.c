@@ -177,6 +177,13 @@ static err_t model_operand(struct arena *a, struct str text, struct model_clause
         return model_value_literal(a, text, is_integer(c), c, f);
     c->kind = MODEL_TEXT;
     c->text = strip(text, '\'');
+    if (c->op == OP_IN || c->op == OP_NOT_IN) { /* like a list with a comment behind it */
+        c->kind = MODEL_REFUSED;
+        c->text = SAY_TEXT(a,
+                           STR("IN expression list, SELECT construct, or bound parameter object "
+                               "expected, got "),
+                           say_repr(a, c->text), STR("."));
+    }
     return OK;
 }
 
@@ -291,11 +298,20 @@ err_t model_filter_check(struct arena *a, const struct model_clause *clauses, si
 {
     err_t e = OK;
 
-    /* Attributes are looked up while the query is made, types are PostgreSQL's to refuse. */
+    /* First what MLflow meets while it makes the query, then what the driver refuses. */
     for (size_t i = 0; i < count; i++) {
-        if (clauses[i].entity == ENTITY_ATTRIBUTE && column_of(clauses[i].key) == NULL)
+        const struct model_clause *c = &clauses[i];
+
+        if (c->entity == ENTITY_ATTRIBUTE && column_of(c->key) == NULL)
             return SAY(a, f, ERR_INTERNAL, STR("type object 'SqlLoggedModel' has no attribute '"),
-                       clauses[i].key, STR("'"));
+                       c->key, STR("'"));
+        if (c->kind == MODEL_REFUSED && !str_starts(c->text, STR("(psycopg")))
+            return fail_str(f, ERR_BAD_REQUEST, c->text);
+        if (c->kind == MODEL_NULL && c->op != OP_EQ && c->op != OP_NE)
+            return fail_str(f, ERR_BAD_REQUEST,
+                            STR("Only '=', '!=', 'is_()', 'is_not()', 'is_distinct_from()', "
+                                "'is_not_distinct_from()' operators can be used with "
+                                "None/True/False"));
     }
     for (size_t i = 0; i < count && !e; i++) {
         const struct model_clause *c = &clauses[i];
@@ -304,11 +320,6 @@ err_t model_filter_check(struct arena *a, const struct model_clause *clauses, si
 
         if (c->kind == MODEL_REFUSED)
             return fail_str(f, ERR_BAD_REQUEST, c->text);
-        if (c->kind == MODEL_NULL && c->op != OP_EQ && c->op != OP_NE)
-            return fail_str(f, ERR_BAD_REQUEST,
-                            STR("Only '=', '!=', 'is_()', 'is_not()', 'is_distinct_from()', "
-                                "'is_not_distinct_from()' operators can be used with "
-                                "None/True/False"));
         if (c->entity == ENTITY_METRIC || (is_attribute && column->is_number))
             continue;
         e = is_integer(c) ? check_integer(c, f) : check_text(c, f);
