@@ -1,7 +1,8 @@
 """Random search filters and orders: mostly grammatical, often with one thing wrong.
 
 A dialect is one of MLflow's five searches. Words come from what the fixture of generate.py holds,
-so that good filters find something. ${a}..${d} are the fixture's runs, ${e} its experiment.
+so that good filters find something. ${a}..${d} are the fixture's runs, ${e} its experiment; ids
+stand only within quotes that cannot break, for how a bare one is cut depends on its digits.
 """
 
 DIALECTS = {
@@ -60,16 +61,16 @@ NUMBER_OPS = ["=", "!=", "<", "<=", ">", ">="]
 ODD_OPS = ["==", "<>", "~", "NOT LIKE", "RLIKE", "IS", "IS NOT", "BETWEEN", "NOT  IN", "^", "||",
            "->", ":", ":=", "%", "!", "&&", "IN  ", "*"]
 WORDS = ["v1", "V1", "v_1", "v%", "_1", "%", "", "u1", "u2", "Adam", "ada_", "0.01", "0.01\\\\%",
-         "beta", "alpha", "Gamma", "FINISHED", "RUNNING", "ds1", "d1", "train", "${a}", "${b}",
-         "${e}", "m1", "true", "True", "false", "ä", "字", "it''s", "x\\\\", "a;b", "a -- b",
+         "beta", "alpha", "Gamma", "FINISHED", "RUNNING", "ds1", "d1", "train", "m1",
+         "true", "True", "false", "ä", "字", "it''s", "a;b", "a -- b",
          "a,b", "1", " "]
 NUMBERS = ["0", "1", "-1", "0.5", "-5", "5", "7", "1e-3", "2000", "2500.0", "1000", "3e3",
            "1e400", ".5", "5.", "-.5", "1E3", "2.5e-1", "9223372036854775807",
            "9223372036854775808", "00", "007"]
 ODD_VALUES = ["v1", "NULL", "null", "true", "NaN", "inf", "+1", "- 1", "1e+2", "0x1", "1_0", "``",
-              "`v1`", "a.b", "'open", '\\"open', "N'v1'", "x'41'", "$1", ":a", "?", "@a", "#",
-              "(1)", "()", "[]", "('v1'", "CURRENT_DATE", "f('v1')", "'v1' 'v2'", "'a'||'b'",
-              "-'v1'", "1 + 1", "*"]
+              "`v1`", "a.b", "'open", '\\"open', "N'v1'", "'x\\\\'", "x'41'", "$1", ":a", "?",
+              "@a", "#", "(1)", "()", "[]", "('v1'", "CURRENT_DATE", "f('v1')", "'v1' 'v2'",
+              "'a'||'b'", "-'v1'", "1 + 1", "*"]
 JOINS = [" AND ", " and ", " AND ", " AND ", "  and\\n", " ", " AND AND ", " OR ", ", ", "; ",
          " && ", "\\tAND\\t", " AND NOT ", "AND", " -- x\\n", "/**/"]
 # Read by sqlparse in ways of their own; also characters that a lexer may trip over.
@@ -140,8 +141,10 @@ def good_clause(rng, dialect):
     words = WORDS
     if key == "experiment_id":
         words = ["${e}", "${f}", "0", "77777"]
+    elif key in ("run_id", "source_run_id"):
+        words = ["${a}", "${b}", "%", "none"]
     elif rng.random() < 0.2:
-        words = ["%", "_%", "%a%", "v_", "${a}"]
+        words = ["%", "_%", "%a%", "v_"]
     if operator.endswith("IN"):
         items = ", ".join(quoted(rng, rng.choice(words)) for _ in range(rng.randint(1, 3)))
         return f"{name} {operator} ({items})"
