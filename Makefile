@@ -271,6 +271,8 @@ build/docgen: build/obj/schema/docgen.o build/libsluice.a
 
 venv: $(VENV)/.stamp
 $(VENV)/.stamp: tests/requirements.txt | build
+	@if [ -L $(VENV) ]; then echo "$(VENV) is a link: --clear would empty what it points to."; \
+		echo "Make it where it lies, or remove the link."; exit 1; fi
 	@echo "making the test venv (stock mlflow and its client)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r $<
