@@ -59,14 +59,6 @@ static err_t models_found(struct req *r, struct fail *f)
     return req_sql(r, steps, MODEL_PARTS, models_done);
 }
 
-/* A token that is JSON but no object breaks MLflow, outside of what answers its errors. */
-static err_t models_token(struct arena *a, struct search_page *p, struct str token, struct fail *f)
-{
-    err_t e = search_page_token(a, p, token, f);
-
-    return e == ERR_INTERNAL ? fail_str(f, ERR_BAD_PARAM, f->text) : e;
-}
-
 err_t api_model_search(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
@@ -83,7 +75,7 @@ err_t api_model_search(struct req *r, struct fail *f)
     if ((e = filter_parse(a, FILTER_MODELS, m.filter.s, &clauses, &s->clauses_count, f)) ||
         (e = order_parse(a, FILTER_MODELS, m.order_by.items, m.order_by.n, &orders,
                          &s->orders_count, f)) ||
-        (e = models_token(a, p, m.page_token.s, f)) ||
+        (e = search_page_registry_token(a, p, m.page_token.s, f)) ||
         (e = filter_check(a, FILTER_MODELS, clauses, s->clauses_count, f)))
         return e;
     s->clauses = clauses;

@@ -56,8 +56,7 @@ static err_t versions_found(struct req *r, struct fail *f)
     return req_sql(r, steps, VERSION_ALIASES, versions_done);
 }
 
-/* Filter, order and page in MLflow's order of errors. A token that is JSON but no object breaks
- * MLflow outside of what answers its errors. */
+/* Filter, order and page in MLflow's order of errors. */
 static err_t version_conditions(struct arena *a, const struct msg_versions_search *m,
                                 struct search_page *p, struct fail *f)
 {
@@ -73,8 +72,7 @@ static err_t version_conditions(struct arena *a, const struct msg_versions_searc
         return e;
     s->clauses = clauses;
     s->orders = orders;
-    e = search_page_token(a, p, m->page_token.s, f);
-    return e == ERR_INTERNAL ? fail_str(f, ERR_BAD_PARAM, f->text) : e;
+    return search_page_registry_token(a, p, m->page_token.s, f);
 }
 
 err_t api_version_search(struct req *r, struct fail *f)

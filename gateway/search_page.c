@@ -16,6 +16,14 @@ err_t search_page_token(struct arena *a, struct search_page *p, struct str token
     return bind_page_token(a, token, &p->search.offset, f);
 }
 
+err_t search_page_registry_token(struct arena *a, struct search_page *p, struct str token,
+                                 struct fail *f)
+{
+    err_t e = search_page_token(a, p, token, f);
+
+    return e == ERR_INTERNAL ? fail_str(f, ERR_BAD_PARAM, f->text) : e;
+}
+
 err_t search_page_ask(struct req *r, struct search_page *p, req_step next, struct fail *f)
 {
     struct sql_step step = {&p->stmt, p->query.values, (int)p->query.nvalues};

@@ -19,14 +19,18 @@
 struct search_page {
     struct search search; /* limit: one more than the page shows */
     int64_t max_results;
-    bool has_more;        /* there is a next page */
-    struct stmt stmt;     /* finds the keys */
-    struct query query;   /* its text and values */
+    bool has_more;      /* there is a next page */
+    struct stmt stmt;   /* finds the keys */
+    struct query query; /* its text and values */
 };
 
 /* Where the page begins and how many keys to ask for. */
 must_check err_t search_page_token(struct arena *a, struct search_page *p, struct str token,
                                    struct fail *f);
+/* The same for the registry: a token that is JSON but no object breaks MLflow there, outside of what
+ * answers its errors; here it is the caller's 400. */
+must_check err_t search_page_registry_token(struct arena *a, struct search_page *p,
+                                            struct str token, struct fail *f);
 /* Asks for the keys. */
 must_check err_t search_page_ask(struct req *r, struct search_page *p, req_step next,
                                  struct fail *f);
