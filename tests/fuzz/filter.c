@@ -16,6 +16,7 @@
 #include "gateway/search_sql.h"
 #include "schema/errors.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/query.h"
 
 enum { ORDERS_MAX = 64 };
 
@@ -61,28 +62,6 @@ static err_t make_query(struct arena *a, enum filter_dialect d, const struct sea
     case FILTER_MODELS: return search_models_query(a, s, q, f);
     default: return search_versions_query(a, s, q, f);
     }
-}
-
-/* $1 ... $n, each once and in order; no more quotes than pair up. */
-static void check_query(const struct query *q)
-{
-    unsigned quotes = 0, depth = 0;
-    size_t n = 0;
-
-    check(strlen(q->text) == q->len);
-    for (const char *p = q->text; *p; p++) {
-        quotes += *p == '\'';
-        depth += *p == '(';
-        check(*p != ')' || depth-- > 0);
-        check((*p >= ' ' && *p < 0x7f) || *p == '\n');
-        check(*p != ';' && *p != '\\' && !(p[0] == '-' && p[1] == '-'));
-        if (*p == '$')
-            check(strtoull(p + 1, NULL, 10) == ++n);
-    }
-    check(quotes % 2 == 0 && depth == 0);
-    check(n == q->nvalues);
-    for (size_t i = 0; i < q->nvalues; i++)
-        check(q->values[i].p == NULL || q->values[i].p[q->values[i].n] == '\0');
 }
 
 /* Is the key the client's own? Those of attributes and datasets name columns, and whether prompts
@@ -137,7 +116,7 @@ static void check_search(struct arena *a, enum filter_dialect d, const struct se
         fuzz_check_refusal(e, &f);
         return;
     }
-    check_query(&q);
+    fuzz_check_query(&q);
     check(!q.has_nul && q.lone.p == NULL);
     if (make_query(a, d, &other, &r, &f) == OK)
         check(strcmp(q.text, r.text) == 0 && q.nvalues == r.nvalues);

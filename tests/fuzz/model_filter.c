@@ -12,27 +12,9 @@
 #include "gateway/model_token.h"
 #include "schema/errors.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/query.h"
 
 enum { ORDERS_MAX = 16 };
-
-/* $1 ... $n, each once and in order; quotes and brackets pair up. */
-static void check_query(const struct query *q)
-{
-    unsigned quotes = 0, depth = 0;
-    size_t n = 0;
-
-    check(strlen(q->text) == q->len);
-    for (const char *p = q->text; *p; p++) {
-        quotes += *p == '\'';
-        depth += *p == '(';
-        check(*p != ')' || depth-- > 0);
-        check((*p >= ' ' && *p < 0x7f) || *p == '\n');
-        check(*p != ';' && *p != '\\' && !(p[0] == '-' && p[1] == '-'));
-        if (*p == '$')
-            check(strtoull(p + 1, NULL, 10) == ++n);
-    }
-    check(quotes % 2 == 0 && depth == 0 && n == q->nvalues);
-}
 
 /* The statement does not depend on the client's texts. */
 static void check_search(struct arena *a, struct model_search *s, struct model_clause *clauses)
@@ -46,7 +28,7 @@ static void check_search(struct arena *a, struct model_search *s, struct model_c
         fuzz_check_refusal(e, &f);
         return;
     }
-    check_query(&q);
+    fuzz_check_query(&q);
     for (size_t i = 0; i < s->clauses_count; i++) {
         if (clauses[i].entity != ENTITY_ATTRIBUTE)
             clauses[i].key = STR("other");
@@ -93,8 +75,8 @@ static void fuzz_one(struct arena *a, struct str in)
         struct str line = fuzz_line(&in);
 
         if (str_starts(line, STR("order ")) && s.orders_count < ORDERS_MAX) {
-            orders[s.orders_count] = (struct model_order){
-                .field = str_skip(line, 6), .is_descending = s.orders_count % 2};
+            orders[s.orders_count] = (struct model_order){.field = str_skip(line, 6),
+                                                          .is_descending = s.orders_count % 2};
             s.orders_count++;
         } else if (str_starts(line, STR("token ")) && token.n == 0) {
             token = str_skip(line, 6);
