@@ -7,6 +7,7 @@ out of the collection.
 
 import os
 import sys
+import uuid
 
 import pytest
 
@@ -84,6 +85,25 @@ def target(request):
         return
     with Stock(request.getfixturevalue("database")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def client(target):
+    """The stock client of the shared tests."""
+    import mlflow
+
+    mlflow.set_tracking_uri(target.url)
+    return mlflow.MlflowClient(target.url)
+
+
+@pytest.fixture
+def experiment(client):
+    return client.create_experiment("exp-" + uuid.uuid4().hex)
+
+
+@pytest.fixture
+def run(client, experiment):
+    return client.create_run(experiment).info.run_id
 
 
 @pytest.fixture

@@ -7,29 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
 import pytest
-from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException, RestException
 
 import oracle
 
 LARGEST = 1.7976931348623157e308
-
-
-@pytest.fixture(scope="module")
-def client(target):
-    mlflow.set_tracking_uri(target.url)
-    return MlflowClient(target.url)
-
-
-@pytest.fixture
-def experiment(client):
-    return client.create_experiment("exp-" + uuid.uuid4().hex)
-
-
-@pytest.fixture
-def run(client, experiment):
-    return client.create_run(experiment).info.run_id
 
 
 def refused(code, call, *args, **named):

@@ -12,7 +12,6 @@ import uuid
 import mlflow
 import pytest
 import requests
-from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, LoggedModelOutput
@@ -20,22 +19,6 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 MOST_RUNS = 100
-
-
-@pytest.fixture(scope="module")
-def client(target):
-    mlflow.set_tracking_uri(target.url)
-    return MlflowClient(target.url)
-
-
-@pytest.fixture
-def experiment(client):
-    return client.create_experiment("exp-" + uuid.uuid4().hex)
-
-
-@pytest.fixture
-def run(client, experiment):
-    return client.create_run(experiment).info.run_id
 
 
 def dataset(name="d", digest="1", tags=None, **more):
