@@ -2,6 +2,7 @@
 #
 #   make          build/sluice                     make run     set up what is missing, build, serve
 #   make check    lint, unit, wire                 make test    set up what is missing, every suite
+#   make test-pods  many processes around a real Kafka, which is fetched from Maven Central
 #   make conform  the same requests to Sluice and to a stock MLflow server: everything, and 20 000
 #                 random ones (make test: 2 000)
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes}.md
@@ -21,8 +22,9 @@ SOURCES := $(filter-out $(PROGRAMS),$(wildcard $(FOLDERS:%=%/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 # What ThreadSanitizer looks at: the files that more than one thread is in.
 TSAN_TESTS := $(filter test_inbox test_journal test_queue_reader test_queue_ring test_runs \
-	test_sealer test_stats,$(UNIT_TESTS))
+	test_sealer test_stats test_tickets,$(UNIT_TESTS))
 FUZZ_TARGETS := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
+KAFKA := build/kafka/.stamp
 SECONDS ?= 60
 TARGET ?=
 
@@ -50,7 +52,7 @@ endif
 WERROR ?= 0
 WARNINGS += $(if $(filter 1,$(WERROR)),-Werror)
 
-LIBRARIES := libevent_core libpq msgpack libxxhash
+LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka
 # Pinned sources (deps.lock) stand in for a library that pkg-config does not know.
 SYSTEM_YYJSON := $(shell pkg-config --exists 'yyjson >= 0.10' 2>/dev/null && echo yyjson)
 SYSTEM_LLHTTP := $(shell pkg-config --exists 'libllhttp >= 9.2' 2>/dev/null && echo libllhttp)
@@ -81,9 +83,10 @@ FLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-r
 # --- packages ---------------------------------------------------------------------------------
 
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
-	libjemalloc-dev python3 python3-pip python3-venv
+	librdkafka-dev libjemalloc-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
-TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl
+PODS_PACKAGES := openjdk-17-jre-headless maven kcat
+TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl $(PODS_PACKAGES)
 BENCH_PACKAGES := $(TEST_PACKAGES) nginx wrk
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang-14 libclang-rt-14-dev
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
@@ -105,7 +108,7 @@ endef
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps setup setup-test setup-bench setup-fuzz run test check check-unit check-wire \
-	check-api check-crash check-fuzz conform bench docs lint format tsan fuzz fuzzers replays units \
+	check-api check-crash check-fuzz test-pods conform bench docs lint format tsan fuzz fuzzers replays units \
 	asan venv clean distclean
 
 all: build/sluice
@@ -128,8 +131,8 @@ run: setup
 	@exec build/sluice serve --data-dir ./var $(ARGS)
 
 test: setup-test
-	@$(MAKE) --no-print-directory WERROR=1 all asan units replays build/docgen venv
-	@$(PYTHON) tests/run.py lint unit fuzz wire api conform crash
+	@$(MAKE) --no-print-directory WERROR=1 all asan units replays build/docgen venv $(KAFKA)
+	@$(PYTHON) tests/run.py lint unit fuzz wire api conform crash pods
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -141,6 +144,9 @@ check-api: all asan venv
 	@$(PYTHON) tests/run.py api
 check-crash: all asan venv
 	@$(PYTHON) tests/run.py crash
+test-pods: setup-test
+	@$(MAKE) --no-print-directory all venv $(KAFKA)
+	@$(PYTHON) tests/run.py pods
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
 check-fuzz: replays
@@ -276,4 +282,16 @@ $(VENV)/.stamp: tests/requirements.txt | build
 	@echo "making the test venv (stock mlflow and its client)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+# --- the tests' Kafka -----------------------------------------------------------------------------
+
+# Maven resolves the versions that the pom pins; what it brings is held against the sums.
+$(KAFKA): tests/tools/kafka/pom.xml tests/tools/kafka/SHA256SUMS | build
+	@echo "fetching Apache Kafka"
+	@rm -rf $(@D)/libs; mkdir -p $(@D)
+	@mvn -q -B -f $< -Dmaven.repo.local=$(abspath $(@D)/m2) dependency:copy-dependencies \
+		-DoutputDirectory=$(abspath $(@D)/libs) >$(@D)/mvn.log 2>&1 || \
+		{ tail -n 20 $(@D)/mvn.log; exit 1; }
+	@cd $(@D)/libs && sha256sum --quiet --strict -c $(abspath tests/tools/kafka/SHA256SUMS)
 	@touch $@

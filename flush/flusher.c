@@ -6,7 +6,8 @@
  *    any -asked to stop, and the database is away or the deadline has come-> ended
  *
  * The first connection is needed before the first take: only PostgreSQL knows from where to read.
- * After that the reader stays open over losses of the connection, with its window in hand.
+ * After that the reader stays open over losses of the connection, with its window in hand. Of a shared
+ * queue partitions come and go while it takes; their positions are read when they come.
  *
  * A window is flush_rows points, or what came within flush_interval. With a backlog it grows
  * to FLUSHER_GROWTH times that, bounded by FLUSHER_ROWS_MAX: the fixed costs of a window are spread
@@ -26,6 +27,7 @@
 #include "base/log.h"
 #include "flush/link.h"
 #include "flush/load.h"
+#include "ingest/queue_share.h"
 #include "schema/errors.h"
 
 enum {
@@ -84,6 +86,22 @@ static err_t flusher_open_reader(struct flusher *fl)
     return OK;
 }
 
+/* Partitions of a shared queue have come or gone. */
+static err_t flusher_own(struct flusher *fl, struct take *take)
+{
+    struct fail f;
+    err_t e;
+
+    if ((e = link_own(&fl->link, take->mask)))
+        return e;
+    fail_init(&f, NULL);
+    if (!queue_reader_begin(fl->reader, fl->link.session.positions, &f))
+        return OK;
+    log_warn(fl->log_ctx, "partitions are asked for anew", "why=%.*s", STR_ARG(f.text));
+    take->count = 0; /* they were of partitions that are not ours any more */
+    return link_pause(&fl->link, FLUSHER_PAUSE_US, true);
+}
+
 /* One window. */
 static err_t flusher_turn(struct flusher *fl, bool *has_backlog)
 {
@@ -103,6 +121,8 @@ static err_t flusher_turn(struct flusher *fl, bool *has_backlog)
         return link_pause(&fl->link, FLUSHER_PAUSE_US, true);
     }
     *has_backlog = take.has_more;
+    if (take.has_moved && (e = flusher_own(fl, &take)))
+        return e;
     if (take.count == 0)
         return flusher_idle(fl, &take);
     if ((e = link_ready(&fl->link)))
@@ -161,7 +181,10 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
         free(fl);
         return e;
     }
-    fl->link.newest = queue_appended(c->queue);
+    if (queue_is_shared(c->queue))
+        fl->link.session.mask = 0; /* the group says which, and others move positions too */
+    else
+        fl->link.newest = queue_appended(c->queue);
     e = load_init(&fl->load, &fl->link, c->queue, c->settings->data_dir, c->index, c->stats, f);
     if (!e && (error = flusher_spawn(fl)))
         e = fail(f, ERR_INTERNAL, "cannot start a thread: %s", strerror(error));

@@ -114,7 +114,7 @@ void link_look(struct link *l)
 /* Is each stored position one that this journal can have given? */
 static err_t link_check(const struct link *l, struct fail *f)
 {
-    for (unsigned p = 0; p < QUEUE_PARTITIONS; p++) {
+    for (unsigned p = 0; p < QUEUE_PARTITIONS_MAX; p++) {
         pos_t pos = l->session.positions[p];
 
         if ((l->session.mask >> p & 1) && pos > l->newest)
@@ -197,6 +197,20 @@ err_t link_recover(struct link *l, err_t e, const struct fail *f)
     if ((e = link_pause(l, link_backoff(l), !pg_is_open(pg))))
         return e;
     return link_ready(l);
+}
+
+err_t link_own(struct link *l, uint64_t mask)
+{
+    struct fail f;
+    err_t e = link_ready(l);
+
+    while (!e) {
+        fail_init(&f, NULL);
+        if (!(e = session_own(&l->session, mask, &f)))
+            return OK;
+        e = link_recover(l, e, &f);
+    }
+    return e;
 }
 
 err_t link_judge(struct link *l)

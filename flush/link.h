@@ -37,6 +37,8 @@ must_check err_t link_init(struct link *l, const char *uri, const char *queue_id
 void link_fini(struct link *l);
 /* Returns with an open session, however long that takes; ERR_CLOSING when asked to stop. */
 must_check err_t link_ready(struct link *l);
+/* As link_ready, for other partitions than before; their positions are known then. */
+must_check err_t link_own(struct link *l, uint64_t mask);
 /* After the failure e of a transaction, explained by f: waits as it deserves and makes the session
  * ready again. ERR_CLOSING: no use in going on before the stop. */
 must_check err_t link_recover(struct link *l, err_t e, const struct fail *f);

@@ -34,6 +34,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "flush/txn.h"
+#include "ingest/queue_share.h"
 #include "schema/errors.h"
 #include "schema/record.h"
 
@@ -203,13 +204,24 @@ static err_t load_sync(struct load *l)
     return OK;
 }
 
+/* Cursors of a range that ends before entry to: where each partition goes on behind it. */
+static const pos_t *load_cursors(struct load *l, size_t to)
+{
+    if (l->take.cursors == NULL)
+        return NULL;
+    memcpy(l->cursors, l->take.cursors, sizeof(l->cursors));
+    for (size_t i = l->take.count; i > to; i--)
+        l->cursors[l->take.entries[i - 1].partition] = l->take.entries[i - 1].pos;
+    return l->cursors;
+}
+
 /* Has somebody applied all of it already? */
-static bool load_is_applied(const struct load *l, pos_t cursor)
+static bool load_is_applied(const struct load *l, const struct txn *t)
 {
     const struct session *s = &l->link->session;
 
-    for (unsigned p = 0; p < QUEUE_PARTITIONS; p++) {
-        if ((s->mask >> p & 1) && s->positions[p] < cursor)
+    for (unsigned p = 0; p < QUEUE_PARTITIONS_MAX; p++) {
+        if ((s->mask >> p & 1) && s->positions[p] < (t->cursors ? t->cursors[p] : t->cursor))
             return false;
     }
     return true;
@@ -300,7 +312,10 @@ static void load_committed(struct load *l, size_t from, size_t to, pos_t cursor,
         }
     }
     stat_add(l->stats, applied_points, points - dead);
-    queue_commit(l->reader, cursor, points);
+    if (l->take.cursors)
+        queue_commit_each(l->reader, l->cursors, points);
+    else
+        queue_commit(l->reader, cursor, points);
 }
 
 /* -- the points of one entry ------------------------------------------------------------------- */
@@ -434,13 +449,14 @@ static err_t load_range(struct load *l, size_t from, size_t to, pos_t cursor)
         struct txn t = {.session = &l->link->session,
                         .window = &l->window,
                         .cursor = cursor,
+                        .cursors = load_cursors(l, to),
                         .mode = l->is_staged ? TXN_STAGED : TXN_DIRECT,
                         .arena = &l->arena};
 
         load_build(l, from, to);
         if ((e = load_sync(l)))
             return e;
-        if (load_is_applied(l, cursor)) {
+        if (load_is_applied(l, &t)) {
             load_committed(l, from, to, cursor, NULL);
             return OK;
         }

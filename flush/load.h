@@ -29,6 +29,7 @@ struct load {
     struct arena arena; /* of one attempt */
     struct arena texts; /* of the take: keys of lost_models */
     struct take take;   /* under way */
+    pos_t cursors[QUEUE_PARTITIONS_MAX]; /* of the range under way, when the take has some */
     uint64_t taken_us;  /* when it came */
     uint8_t *states;    /* enum load_state of each entry */
     size_t states_cap;

@@ -62,7 +62,7 @@ void session_bind_mask(const struct session *s, struct pg_call *c, struct buf *r
 
     buf_reset(room);
     copy_array(room, COLUMN_INT4, count);
-    for (unsigned p = 0; p < QUEUE_PARTITIONS; p++) {
+    for (unsigned p = 0; p < QUEUE_PARTITIONS_MAX; p++) {
         if (s->mask >> p & 1)
             copy_int4(room, (int32_t)p);
     }
@@ -144,6 +144,8 @@ static err_t session_positions(struct session *s, struct fail *f)
     struct buf mask;
     err_t e;
 
+    if (s->mask == 0)
+        return OK;
     buf_init(&mask);
     session_bind_mask(s, &calls[0], &mask);
     session_bind_mask(s, &calls[1], &mask);
@@ -152,7 +154,7 @@ static err_t session_positions(struct session *s, struct fail *f)
         unsigned p = (unsigned)pg_get_int4(calls[1].result, i, 0);
         pos_t pos = (pos_t)pg_get_int8(calls[1].result, i, 1);
 
-        check(p < QUEUE_PARTITIONS);
+        check(p < QUEUE_PARTITIONS_MAX);
         if (pos < s->positions[p])
             log_error("", "a position in the database went back: did it lose commits?",
                       "partition=%u position=%" PRIu64 " was=%" PRIu64, p, pos, s->positions[p]);
@@ -193,6 +195,12 @@ err_t session_open(struct session *s, const char *uri, unsigned index, struct pg
         (e = session_check(s, f)) || (e = session_positions(s, f)))
         session_close(s);
     return e;
+}
+
+err_t session_own(struct session *s, uint64_t mask, struct fail *f)
+{
+    s->mask = mask;
+    return session_positions(s, f);
 }
 
 void session_close(struct session *s)

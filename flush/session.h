@@ -17,7 +17,7 @@ struct session {
     struct pg pg;
     const char *queue_id;              /* 32 hex digits, the caller's */
     uint64_t mask;                     /* partitions this flusher owns, a bit each */
-    pos_t positions[QUEUE_PARTITIONS]; /* as stored in PostgreSQL, as last seen */
+    pos_t positions[QUEUE_PARTITIONS_MAX]; /* as stored in PostgreSQL, as last seen */
     bool has_stage;                    /* the temporary table exists in this connection */
     bool is_trusted;                   /* foreign-key triggers are off in this connection */
     bool is_position_first;            /* a test breaks the order of txn.c on purpose */
@@ -31,6 +31,9 @@ uint64_t session_mask(unsigned index, unsigned count);
 must_check err_t session_open(struct session *s, const char *uri, unsigned index,
                               struct pg_halt *halt, struct fail *f);
 void session_close(struct session *s);
+/* Other partitions from now on: makes their rows and reads them. The session stays open, unless the
+ * connection breaks. */
+must_check err_t session_own(struct session *s, uint64_t mask, struct fail *f);
 /* Appends the statement's parameters: queue id, and the owned partitions as an array. */
 void session_bind_mask(const struct session *s, struct pg_call *c, struct buf *room);
 

@@ -72,8 +72,9 @@ static const char sql_models[] =
     " $6::int4[], $7::text[], $8::text[], $9::text[]) ON CONFLICT DO NOTHING";
 
 static const char sql_positions[] =
-    "UPDATE sluice.positions SET position = $3"
-    " WHERE queue_id = $1 AND partition = ANY ($2) AND position < $3";
+    "UPDATE sluice.positions AS s SET position = n.position"
+    " FROM unnest($2::int4[], $3::int8[]) AS n (partition, position)"
+    " WHERE s.queue_id = $1 AND s.partition = n.partition AND s.position < n.position";
 
 /* -- parameters -------------------------------------------------------------------------------- */
 
@@ -179,14 +180,26 @@ static void bind_models(struct pg_call *c, const struct txn *t, struct buf *byte
     bind_columns(c, columns, COLUMNS_MODELS, bytes);
 }
 
+/* The partition's position after the commit. */
+static pos_t txn_cursor(const struct txn *t, unsigned partition)
+{
+    return t->cursors ? t->cursors[partition] : t->cursor;
+}
+
 static void bind_positions(struct pg_call *c, const struct txn *t, struct buf *mask,
                            struct buf *pos)
 {
+    uint64_t owned = t->session->mask;
+
     c->sql = sql_positions;
     session_bind_mask(t->session, c, mask);
     buf_reset(pos);
-    buf_add_be64(pos, t->cursor);
-    pg_bind(c, column_oid(COLUMN_INT8), buf_str(pos));
+    copy_array(pos, COLUMN_INT8, (size_t)__builtin_popcountll(owned));
+    for (unsigned p = 0; p < QUEUE_PARTITIONS_MAX; p++) {
+        if (owned >> p & 1)
+            copy_int8(pos, (int64_t)txn_cursor(t, p));
+    }
+    pg_bind(c, OID_INT8S, buf_str(pos));
 }
 
 /* -- steps 1 and 2 ----------------------------------------------------------------------------- */
@@ -204,7 +217,7 @@ static err_t see_positions(struct txn *t, const PGresult *r, struct fail *f)
         unsigned p = (unsigned)pg_get_int4(r, i, 0);
         pos_t pos = (pos_t)pg_get_int8(r, i, 1);
 
-        check(p < QUEUE_PARTITIONS);
+        check(p < QUEUE_PARTITIONS_MAX);
         if (pos > s->positions[p])
             t->verdict = TXN_MOVED;
         s->positions[p] = pos;
@@ -416,9 +429,9 @@ static void txn_note_positions(struct txn *t)
 {
     struct session *s = t->session;
 
-    for (unsigned p = 0; p < QUEUE_PARTITIONS; p++) {
-        if ((s->mask >> p & 1) && s->positions[p] < t->cursor)
-            s->positions[p] = t->cursor;
+    for (unsigned p = 0; p < QUEUE_PARTITIONS_MAX; p++) {
+        if ((s->mask >> p & 1) && s->positions[p] < txn_cursor(t, p))
+            s->positions[p] = txn_cursor(t, p);
     }
 }
 

@@ -30,6 +30,7 @@ struct txn {
     const struct window *window;
     enum txn_mode mode;
     pos_t cursor;        /* every owned partition's position after the commit */
+    const pos_t *cursors; /* when each has one of its own; else NULL */
     struct arena *arena; /* for what comes out */
     /* out; nothing was written unless TXN_DONE */
     enum txn_verdict verdict;

@@ -34,6 +34,7 @@
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "ingest/input.h"
+#include "ingest/queue_share.h"
 #include "schema/errors.h"
 #include "schema/limits.h"
 
@@ -312,7 +313,7 @@ void req_abandon(struct req *r)
 
 /* -- the queue ------------------------------------------------------------------------------- */
 
-#define WORDS_LOST "The journal could not be written; send the request again."
+#define WORDS_LOST "The write could not be made durable; send the request again."
 
 err_t req_lost(struct req *r, struct fail *f)
 {
@@ -340,7 +341,7 @@ static bool req_is_committed(const struct req *r)
 {
     const struct queue *q = r->worker->queue;
 
-    if (r->wait_partition == QUEUE_PARTITIONS)
+    if (r->wait_partition == QUEUE_PARTITIONS_MAX)
         return queue_committed_all(q) >= r->wait_pos;
     return queue_committed(q, r->wait_partition) >= r->wait_pos;
 }
@@ -380,13 +381,13 @@ err_t req_wait_run(struct req *r, struct str run_id, req_step next)
 
     if (!run_id_set(&id, run_id))
         return next(r, r->fail); /* no such run can exist */
-    return req_wait_committed(r, runs_position(r->worker->runs, &id), queue_partition(run_id),
-                              next);
+    return req_wait_committed(r, runs_position(r->worker->runs, &id),
+                              queue_partition_of(r->worker->queue, run_id), next);
 }
 
 err_t req_wait_all(struct req *r, req_step next)
 {
-    return req_wait_committed(r, queue_appended(r->worker->queue), QUEUE_PARTITIONS, next);
+    return req_wait_committed(r, queue_appended(r->worker->queue), QUEUE_PARTITIONS_MAX, next);
 }
 
 /* -- runs ------------------------------------------------------------------------------------ */
@@ -577,21 +578,41 @@ void req_on_body(struct req *r)
     req_go_on(r);
 }
 
+/* False: it still waits. */
+static bool req_wake_write(struct worker *w, struct req *r)
+{
+    enum queue_outcome outcome = queue_outcome(w->queue, r->wait_pos);
+
+    if (outcome == QUEUE_PENDING)
+        return false;
+    if (outcome == QUEUE_DURABLE) {
+        req_go_on(r);
+        return true;
+    }
+    stat_add(w->stats, lost_batches, 1);
+    req_give_up(r, ERR_DISK, WORDS_LOST);
+    return true;
+}
+
 static void req_wake_durable(struct worker *w)
 {
     struct req *r;
 
-    while ((r = w->durable.first)) {
-        enum queue_outcome outcome = queue_outcome(w->queue, r->wait_pos);
+    while ((r = w->durable.first) && req_wake_write(w, r))
+        continue;
+}
 
-        if (outcome == QUEUE_PENDING)
-            return;
-        if (outcome == QUEUE_DURABLE) {
-            req_go_on(r);
-            continue;
-        }
-        stat_add(w->stats, lost_batches, 1);
-        req_give_up(r, ERR_DISK, WORDS_LOST);
+/* In a queue without order others may be durable behind the first that waits: looked for at the
+ * timer only, because they are met in order but when a partition has no leader. */
+static void req_wake_scattered(struct worker *w)
+{
+    struct req *r = w->durable.first;
+
+    for (unsigned n = w->durable.count; n > 0; n--) {
+        struct req *after = r->list_next;
+
+        (void)req_wake_write(w, r);
+        r = after;
     }
 }
 
@@ -632,6 +653,8 @@ void req_expire_parked(struct worker *w)
         }
         r = after;
     }
+    if (!queue_is_ordered(w->queue))
+        req_wake_scattered(w);
     while ((r = w->durable.first) && r->wait_until_us <= w->now_us)
         req_give_up(r, ERR_DEADLINE, "The write did not become durable in time; send it again.");
 }

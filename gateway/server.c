@@ -2,9 +2,9 @@
  * server: the order in which things come to life and end.
  *
  *   up    signals blocked > addresses bound > private cluster > schema > queue (replay) > runs
- *         > flushers > file limit > listen > workers > the lines on standard output
+ *         > flushers, watcher > file limit > listen > workers > the lines on standard output
  *   down  workers (listeners, idle connections, open requests) > queue seals
- *         > flushers flush what fits > queue > runs > cluster
+ *         > flushers flush what fits > watcher > queue > runs > cluster
  *
  * Addresses are bound first because a taken port is the most frequent mistake and should not cost
  * the start of a cluster; nobody can connect before listen(). Each step up is undone by the same
@@ -30,11 +30,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "flush/flusher.h"
+#include "flush/watcher.h"
 #include "gateway/helper.h"
 #include "gateway/listen.h"
 #include "gateway/route.h"
 #include "gateway/worker.h"
 #include "ingest/queue.h"
+#include "ingest/queue_share.h"
 #include "ingest/runs.h"
 #include "schema/cluster.h"
 #include "schema/errors.h"
@@ -55,6 +57,7 @@ struct server {
     const char *artifact_root;
 
     struct queue *queue;
+    struct watcher *watcher; /* NULL: the queue is this process's own, or nobody reads here */
     struct runs *runs;
     struct helper *helper;
     struct stats *sealer_stats;
@@ -122,7 +125,8 @@ bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
         const char *trouble;
     } checks[] = {
         {"serving", stage == STAGE_SERVING, stage == STAGE_STARTING ? "starting" : "draining"},
-        {"journal", queue_is_healthy(sv->queue), "the journal cannot be written"},
+        {queue_kind(sv->queue), queue_is_healthy(sv->queue),
+         queue_is_shared(sv->queue) ? "no broker takes writes" : "the journal cannot be written"},
         {"postgresql", server_connected_flushers(sv) == sv->flusher_count,
          "a flusher has no connection to PostgreSQL"},
     };
@@ -288,11 +292,14 @@ static err_t server_start(struct server *sv, struct fail *f)
     route_init(s->static_prefix);
     if ((e = server_bind(sv, f)) || (e = server_open_database(sv, f)))
         return e;
-    if ((e = queue_open(s, sv->worker_count, sv->sealer_stats, &sv->queue, f)))
+    if ((e = queue_open(s, sv->url[0] ? sv->worker_count : 0, sv->sealer_stats, &sv->queue, f)))
         return e;
     sv->runs = runs_new(s->run_cache_entries);
     runs_raise_floor(sv->runs, queue_appended(sv->queue)); /* reads wait for what was replayed */
     if ((e = server_start_flushers(sv, f)))
+        return e;
+    if (queue_is_shared(sv->queue) && sv->url[0] &&
+        (e = watcher_start(sv->queue, sv->pg_uri, &sv->watcher, f)))
         return e;
     server_raise_file_limit(sv);
     sv->helper = helper_start();
@@ -439,6 +446,7 @@ static void server_stop(struct server *sv)
         flusher_stop(sv->flushers[i], until_us);
     for (unsigned i = 0; i < sv->flushers_started; i++)
         flusher_join(sv->flushers[i]);
+    watcher_stop(sv->watcher);
     if (sv->queue)
         queue_close(sv->queue);
     for (unsigned i = 0; i < workers; i++)
@@ -494,6 +502,8 @@ static struct server *server_new(struct settings *s, const struct server_source 
     arena_init(&sv->arena, 1024);
     sv->artifact_root = settings_artifact_root(s, &sv->arena).p;
     sv->worker_count = s->workers ? (unsigned)s->workers : server_processors();
+    if (server_is_none(s->listen))
+        sv->worker_count = 1; /* for admin_listen */
     sv->flusher_count = (unsigned)s->flushers;
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)

@@ -2,15 +2,15 @@
  * queue: the hinge between accepting and flushing.
  *
  * Workers append batches and learn when they are durable; flushers take durable entries of their
- * partitions and commit them. Two implementations keep the same promises: the memory ring over
- * the journal (queue_ring.c), and Kafka (queue_kafka.c).
+ * partitions and commit them. Two implementations keep the same promises: the memory ring over the
+ * journal (queue_ring.c), and Kafka (queue_kafka.c), which processes share (queue_share.h).
  *
  * A place in the queue is a pos_t. committed <= durable <= appended always holds. What a writer
- * waits for is the end position that queue_append gave it; every writer of one worker sees rising
- * positions.
+ * waits for is the end position that queue_append gave it, rising for each worker. A flusher's
+ * positions are of the same stream in the ring; in Kafka they are the offsets of each partition.
  *
- * Order of calls: queue_open, queue_subscribe for each inbox, then from any thread the calls
- * marked so; queue_stop when nobody appends any more, queue_close when the flushers have ended.
+ * Order of calls: queue_open, queue_subscribe for each inbox, then from any thread the calls marked
+ * so; queue_stop when nobody appends any more, queue_close when the flushers have ended.
  */
 #ifndef INGEST_QUEUE_H
 #define INGEST_QUEUE_H
@@ -29,8 +29,9 @@
 typedef uint64_t pos_t;
 
 enum {
-    QUEUE_PARTITIONS = 16, /* part of the stored format: run id hash modulo this */
-    QUEUE_ID_BYTES = 32    /* hex digits of a queue id */
+    QUEUE_PARTITIONS = 16,     /* the ring's; part of the stored format: run id hash modulo this */
+    QUEUE_PARTITIONS_MAX = 64, /* of any queue: a bit each in masks; as a partition: all of them */
+    QUEUE_ID_BYTES = 32        /* hex digits of a queue id */
 };
 
 struct queue;
@@ -39,8 +40,7 @@ struct queue_reader;
 enum queue_outcome { QUEUE_PENDING, QUEUE_DURABLE, QUEUE_LOST };
 /* One entry as a flusher sees it; payload lives until the next queue_take on the same reader. */
 struct entry {
-    pos_t pos; /* where it begins */
-    pos_t end; /* where the next one may begin */
+    pos_t pos, end; /* where it begins, and where the next one may */
     unsigned partition;
     unsigned version; /* record version of payload */
     struct str payload;
@@ -50,26 +50,27 @@ struct entry {
 struct take {
     struct entry *entries; /* owned by the reader, like their payloads */
     size_t count;
-    pos_t cursor;          /* everything before it, of these partitions, has been handed out */
-    bool is_hurried;       /* a reader of a run waits: write now */
-    bool has_more;         /* durable entries are waiting: there is a backlog */
+    pos_t cursor;         /* everything before it, of these partitions, has been handed out */
+    bool is_hurried;      /* a reader of a run waits: write now */
+    bool has_more;        /* durable entries are waiting: there is a backlog */
+    const pos_t *cursors; /* of each partition; NULL (the ring): cursor is every partition's */
+    uint64_t mask;        /* 0 (the ring): the reader's partitions are what they were */
+    bool has_moved;       /* partitions have come or gone: queue_reader_begin */
 };
 
-/* Opens or creates the queue under data_dir, replays what is there and starts the sealer. producers
- * = number of threads that will append, each under its own index. stats: the sealer's block. */
+/* Opens the queue that the settings name, replays what is there and starts its thread. producers
+ * = number of threads that will append, each under its own index. stats: that thread's block. */
 must_check err_t queue_open(const struct settings *s, unsigned producers, struct stats *stats,
                             struct queue **out, struct fail *f);
-/* Seals and syncs what was appended, then stops the sealer. After it queue_append answers CLOSING. */
+/* Makes what was appended durable, then stops the thread. After it queue_append answers CLOSING. */
 void queue_stop(struct queue *q);
 void queue_close(struct queue *q);
-/* 32 hex digits that name this queue in PostgreSQL. Any thread. */
-const char *queue_id(const struct queue *q);
+const char *queue_id(const struct queue *q); /* hex digits: its name in PostgreSQL. Any thread. */
 
-/* The inbox, which lives until queue_close, is rung whenever a durable or committed mark moves.
- * Before the threads start. */
+/* The inbox is rung whenever a mark moves, until queue_close. Before the threads start. */
 void queue_subscribe(struct queue *q, struct inbox *inbox);
 
-/* Partition of a run; a pure function. */
+/* Partition of a run in the ring; a pure function. */
 unsigned queue_partition(struct str run_id);
 
 /* -- workers ------------------------------------------------------------------------------- */
@@ -80,22 +81,21 @@ must_check err_t queue_headroom(const struct queue *q, size_t bytes, struct fail
  * thread that owns index producer. ERR_BUSY when the ring or the disk budget is full. */
 must_check err_t queue_append(struct queue *q, unsigned producer, const struct batch *b,
                               pos_t *end, struct fail *f);
-/* Is the entry that ends there durable, still waiting, or lost to a failed disk? Any thread; to be
- * asked for within the same loop turn in which the inbox rang. */
+/* Is the entry that ends there durable, still waiting, or lost (a failed disk or broker)? Any thread;
+ * to be asked for within the same loop turn in which the inbox rang. */
 enum queue_outcome queue_outcome(const struct queue *q, pos_t end);
 /* End of the newest entry that anybody appended / that is durable / that is committed. Any thread. */
 pos_t queue_appended(const struct queue *q);
 pos_t queue_durable(const struct queue *q);
 pos_t queue_committed(const struct queue *q, unsigned partition);
-/* Lowest committed position of all partitions. Any thread. */
-pos_t queue_committed_all(const struct queue *q);
-/* A reader waits for this partition (or all, when QUEUE_PARTITIONS): close the window now. Any thread. */
+pos_t queue_committed_all(const struct queue *q); /* the lowest of all partitions */
+/* A reader waits for this partition (QUEUE_PARTITIONS_MAX: for all): close the window. Any thread. */
 void queue_hurry(struct queue *q, unsigned partition);
-/* False while the journal cannot be written. Any thread. */
+/* False while the journal, or Kafka, does not take writes. Any thread. */
 bool queue_is_healthy(const struct queue *q);
-/* Points appended (replayed ones included) but not committed. Any thread. */
+/* Points appended (replayed ones included) but not committed, and microseconds since the oldest of
+ * them was appended or replayed; 0 = none. Any thread. */
 uint64_t queue_backlog_points(const struct queue *q);
-/* Microseconds since the oldest uncommitted entry was appended or replayed; 0 = none. Any thread. */
 uint64_t queue_backlog_us(const struct queue *q);
 
 /* -- flushers ------------------------------------------------------------------------------ */

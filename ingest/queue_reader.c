@@ -44,6 +44,7 @@ enum {
 };
 
 struct queue_reader {
+    struct reader_head head;
     struct queue *queue;
     uint64_t mask;
     struct reader_slot *slot;
@@ -89,8 +90,8 @@ static void reader_count_replayed(const struct queue_reader *r, unsigned p)
     ring_raise(&q->counted[p], counted);
 }
 
-err_t queue_reader_open(struct queue *q, uint64_t mask, const pos_t from[QUEUE_PARTITIONS],
-                        struct queue_reader **out, struct fail *f)
+err_t ring_reader_open(struct queue *q, uint64_t mask, const pos_t *from, struct queue_reader **out,
+                       struct fail *f)
 {
     pos_t start = UINT64_MAX;
     pos_t appended = atomic_load(&q->reserved);
@@ -107,6 +108,7 @@ err_t queue_reader_open(struct queue *q, uint64_t mask, const pos_t from[QUEUE_P
     struct queue_reader *r = calloc(1, sizeof(*r));
 
     check(r);
+    r->head.ops = &ring_ops;
     r->queue = q;
     r->mask = mask;
     r->slot = &q->slots[__builtin_ctzll(mask)];
@@ -137,7 +139,7 @@ static void reader_close_file(struct queue_reader *r)
     r->has_file = false;
 }
 
-void queue_reader_close(struct queue_reader *r)
+void ring_reader_close(struct queue_reader *r)
 {
     if (!r)
         return;
@@ -364,8 +366,8 @@ static err_t reader_gather(struct queue_reader *r, pos_t durable, uint64_t max_p
     return e;
 }
 
-err_t queue_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_us,
-                 struct take *out, struct fail *f)
+err_t ring_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_us, struct take *out,
+                struct fail *f)
 {
     struct queue *q = r->queue;
     pos_t begin = r->cursor;
@@ -404,13 +406,13 @@ err_t queue_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_
     return e;
 }
 
-void queue_reader_wake(struct queue_reader *r)
+void ring_reader_wake(struct queue_reader *r)
 {
     atomic_store(&r->slot->is_woken, true);
     inbox_ring(&r->slot->inbox);
 }
 
-void queue_commit(struct queue_reader *r, pos_t cursor, uint64_t points)
+void ring_commit(struct queue_reader *r, pos_t cursor, uint64_t points)
 {
     atomic_fetch_add(&r->queue->points_gone, points);
     if (cursor >= r->cursor)

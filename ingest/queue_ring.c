@@ -42,7 +42,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <xxhash.h>
 
 #include "base/clock.h"
 #include "schema/errors.h"
@@ -121,10 +120,7 @@ void ring_raise(_Atomic pos_t *mark, pos_t pos)
 
 void ring_tell(struct queue *q)
 {
-    unsigned n = atomic_load_explicit(&q->subscriber_count, memory_order_acquire);
-
-    for (unsigned i = 0; i < n; i++)
-        inbox_ring(q->subscribers[i]);
+    queue_tell(&q->head);
 }
 
 /* -- life ---------------------------------------------------------------------------------- */
@@ -169,8 +165,10 @@ static void queue_init_marks(struct queue *q)
             q->replayed_points += q->replayed[i].points[p];
 }
 
-err_t queue_open(const struct settings *s, unsigned producers, struct stats *stats,
-                 struct queue **out, struct fail *f)
+static void ring_close(struct queue *q);
+
+err_t ring_open(const struct settings *s, unsigned producers, struct stats *stats,
+                struct queue **out, struct fail *f)
 {
     struct queue *q = aligned_alloc(64, sizeof(*q));
     uint64_t segment_bytes = s->journal_segment_bytes;
@@ -179,6 +177,8 @@ err_t queue_open(const struct settings *s, unsigned producers, struct stats *sta
     check(q);
     memset(q, 0, sizeof(*q));
     *out = NULL;
+    q->head.ops = &ring_ops;
+    q->head.partitions = QUEUE_PARTITIONS;
     q->producer_count = producers;
     q->producers = aligned_alloc(64, (producers + 1) * sizeof(*q->producers));
     check(q->producers);
@@ -199,17 +199,17 @@ err_t queue_open(const struct settings *s, unsigned producers, struct stats *sta
     *out = q;
     q = NULL;
 out:
-    queue_close(q);
+    ring_close(q);
     return e;
 }
 
-void queue_stop(struct queue *q)
+static void ring_stop(struct queue *q)
 {
     atomic_store(&q->is_closing, true);
     sealer_stop(q);
 }
 
-void queue_close(struct queue *q)
+static void ring_close(struct queue *q)
 {
     if (!q)
         return;
@@ -229,23 +229,9 @@ void queue_close(struct queue *q)
     free(q);
 }
 
-const char *queue_id(const struct queue *q)
+static const char *ring_id(const struct queue *q)
 {
     return q->journal->id;
-}
-
-void queue_subscribe(struct queue *q, struct inbox *inbox)
-{
-    unsigned n = atomic_load(&q->subscriber_count);
-
-    check(n < RING_SUBSCRIBERS);
-    q->subscribers[n] = inbox;
-    atomic_store_explicit(&q->subscriber_count, n + 1, memory_order_release);
-}
-
-unsigned queue_partition(struct str run_id)
-{
-    return (unsigned)(XXH3_64bits(run_id.p, run_id.n) % QUEUE_PARTITIONS);
 }
 
 /* -- workers ------------------------------------------------------------------------------- */
@@ -264,7 +250,7 @@ static err_t queue_check_room(const struct queue *q, pos_t end, uint64_t spare, 
     return OK;
 }
 
-err_t queue_headroom(const struct queue *q, size_t bytes, struct fail *f)
+static err_t ring_headroom(const struct queue *q, size_t bytes, struct fail *f)
 {
     uint64_t spare = q->window_bytes / QUEUE_RESERVE_PART;
     uint64_t most = q->window_bytes / 2;
@@ -300,8 +286,8 @@ static err_t queue_reserve(struct queue *q, struct producer *p, uint64_t n, pos_
     return OK;
 }
 
-err_t queue_append(struct queue *q, unsigned producer, const struct batch *b, pos_t *end,
-                   struct fail *f)
+static err_t ring_append(struct queue *q, unsigned producer, const struct batch *b, pos_t *end,
+                         struct fail *f)
 {
     struct producer *p = &q->producers[producer];
     unsigned partition = queue_partition(run_id_str(&b->run));
@@ -333,7 +319,7 @@ err_t queue_append(struct queue *q, unsigned producer, const struct batch *b, po
     return e;
 }
 
-enum queue_outcome queue_outcome(const struct queue *q, pos_t end)
+static enum queue_outcome ring_outcome(const struct queue *q, pos_t end)
 {
     if (atomic_load(&q->durable) < end)
         return QUEUE_PENDING;
@@ -341,23 +327,23 @@ enum queue_outcome queue_outcome(const struct queue *q, pos_t end)
     return ring_skip_lost(q, end - 1) != end - 1 ? QUEUE_LOST : QUEUE_DURABLE;
 }
 
-pos_t queue_appended(const struct queue *q)
+static pos_t ring_appended(const struct queue *q)
 {
     return atomic_load(&q->reserved);
 }
 
-pos_t queue_durable(const struct queue *q)
+static pos_t ring_durable(const struct queue *q)
 {
     return atomic_load(&q->durable);
 }
 
-pos_t queue_committed(const struct queue *q, unsigned partition)
+static pos_t ring_committed(const struct queue *q, unsigned partition)
 {
     check(partition < QUEUE_PARTITIONS);
     return atomic_load(&q->committed[partition]);
 }
 
-pos_t queue_committed_all(const struct queue *q)
+static pos_t ring_committed_all(const struct queue *q)
 {
     pos_t lowest = UINT64_MAX;
 
@@ -369,7 +355,7 @@ pos_t queue_committed_all(const struct queue *q)
     return lowest;
 }
 
-void queue_hurry(struct queue *q, unsigned partition)
+static void ring_hurry(struct queue *q, unsigned partition)
 {
     pos_t target = atomic_load(&q->reserved);
     unsigned first = partition < QUEUE_PARTITIONS ? partition : 0;
@@ -381,12 +367,12 @@ void queue_hurry(struct queue *q, unsigned partition)
     }
 }
 
-bool queue_is_healthy(const struct queue *q)
+static bool ring_is_healthy(const struct queue *q)
 {
     return atomic_load(&q->is_healthy);
 }
 
-uint64_t queue_backlog_points(const struct queue *q)
+static uint64_t ring_backlog_points(const struct queue *q)
 {
     uint64_t gone = atomic_load(&q->points_gone);
     uint64_t come = q->replayed_points;
@@ -398,7 +384,7 @@ uint64_t queue_backlog_points(const struct queue *q)
     return come > gone ? come - gone : 0;
 }
 
-uint64_t queue_backlog_us(const struct queue *q)
+static uint64_t ring_backlog_us(const struct queue *q)
 {
     uint64_t oldest_us = atomic_load(&q->oldest_us);
     uint64_t now_us = clock_us();
@@ -407,3 +393,26 @@ uint64_t queue_backlog_us(const struct queue *q)
         return 0;
     return now_us > oldest_us ? now_us - oldest_us : 0;
 }
+
+const struct queue_ops ring_ops = {
+    .kind = "journal",
+    .stop = ring_stop,
+    .close = ring_close,
+    .id = ring_id,
+    .headroom = ring_headroom,
+    .append = ring_append,
+    .outcome = ring_outcome,
+    .appended = ring_appended,
+    .durable = ring_durable,
+    .committed = ring_committed,
+    .committed_all = ring_committed_all,
+    .hurry = ring_hurry,
+    .is_healthy = ring_is_healthy,
+    .backlog_points = ring_backlog_points,
+    .backlog_us = ring_backlog_us,
+    .reader_open = ring_reader_open,
+    .reader_close = ring_reader_close,
+    .take = ring_take,
+    .reader_wake = ring_reader_wake,
+    .commit = ring_commit,
+};

@@ -13,10 +13,10 @@
 #include "ingest/frame.h"
 #include "ingest/journal.h"
 #include "ingest/queue.h"
+#include "ingest/queue_ops.h"
 
 enum {
-    RING_LOST = 64, /* lost ranges remembered */
-    RING_SUBSCRIBERS = 320
+    RING_LOST = 64 /* lost ranges remembered */
 };
 
 /* pending: this producer writes nothing. wake_at: this reader is awake. */
@@ -46,6 +46,7 @@ struct reader_slot {
 struct sealer;
 
 struct queue {
+    struct queue_head head;
     char *ring;
     uint64_t ring_bytes;     /* a power of two */
     uint64_t window_bytes;   /* how far reserved may run ahead of durable */
@@ -58,8 +59,6 @@ struct queue {
     unsigned producer_count;
     struct sealer *sealer;
     struct inbox sealer_inbox;
-    struct inbox *subscribers[RING_SUBSCRIBERS];
-    _Atomic unsigned subscriber_count;
 
     _Atomic pos_t reserved __attribute__((aligned(64))); /* producers: end of what is taken */
 
@@ -89,6 +88,15 @@ pos_t ring_skip_lost(const struct queue *q, pos_t pos);
 void ring_raise(_Atomic pos_t *mark, pos_t pos);
 /* The durable or a committed mark moved. */
 void ring_tell(struct queue *q);
+/* The flushers' side, queue_reader.c. */
+must_check err_t ring_reader_open(struct queue *q, uint64_t mask, const pos_t *from,
+                                  struct queue_reader **out, struct fail *f);
+void ring_reader_close(struct queue_reader *r);
+must_check err_t ring_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_us,
+                           struct take *out, struct fail *f);
+void ring_reader_wake(struct queue_reader *r);
+void ring_commit(struct queue_reader *r, pos_t cursor, uint64_t points);
+extern const struct queue_ops ring_ops;
 
 /* Starts the thread. */
 must_check err_t sealer_start(struct queue *q, struct fail *f);

@@ -247,6 +247,8 @@ err_t settings_set(struct settings *s, struct str name, struct str value, struct
     const struct setting_row *row = setting_find(name, &is_file);
     err_t e;
 
+    if (setting_is_pass(name))
+        return setting_pass_set(s, name, value, f);
     if (row == NULL)
         return setting_unknown(name, f);
     if (is_file && (e = setting_read_file(s, row, value, &value, f)))
@@ -322,6 +324,27 @@ static err_t check_prefix(const struct settings *s, struct fail *f)
                           "begun by '/' and not ended by it, without braces", f);
 }
 
+/* A front end without flushers, or the reverse, needs a queue that others can reach. */
+static err_t check_queue(const struct settings *s, struct fail *f)
+{
+    bool is_kafka = strcmp(s->queue, "kafka") == 0;
+
+    if (is_kafka && *s->kafka_brokers == '\0')
+        return setting_refuse(&setting_rows[SETTING_kafka_brokers], STR(""),
+                              "such as broker1:9092,broker2:9092", f);
+    if (is_kafka && *s->kafka_topic == '\0')
+        return setting_refuse(&setting_rows[SETTING_kafka_topic], STR(""), "a topic's name", f);
+    if (!is_kafka && s->flushers == 0)
+        return fail(f, ERR_SETTING,
+                    "setting flushers = 0: nobody else can flush this journal; a front end only "
+                    "needs queue = kafka");
+    if (!is_kafka && strcmp(s->listen, "none") == 0)
+        return fail(f, ERR_SETTING,
+                    "setting listen = \"none\": nobody else can write to this journal; a flusher "
+                    "only needs queue = kafka");
+    return OK;
+}
+
 err_t settings_check(const struct settings *s, struct fail *f)
 {
     struct str listen = str_of(s->listen);
@@ -348,7 +371,7 @@ err_t settings_check(const struct settings *s, struct fail *f)
         return fail(f, ERR_SETTING,
                     "settings listen and admin_listen: both are \"%s\", they must differ",
                     s->listen);
-    return OK;
+    return check_queue(s, f);
 }
 
 /* --- what follows from settings --------------------------------------------------------------- */

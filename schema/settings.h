@@ -28,10 +28,18 @@ enum setting {
     SETTING_COUNT
 };
 
+/* A setting kafka.NAME, which a library shall have as it is. */
+struct setting_pass {
+    const char *name; /* without "kafka." */
+    const char *value;
+    struct setting_pass *next;
+};
+
 struct settings {
 #define SETTING(type, name, def, min, max, reload, help) SETTING_C_##type name;
 #include "schema/settings.def"
 #undef SETTING
+    struct setting_pass *kafka; /* in the order in which they were set */
     /* private */
     struct arena arena;
     bool is_set[SETTING_COUNT]; /* somebody chose it; false = the default */

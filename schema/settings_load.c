@@ -124,15 +124,20 @@ static struct str find_variable(char **envp, struct str name)
     return STR("");
 }
 
-/* SLUICE_RING_BYTES to ring_bytes. */
+/* SLUICE_RING_BYTES to ring_bytes; SLUICE_KAFKA_SASL_USERNAME to kafka.sasl.username. */
 static struct str setting_of_variable(struct str variable, char space[SETTING_NAME_MAX])
 {
     struct str name = str_skip(variable, sizeof("SLUICE_") - 1);
+    bool is_file;
 
     str_to_cstr(name, space, SETTING_NAME_MAX);
     for (char *c = space; *c; c++) {
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c - 'A' + 'a');
+    }
+    if (str_starts(str_of(space), STR("kafka_")) && !setting_find(str_of(space), &is_file)) {
+        for (char *c = space; *c; c++)
+            *c = *c == '_' ? '.' : *c;
     }
     return str_of(space);
 }
@@ -231,7 +236,7 @@ static err_t take_flag(int argc, char **argv, int *argi, struct flag *flag, stru
         flag->value = is_negated ? STR("false") : STR("true");
         if (!is_negated && next && is_bool_word(next))
             flag->value = str_of(argv[(*argi)++]);
-    } else if (row || str_eq(flag->name, STR("config"))) {
+    } else if (row || str_eq(flag->name, STR("config")) || setting_is_pass(flag->name)) {
         if (next == NULL || str_starts(str_of(next), STR("--")))
             return fail(f, ERR_SETTING, "--%.*s wants a value", STR_ARG(flag->name));
         flag->value = str_of(argv[(*argi)++]);

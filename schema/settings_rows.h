@@ -43,6 +43,13 @@ extern const size_t setting_fallback_count;
 
 /* The row of a name (underscores or dashes), or NULL; *is_file: it was a secret's name_file. */
 const struct setting_row *setting_find(struct str name, bool *is_file);
+/* Does the name begin with "kafka."? */
+bool setting_is_pass(struct str name);
+/* Keeps kafka.NAME; the last value stands. */
+must_check err_t setting_pass_set(struct settings *s, struct str name, struct str value,
+                                  struct fail *f);
+/* `kafka.NAME = value` for each, passwords and keys as ***. */
+void setting_pass_dump(const struct settings *s, struct buf *out);
 /* The value as text that settings_set reads back; secrets are not hidden. */
 struct str setting_show(const struct settings *s, const struct setting_row *row, char space[32]);
 /* What values the row takes: "from 1MiB to 16GiB", "one of error, warn, info, debug", or "". */

@@ -50,6 +50,7 @@ void settings_dump(const struct settings *s, struct buf *out)
             text = STR("***");
         buf_printf(out, "%s =%s%.*s\n", row->name, text.n ? " " : "", STR_ARG(text));
     }
+    setting_pass_dump(s, out);
 }
 
 /* --- --help ----------------------------------------------------------------------------------- */
@@ -154,8 +155,19 @@ static const char doc_rules[] =
     "\n## Rules between settings\n\n"
     "- `journal_max_bytes` is at least twice `journal_segment_bytes`.\n"
     "- `listen = none` (flusher only) needs at least one of `flushers`.\n"
+    "- `listen = none` and `flushers = 0` (front end only) need `queue = kafka`.\n"
+    "- `queue = kafka` needs `kafka_brokers`.\n"
     "- `listen` and `admin_listen` differ, unless the port is 0.\n"
     "- `static_prefix` begins with `/`, does not end with it and holds no braces.\n"
+    "\n## Settings of the Kafka client\n\n"
+    "With `queue = kafka`, a setting `kafka.NAME` is handed to librdkafka as its `NAME`: SASL, TLS,\n"
+    "times and sizes. So `kafka.security.protocol = SASL_SSL` in the file,\n"
+    "`SLUICE_KAFKA_SECURITY_PROTOCOL` in the environment, `--kafka.security.protocol SASL_SSL` as a "
+    "flag.\n"
+    "What librdkafka does not know stops the start, and so does what the promise depends on "
+    "(`acks`,\n"
+    "`enable.idempotence`, offsets). `ingest/kafka_conf.c` lists defaults that differ from the "
+    "library's.\n"
     "\n## Variables of MLflow\n\n"
     "Read where neither the file nor a `SLUICE_` variable sets the value, so that an environment "
     "made for\n"

@@ -108,7 +108,7 @@ static void test_refusals_word_for_word(void **state)
             "setting log_level = \"loud\": must be one of error, warn, info, debug. Least level "
             "that is logged.");
     refused(x, "queue", "",
-            "setting queue = \"\": must be journal. What makes a write durable before it is "
+            "setting queue = \"\": must be one of journal, kafka. What makes a write durable before it is "
             "answered.");
     assert_int_equal(x->s->ring_bytes, 32 << 20); /* a refused value changes nothing */
 }
@@ -204,6 +204,12 @@ static void test_rules_between_settings(void **state)
     assert_int_equal(set(x, "journal_segment_bytes", "1MiB"), OK);
 
     assert_int_equal(set(x, "listen", "none"), OK);
+    rule_broken(x, "setting listen = \"none\": nobody else can write to this journal; a flusher only "
+                   "needs queue = kafka");
+    assert_int_equal(set(x, "queue", "kafka"), OK);
+    rule_broken(x, "setting kafka_brokers = \"\": must be such as broker1:9092,broker2:9092. "
+                   "Brokers to begin with, host:port, comma separated; for queue = kafka.");
+    assert_int_equal(set(x, "kafka_brokers", "127.0.0.1:9092"), OK);
     assert_int_equal(settings_check(x->s, &x->f), OK);
     assert_int_equal(set(x, "flushers", "0"), OK);
     rule_broken(x, "settings listen = \"none\" and flushers = 0: nothing would be left to do");
@@ -212,6 +218,11 @@ static void test_rules_between_settings(void **state)
                 "settings listen and admin_listen: both are \"127.0.0.1:5001\", they must differ");
     assert_int_equal(set(x, "listen", "127.0.0.1:0"), OK);
     assert_int_equal(set(x, "admin_listen", "127.0.0.1:0"), OK);
+    assert_int_equal(settings_check(x->s, &x->f), OK);
+    assert_int_equal(set(x, "queue", "journal"), OK);
+    rule_broken(x, "setting flushers = 0: nobody else can flush this journal; a front end only "
+                   "needs queue = kafka");
+    assert_int_equal(set(x, "flushers", "1"), OK);
     assert_int_equal(settings_check(x->s, &x->f), OK);
     assert_int_equal(set(x, "admin_listen", "none"), OK);
     assert_int_equal(settings_check(x->s, &x->f), OK);

@@ -1,0 +1,265 @@
+/* kafka_reader: partitions that come and go, takes, positions, what is held and what is astray. */
+#include "ingest/kafka_reader.c"
+
+#include "tests/unit/queue_fixture.h"
+#include "tests/unit/kafkatest.h"
+
+#define ALL 0xf /* the topic's partitions */
+
+static struct queue *queue;
+static struct kafka_queue *kafka_;
+static struct queue_reader *reader;
+static pos_t from[QUEUE_PARTITIONS_MAX];
+static struct take take;
+
+static int set_up(void **state)
+{
+    assert_int_equal(kafkatest_set_up(state), 0);
+    memset(from, 0, sizeof(from));
+    assert_ok(queue_open(&fixture_settings, 1, fixture_stats, &queue, &fixture_fail));
+    kafka_ = (struct kafka_queue *)(void *)queue;
+    assert_ok(queue_reader_open(queue, 0, from, &reader, &fixture_fail));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    queue_stop(queue);
+    queue_reader_close(reader);
+    queue_close(queue);
+    return kafkatest_tear_down(state);
+}
+
+static pos_t append(unsigned run, uint32_t points)
+{
+    static struct point memory[1000];
+    struct batch b = fixture_batch(memory, points, run, 0);
+    pos_t end;
+
+    assert_ok(queue_append(queue, 0, &b, &end, &fixture_fail));
+    wait_for(queue_outcome(queue, end) == QUEUE_DURABLE);
+    return end;
+}
+
+/* One take, as a flusher makes it: partitions that have moved begin at `from`. */
+static void take_once(uint64_t max_points, uint64_t wait_us)
+{
+    assert_ok(queue_take(reader, max_points, clock_us() + wait_us, &take, &fixture_fail));
+    if (take.has_moved)
+        assert_ok(queue_reader_begin(reader, from, &fixture_fail));
+}
+
+static void await_partitions(void)
+{
+    wait_for((take_once(1000, 50000), take.mask == ALL && !take.has_moved));
+}
+
+static void test_entries_come_with_their_offsets_and_cursors(void **state)
+{
+    uint64_t points = 0;
+    size_t entries = 0;
+    pos_t next[KAFKATEST_PARTITIONS] = {0};
+    pos_t end = 0;
+
+    (void)state;
+    for (unsigned run = 0; run < 40; run++)
+        end = append(run, 3);
+    while (entries < 40) {
+        take_once(1000, 50000);
+        for (size_t i = 0; i < take.count; i++) {
+            const struct entry *e = &take.entries[i];
+
+            assert_int_equal(e->pos, next[e->partition]);
+            assert_int_equal(e->end, e->pos + 1);
+            next[e->partition] = e->end;
+            points += record_points(e->payload, e->version);
+        }
+        entries += take.count;
+        for (unsigned p = 0; p < KAFKATEST_PARTITIONS && take.mask == ALL; p++)
+            assert_int_equal(take.cursors[p], next[p]);
+    }
+    assert_int_equal(entries, 40);
+    assert_int_equal(points, 120);
+    assert_true(queue_committed_all(queue) < end);
+    wait_for((take_once(1000, 10000), queue_backlog_points(queue) == 120));
+    assert_true(queue_backlog_us(queue) > 0);
+    queue_commit_each(reader, take.cursors, points);
+    assert_true(queue_committed_all(queue) == end);
+    assert_int_equal(queue_backlog_points(queue), 0);
+    assert_int_equal(queue_backlog_us(queue), 0);
+    assert_int_equal(atomic_load(&fixture_stats->kafka_partitions), KAFKATEST_PARTITIONS);
+}
+
+static void test_a_take_is_bounded_and_says_that_there_is_more(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 20; i++)
+        append(1, 100);
+    await_partitions();
+    size_t first = take.count;
+
+    if (first == 0) { /* else they came with the partitions */
+        wait_for((take_once(500, 100000), take.count > 0));
+        assert_true(take.count <= 5);
+        assert_true(take.has_more);
+    }
+}
+
+/* PostgreSQL knows more than the topic's start: what lies before is not handed out again. */
+static void test_it_begins_at_the_stored_position(void **state)
+{
+    struct str id = STR("00000000000000000000000000000001");
+    unsigned p = queue_partition_of(queue, id);
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++)
+        append(1, 1);
+    from[p] = 7;
+    wait_for((take_once(1000, 50000), take.count > 0));
+    assert_int_equal(take.count, 3);
+    assert_int_equal(take.entries[0].pos, 7);
+    assert_true(tickets_committed(kafka_->tickets, p) < tickets_end(kafka_->tickets));
+}
+
+static void test_what_is_not_ours_has_version_zero_and_a_newer_record_holds(void **state)
+{
+    (void)state;
+    kafkatest_produce(0, STR("what is this?"));
+    kafkatest_produce(1, STR("SL\x02\x00of tomorrow"));
+    kafkatest_produce(1, STR("SL\x01\x00of today"));
+    size_t seen = 0;
+
+    while (!(take.mask == ALL && seen == 1)) {
+        take_once(1000, 50000);
+        for (size_t i = 0; i < take.count; i++, seen++) {
+            assert_int_equal(take.entries[i].partition, 0);
+            assert_int_equal(take.entries[i].version, 0);
+            assert_true(str_eq(take.entries[i].payload, STR("what is this?")));
+        }
+    }
+    wait_for((take_once(1000, 10000), atomic_load(&kafka_->held) == 2));
+    assert_int_equal(take.cursors[1], 0);
+    assert_int_equal(atomic_load(&fixture_stats->kafka_held_partitions), 1);
+    /* Whatever comes behind it waits, and the others go on. */
+    kafkatest_produce(0, STR("more"));
+    wait_for((take_once(1000, 50000), take.count > 0));
+    assert_int_equal(take.entries[0].partition, 0);
+    assert_int_equal(take.cursors[1], 0);
+}
+
+static void test_a_position_behind_the_end_holds(void **state)
+{
+    struct str id = STR("00000000000000000000000000000001");
+    unsigned p = queue_partition_of(queue, id);
+
+    (void)state;
+    append(1, 1);
+    from[p] = 1000;
+    wait_for((take_once(1000, 50000), atomic_load(&kafka_->held) == (uint64_t)1 << p));
+    append(1, 1);
+    take_once(1000, 300000);
+    assert_int_equal(take.count, 0);
+    assert_int_equal(take.cursors[p], 1000);
+    assert_int_equal(atomic_load(&fixture_stats->kafka_expired), 0);
+}
+
+static void test_a_hurry_ends_the_take(void **state)
+{
+    uint64_t begin;
+    pos_t end;
+
+    (void)state;
+    await_partitions();
+    end = append(1, 1);
+    begin = clock_us();
+    queue_hurry(queue, QUEUE_PARTITIONS_MAX);
+    take_once(1000, DEADLINE_US);
+    assert_true(clock_us() - begin < DEADLINE_US / 2);
+    assert_true(take.is_hurried);
+    assert_int_equal(take.count, 1);
+    queue_commit_each(reader, take.cursors, 1);
+    assert_true(queue_committed_all(queue) >= end);
+    /* Nobody waits for what is handed out already. */
+    take_once(1000, 10000);
+    assert_false(take.is_hurried);
+    queue_reader_wake(reader);
+    take_once(1000, DEADLINE_US);
+    assert_int_equal(take.count, 0);
+}
+
+/* A second reader takes half of the partitions away, and what was gathered of them is dropped. */
+static void test_partitions_go_to_another_and_come_back(void **state)
+{
+    struct queue_reader *second;
+    struct take other;
+    uint64_t until;
+
+    (void)state;
+    await_partitions();
+    assert_ok(queue_reader_open(queue, 0, from, &second, &fixture_fail));
+    until = clock_us() + 2 * DEADLINE_US;
+    do {
+        assert_true(clock_us() < until);
+        take_once(1000, 20000);
+        assert_ok(queue_take(second, 1000, clock_us() + 20000, &other, &fixture_fail));
+        if (other.has_moved)
+            assert_ok(queue_reader_begin(second, from, &fixture_fail));
+    } while (!(take.mask && other.mask && (take.mask | other.mask) == ALL && !take.has_moved &&
+               !other.has_moved));
+    assert_int_equal(take.mask & other.mask, 0);
+    queue_reader_close(second);
+    until = clock_us() + 2 * DEADLINE_US;
+    do {
+        assert_true(clock_us() < until);
+        take_once(1000, 20000);
+    } while (take.mask != ALL || take.has_moved);
+}
+
+static void test_what_was_gathered_of_a_partition_that_goes_is_dropped(void **state)
+{
+    struct kafka_reader *r = reader_of(reader);
+    struct entry entries[4] = {{.partition = 0}, {.partition = 1}, {.partition = 0, .pos = 1},
+                               {.partition = 2}};
+
+    (void)state;
+    r->owned = ALL;
+    r->cap = r->count = 4;
+    r->entries = malloc(sizeof(entries));
+    assert_non_null(r->entries);
+    memcpy(r->entries, entries, sizeof(entries));
+    reader_forget(r, 1);
+    assert_int_equal(r->count, 2);
+    assert_int_equal(r->entries[0].partition, 1);
+    assert_int_equal(r->entries[1].partition, 2);
+    assert_int_equal(r->owned, ALL & ~1);
+}
+
+static void test_a_closed_queue_hands_out_nothing(void **state)
+{
+    (void)state;
+    append(1, 1);
+    await_partitions();
+    queue_stop(queue);
+    take_once(1000, DEADLINE_US);
+    assert_int_equal(take.count, 0);
+    assert_false(take.has_more);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_entries_come_with_their_offsets_and_cursors),
+        TEST(test_a_take_is_bounded_and_says_that_there_is_more),
+        TEST(test_it_begins_at_the_stored_position),
+        TEST(test_what_is_not_ours_has_version_zero_and_a_newer_record_holds),
+        TEST(test_a_position_behind_the_end_holds),
+        TEST(test_a_hurry_ends_the_take),
+        TEST(test_partitions_go_to_another_and_come_back),
+        TEST(test_what_was_gathered_of_a_partition_that_goes_is_dropped),
+        TEST(test_a_closed_queue_hands_out_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
