@@ -106,7 +106,7 @@ endef
 .SUFFIXES:
 .PHONY: all deps setup setup-test setup-bench setup-fuzz run test check check-unit check-wire \
 	check-api check-crash check-fuzz conform bench docs lint format tsan fuzz fuzzers replays units \
-	asan venv clean distclean
+	asan venv clean distclean golden crash crash-states
 
 all: build/sluice
 
@@ -151,6 +151,10 @@ lint: build/docgen
 bench: setup-bench
 	@$(MAKE) --no-print-directory all venv
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
+
+# Only by the version that introduces a format, see the program's essay.
+golden: build/asan/tests/golden/make
+	$<
 
 fuzz: setup-fuzz
 	@$(MAKE) --no-print-directory fuzzers
@@ -251,6 +255,11 @@ build/fuzz/bin/%: build/fuzz/tests/fuzz/%.o build/fuzz/libsluice.a
 build/asan/fuzz/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o build/asan/libsluice.a
 	@mkdir -p $(@D)
 	@echo "  LD asan fuzz $*"
+	@$(CC) $(FLAGS_asan) $^ $(LIBS_asan) $(LDFLAGS) -o $@
+
+# Small programs that are a test of their own, beside the units.
+build/asan/tests/golden/make build/asan/tests/crash/states: %: %.o build/asan/libsluice.a
+	@echo "  LD asan $*"
 	@$(CC) $(FLAGS_asan) $^ $(LIBS_asan) $(LDFLAGS) -o $@
 
 fuzzers: $(FUZZ_TARGETS:%=build/fuzz/bin/%)

@@ -39,12 +39,14 @@
  */
 #include "ingest/queue_ring.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <xxhash.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "schema/errors.h"
 #include "schema/record.h"
 
@@ -194,6 +196,9 @@ err_t queue_open(const struct settings *s, unsigned producers, struct stats *sta
     if ((e = journal_open(s->data_dir, segment_bytes, s->journal_max_bytes, stats, &q->journal, f)))
         goto out;
     queue_init_marks(q);
+    if (s->flushers == 0)
+        log_warn("", "flushers = 0: nothing moves points into PostgreSQL, the journal fills up",
+                 "journal_max_bytes=%" PRIu64, s->journal_max_bytes);
     if ((e = sealer_start(q, f)))
         goto out;
     *out = q;
