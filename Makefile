@@ -4,6 +4,8 @@
 #   make check    lint, unit, wire                 make test    set up what is missing, every suite
 #   make conform  the same requests to Sluice and to a stock MLflow server: everything, and 20 000
 #                 random ones (make test: 2 000)
+#   make crash N=500, make crash-states N=10000
+#                 the long runs of the crash suite: kill -9, and power loss state by state
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
@@ -106,7 +108,7 @@ endef
 .SUFFIXES:
 .PHONY: all deps setup setup-test setup-bench setup-fuzz run test check check-unit check-wire \
 	check-api check-crash check-fuzz conform bench docs lint format tsan fuzz fuzzers replays units \
-	asan venv clean distclean golden crash crash-states
+	asan venv clean distclean golden crash crash-states states
 
 all: build/sluice
 
@@ -128,8 +130,8 @@ run: setup
 	@exec build/sluice serve --data-dir ./var $(ARGS)
 
 test: setup-test
-	@$(MAKE) --no-print-directory WERROR=1 all asan units replays build/docgen venv
-	@$(PYTHON) tests/run.py lint unit fuzz wire api conform crash
+	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv
+	@$(PYTHON) tests/run.py lint unit fuzz wire api conform crash states
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -139,8 +141,13 @@ check-wire: asan
 	@$(PYTHON) tests/run.py wire
 check-api: all asan venv
 	@$(PYTHON) tests/run.py api
-check-crash: all asan venv
-	@$(PYTHON) tests/run.py crash
+check-crash: all asan states venv
+	@$(PYTHON) tests/run.py crash states
+# The long runs: so many kills, half of them on the private cluster; so many states of a power loss.
+crash: all asan venv
+	@$(VENV)/bin/python tests/crash/run.py --kills $(or $(N),500) $(ARGS)
+crash-states: all states venv
+	@$(VENV)/bin/python tests/crash/states.py --states $(or $(N),10000) $(ARGS)
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
 check-fuzz: replays
@@ -167,14 +174,15 @@ docs: build/docgen
 
 format:
 	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch]) \
-		$(wildcard tests/fuzz/*.[ch])
+		$(wildcard tests/fuzz/*.[ch]) $(wildcard tests/crash/*.[ch]) $(wildcard tests/golden/*.c)
 
 tsan: $(TSAN_TESTS:%=build/tsan/unit/%) build/tsan/sluice venv
 	@$(PYTHON) tests/run.py tsan
 
 # The pinned sources stay: they are fetched, not built. distclean drops them and the venv too.
 clean:
-	rm -rf build/obj build/asan build/tsan build/fuzz build/docgen build/sluice build/libsluice.a
+	rm -rf build/obj build/asan build/tsan build/fuzz build/crash build/docgen build/sluice \
+		build/libsluice.a
 distclean:
 	rm -rf build
 
@@ -243,6 +251,7 @@ build/$(1)/sluice: build/$(1)/gateway/main.o build/$(1)/libsluice.a
 -include $$(OBJECTS_$(1):.o=.d) build/$(1)/gateway/main.d build/$(1)/schema/docgen.d
 -include $$(UNIT_TESTS:%=build/$(1)/tests/unit/%.d)
 -include $$(FUZZ_TARGETS:%=build/$(1)/tests/fuzz/%.d)
+-include $$(patsubst %.c,build/$(1)/%.d,$$(wildcard tests/crash/*.c tests/golden/*.c))
 endef
 $(foreach v,obj asan tsan fuzz,$(eval $(call variant,$(v))))
 .SECONDARY:
@@ -257,12 +266,21 @@ build/asan/fuzz/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o buil
 	@echo "  LD asan fuzz $*"
 	@$(CC) $(FLAGS_asan) $^ $(LIBS_asan) $(LDFLAGS) -o $@
 
-# Small programs that are a test of their own, beside the units.
-build/asan/tests/golden/make build/asan/tests/crash/states: %: %.o build/asan/libsluice.a
+# Small programs beside the units. The states of a crash are many: those come without sanitizers.
+build/asan/tests/golden/make: %: %.o build/asan/libsluice.a
 	@echo "  LD asan $*"
 	@$(CC) $(FLAGS_asan) $^ $(LIBS_asan) $(LDFLAGS) -o $@
+build/crash/states: $(addprefix build/obj/tests/crash/,states.o disk.o record.o) build/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
+build/crash/%.so: tests/crash/%.c $(wildcard tests/crash/*.h) | build
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $(WARNINGS) -std=gnu11 -I. -shared -fPIC $< -o $@ -ldl -pthread
 
 fuzzers: $(FUZZ_TARGETS:%=build/fuzz/bin/%)
+states: build/crash/states build/crash/record.so
 replays: $(FUZZ_TARGETS:%=build/asan/fuzz/%)
 units: $(UNIT_TESTS:%=build/asan/unit/%)
 asan: build/asan/sluice

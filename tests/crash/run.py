@@ -64,7 +64,7 @@ PLACES = [("journal_before_write", (5, 200)), ("journal_before_sync", (5, 200)),
 class Scene:
     """One program on one database, with as many lives as the scenario takes."""
 
-    def __init__(self, suite, name, env=None, args=(), private=False):
+    def __init__(self, suite, name, env=None, args=(), private=False, start=True):
         self.suite = suite
         self.random = random.Random(f"{suite.seed}/{name}")
         self.name = name
@@ -72,13 +72,15 @@ class Scene:
         self.ledger = oracle.Ledger()
         self.rounds = 0
         self.acked = 0
+        self.starts = start
         uri = None if private else suite.cluster.create_database("crash_" + name)
         self.server = Sluice(uri, data_dir=os.path.join(self.folder, "data"),
                              args=ARGS + list(args), env=env, binary=suite.binary)
 
     def __enter__(self):
         try:
-            self.server.start()
+            if self.starts:
+                self.server.start()
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
