@@ -37,6 +37,7 @@ enum {
 struct flusher {
     struct flusher_config config;
     pthread_t thread;
+    struct pg_terms terms;
     struct link link;
     struct load load;
     _Atomic(struct queue_reader *) reader; /* NULL until the first connection */
@@ -154,9 +155,10 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
 
     check(fl && c->index < c->count && c->count <= QUEUE_PARTITIONS);
     fl->config = *c;
+    fl->terms = pg_terms_of(c->pg_uri, c->settings);
     flusher_reload(fl, c->settings);
     snprintf(fl->log_ctx, sizeof(fl->log_ctx), "flusher=%u", c->index);
-    if ((e = link_init(&fl->link, c->pg_uri, queue_id(c->queue), c->index, c->count, fl->log_ctx,
+    if ((e = link_init(&fl->link, &fl->terms, queue_id(c->queue), c->index, c->count, fl->log_ctx,
                        c->stats, f))) {
         free(fl);
         return e;

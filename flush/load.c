@@ -12,8 +12,8 @@
  *          -anything else-> link_recover, apply
  *
  * Inside an entry positions do not help, so its points are halved by trial transactions that are
- * rolled back. If no single point is to blame, or the rest is refused as well, the whole entry
- * becomes a letter. So the loop always ends: each turn commits, or removes entries, points or
+ * rolled back. If no point is to blame the cause may have passed, and the entry is tried once more;
+ * when it, or the rest of it, is refused as well, the whole entry becomes a letter. So the loop always ends: each turn commits, or removes entries, points or
  * models, or waits for the database.
  *
  * The window is built anew for every turn. That costs 3 ms of the half second that a window
@@ -374,9 +374,9 @@ static err_t load_isolate(struct load *l, size_t entry, const struct reason *why
         return OK;
     for (uint32_t i = 0; i < b.npoints; i++)
         dead += l->dead[i];
-    if (dead == 0 || dead == b.npoints)
+    if (dead == b.npoints)
         load_kill(l, entry, &b, &found);
-    else
+    else if (dead)
         load_kill_points(l, entry, &b, l->dead, &found);
     return OK;
 }

@@ -20,6 +20,7 @@
 #include "schema/cluster.h"
 #include "schema/errors.h"
 #include "schema/migrate.h"
+#include "schema/pg_connect.h"
 
 /* One row: words after the name, and what it does. */
 struct command {
@@ -109,6 +110,7 @@ static int command_schema(struct command_line *line, struct settings *s)
 {
     bool is_check = strcmp(commands_word(line, 1), "check") == 0;
     struct cluster_info info;
+    struct pg_terms terms;
     const char *uri;
     struct fail f;
     PGconn *c;
@@ -121,7 +123,8 @@ static int command_schema(struct command_line *line, struct settings *s)
     }
     if (commands_pg_uri(s, &info, &uri, &f) != OK)
         return commands_fail(&f);
-    c = PQconnectdb(uri);
+    terms = pg_terms_of(uri, s);
+    c = pg_connect_wait(&terms, "sluice schema");
     if (c == NULL || PQstatus(c) != CONNECTION_OK)
         e = fail(&f, ERR_PG, "cannot connect to PostgreSQL: %.*s",
                  STR_ARG(str_trim(str_of(PQerrorMessage(c)))));

@@ -39,6 +39,7 @@
 #include "schema/cluster.h"
 #include "schema/errors.h"
 #include "schema/migrate.h"
+#include "schema/pg_connect.h"
 
 enum { WORKERS_MAX = 256, FLUSHERS_MAX = 16, WORKERS_AUTO_MAX = 8 };
 enum server_stage { STAGE_STARTING, STAGE_SERVING, STAGE_DRAINING };
@@ -104,18 +105,29 @@ uint64_t server_open_connections(struct server *sv)
     return sum;
 }
 
-static unsigned server_connected_flushers(struct server *sv)
-{
-    uint64_t sum = 0;
+/* How many flushers have a connection, and how many hold. */
+struct flushing {
+    uint64_t connected;
+    uint64_t held;
+};
 
-    for (unsigned i = 0; i < sv->flusher_count; i++)
-        sum += atomic_load_explicit(&sv->flusher_stats[i]->flusher_connected, memory_order_relaxed);
-    return (unsigned)sum;
+static struct flushing server_flushing(const struct server *sv)
+{
+    struct flushing sum = {0};
+
+    for (unsigned i = 0; i < sv->flusher_count; i++) {
+        const struct stats *s = sv->flusher_stats[i];
+
+        sum.connected += atomic_load_explicit(&s->flusher_connected, memory_order_relaxed);
+        sum.held += atomic_load_explicit(&s->flusher_held, memory_order_relaxed);
+    }
+    return sum;
 }
 
 bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
 {
     int stage = atomic_load_explicit(&sv->stage, memory_order_acquire);
+    struct flushing flushing = server_flushing(sv);
     const struct {
         const char *name;
         bool is_good;
@@ -123,8 +135,10 @@ bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
     } checks[] = {
         {"serving", stage == STAGE_SERVING, stage == STAGE_STARTING ? "starting" : "draining"},
         {"journal", queue_is_healthy(sv->queue), "the journal cannot be written"},
-        {"postgresql", server_connected_flushers(sv) == sv->flusher_count,
+        {"postgresql", flushing.connected + flushing.held >= sv->flusher_count,
          "a flusher has no connection to PostgreSQL"},
+        {"flushing", flushing.held == 0,
+         "held until somebody acts on the database; the log says why"},
     };
     bool is_ready = true;
 
@@ -215,9 +229,22 @@ static err_t server_refuse_database(PGconn *c, struct fail *f)
     return fail(f, ERR_PG, "cannot connect to PostgreSQL: %.*s", STR_ARG(why));
 }
 
+/* The waits at a start are libpq's, which no signal ends: meanwhile one that asks us to stop ends the
+ * process at once. Nothing is open yet that would mind. */
+static void server_let_signals_kill(bool is_so)
+{
+    sigset_t stop;
+
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGTERM);
+    pthread_sigmask(is_so ? SIG_UNBLOCK : SIG_BLOCK, &stop, NULL);
+}
+
 static err_t server_open_database(struct server *sv, struct fail *f)
 {
     const struct settings *s = sv->first;
+    struct pg_terms terms;
     PGconn *c;
     err_t e;
 
@@ -227,12 +254,15 @@ static err_t server_open_database(struct server *sv, struct fail *f)
             return e;
         sv->pg_uri = cluster_uri(sv->cluster);
     }
-    c = PQconnectdb(sv->pg_uri);
+    terms = pg_terms_of(sv->pg_uri, s);
+    server_let_signals_kill(true);
+    c = pg_connect_wait(&terms, "sluice start");
     if (c && PQstatus(c) == CONNECTION_OK)
         e = migrate_prepare(c, sv->artifact_root, f);
     else
         e = server_refuse_database(c, f);
     PQfinish(c);
+    server_let_signals_kill(false);
     return e;
 }
 

@@ -24,8 +24,8 @@ static int setup(void **state)
 {
     (void)state;
     flushtest_begin();
-    assert_int_equal(link_init(&link_, flushtest.uri, queue_id(flushtest.queue), 0, 1, "flusher=0",
-                               flushtest.stats, NULL),
+    assert_int_equal(link_init(&link_, pgtest_terms(flushtest.uri), queue_id(flushtest.queue), 0, 1,
+                               "flusher=0", flushtest.stats, NULL),
                      OK);
     assert_int_equal(link_ready(&link_), OK);
     assert_int_equal(
@@ -186,6 +186,24 @@ static void test_an_entry_refused_as_a_whole_becomes_a_letter(void **state)
     assert_string_equal(letter, "run01 P0001 2 a b");
 }
 
+static void test_a_refusal_that_has_passed_costs_nothing(void **state)
+{
+    struct point points[2] = {{.key = STR_INIT("a"), .step = 1}, {.key = STR_INIT("b"), .step = 2}};
+
+    (void)state;
+    /* A sequence is not rolled back: the first transaction is refused, and none after it. */
+    pgtest_sql("CREATE SEQUENCE once;"
+               "CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+               " IF nextval('once') = 1 THEN RAISE EXCEPTION 'not now'; END IF;"
+               " RETURN NULL; END $$;"
+               "CREATE TRIGGER once AFTER INSERT ON metrics EXECUTE FUNCTION once();"
+               "ALTER TABLE metrics ENABLE ALWAYS TRIGGER once");
+    flushtest_append("run01", points, 2);
+    apply();
+    assert_rows(2);
+    assert_int_equal(flushtest_letters(letter), 0);
+}
+
 static void test_missing_models_cost_the_model_rows_only(void **state)
 {
     struct point points[3] = {{.key = STR_INIT("a"), .step = 1, .model_id = STR_INIT("m-1")},
@@ -328,6 +346,7 @@ int main(void)
         TEST(test_a_poison_entry_is_found_and_the_rest_lands),
         TEST(test_poison_points_are_found_inside_an_entry),
         TEST(test_an_entry_refused_as_a_whole_becomes_a_letter),
+        TEST(test_a_refusal_that_has_passed_costs_nothing),
         TEST(test_missing_models_cost_the_model_rows_only),
         TEST(test_everything_at_once),
         TEST(test_what_is_applied_already_is_not_applied_again),
