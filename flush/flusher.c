@@ -156,7 +156,6 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
     check(fl && c->index < c->count && c->count <= QUEUE_PARTITIONS);
     fl->config = *c;
     fl->terms = pg_terms_of(c->pg_uri, c->settings);
-    flusher_reload(fl, c->settings);
     snprintf(fl->log_ctx, sizeof(fl->log_ctx), "flusher=%u", c->index);
     if ((e = link_init(&fl->link, &fl->terms, queue_id(c->queue), c->index, c->count, fl->log_ctx,
                        c->stats, f))) {
@@ -165,6 +164,8 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
     }
     fl->link.newest = queue_appended(c->queue);
     e = load_init(&fl->load, &fl->link, c->queue, c->settings->data_dir, c->index, c->stats, f);
+    if (!e)
+        flusher_reload(fl, c->settings);
     if (!e && (error = flusher_spawn(fl)))
         e = fail(f, ERR_INTERNAL, "cannot start a thread: %s", strerror(error));
     if (e) {
@@ -179,6 +180,7 @@ void flusher_reload(struct flusher *fl, const struct settings *s)
 {
     atomic_store(&fl->rows, s->flush_rows);
     atomic_store(&fl->interval_us, s->flush_interval);
+    load_limit(&fl->load, s->deadletter_max_bytes);
 }
 
 void flusher_stop(struct flusher *fl, uint64_t deadline_us)

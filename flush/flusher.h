@@ -27,8 +27,8 @@ struct flusher_config {
 /* Starts the thread; connects in the background and goes on trying. */
 must_check err_t flusher_start(const struct flusher_config *c, struct flusher **out,
                                struct fail *f);
-/* Takes over the settings that may change while it runs (flush_rows, flush_interval); s may go
- * afterwards. Any thread. */
+/* Takes over the settings that may change while it runs (flush_rows, flush_interval,
+ * deadletter_max_bytes); s may go afterwards. Any thread. */
 void flusher_reload(struct flusher *fl, const struct settings *s);
 /* Asks it to flush what is durable until deadline_us and then to end. Any thread. */
 void flusher_stop(struct flusher *fl, uint64_t deadline_us);

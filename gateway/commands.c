@@ -2,7 +2,8 @@
  * commands: the table of commands, and the small ones themselves.
  *
  * A command is a function of the settings and of the words behind its name. Words and flags may
- * stand in any order but for this: the first group of flags is where --config is looked for.
+ * stand in any order but for this: the first group of flags is where --config is looked for. A
+ * command's own flags, which are no settings, come to it as words behind all others.
  * Commands that look into a running system (journal, deadletter) live beside what they look into.
  */
 #define _GNU_SOURCE /* environ */
@@ -15,6 +16,7 @@
 
 #include "gateway/cmd_deadletter.h"
 #include "gateway/cmd_journal.h"
+#include "gateway/letter_choice.h"
 #include "gateway/server.h"
 #include "gateway/version.h"
 #include "schema/cluster.h"
@@ -28,6 +30,12 @@ struct command {
     const char *words; /* for help */
     const char *help;
     int (*run)(struct command_line *line, struct settings *s);
+};
+
+/* Flags of one command alone: " name= other ", = where a value follows. */
+struct own_flags {
+    const char *command;
+    const char *flags;
 };
 
 static int commands_fail(const struct fail *f)
@@ -194,10 +202,16 @@ static const struct command commands[] = {
      command_config},
     {"journal", "ls|verify|dump [RUN_ID]", "Look at the journal's segments and entries.",
      command_journal},
-    {"deadletter", "ls|show ID", "Look at the points that PostgreSQL refused.", command_deadletter},
+    {"deadletter", "ls|show|retry|drop [ID]",
+     "Look at the points that PostgreSQL refused, apply them again, or drop them.",
+     command_deadletter},
     {"pg-uri", "", "Print the connection string of the database in use, for psql.", command_pg_uri},
     {"version", "", "Print the versions of this program and of MLflow.", command_version},
     {"help", "", "Print this.", command_help},
+};
+
+static const struct own_flags own_flags[] = {
+    {"deadletter", LETTER_CHOICE_FLAGS},
 };
 
 void commands_help(void)
@@ -217,31 +231,109 @@ void commands_help(void)
     (void)commands_print(&out);
 }
 
-/* The words up to the next flag. */
-static err_t commands_take_words(struct command_line *line, int *i, struct fail *f)
+/* -- taking a command line apart --------------------------------------------------------------- */
+
+static err_t commands_add_word(struct command_line *line, char *word, struct fail *f)
 {
-    while (*i < line->argc && strncmp(line->argv[*i], "--", 2) != 0) {
-        if (line->nwords == COMMAND_WORDS_MAX)
-            return fail(f, ERR_SETTING, "more than %d words", COMMAND_WORDS_MAX);
-        line->words[line->nwords++] = line->argv[(*i)++];
+    if (line->nwords == COMMAND_WORDS_MAX)
+        return fail(f, ERR_SETTING, "more than %d words", COMMAND_WORDS_MAX);
+    line->words[line->nwords++] = word;
+    return OK;
+}
+
+/* The words up to the next flag. */
+static err_t commands_take_words(struct command_line *line, int argc, char **argv, int *i,
+                                 struct fail *f)
+{
+    err_t e = OK;
+
+    while (!e && *i < argc && strncmp(argv[*i], "--", 2) != 0)
+        e = commands_add_word(line, argv[(*i)++], f);
+    return e;
+}
+
+/* The own flags of the command that is named among the arguments. */
+static struct str commands_own(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        for (size_t k = 0; k < array_len(own_flags); k++) {
+            if (strcmp(argv[i], own_flags[k].command) == 0)
+                return str_of(own_flags[k].flags);
+        }
+    }
+    return STR("");
+}
+
+/* Is --name among them? *has_value: it wants one. */
+static bool commands_is_own(struct str own, struct str name, bool *has_value)
+{
+    while (own.n) {
+        struct str word = str_cut(&own, ' ');
+
+        *has_value = str_ends(word, STR("="));
+        if (*has_value)
+            word.n--;
+        if (word.n && str_eq(word, name))
+            return true;
+    }
+    return false;
+}
+
+/* A command line as two lists. */
+struct split {
+    char **own; /* own flags, each with its value behind it */
+    char **rest;
+    int own_count;
+    int rest_count;
+};
+
+static err_t commands_split(const struct command_line *line, struct arena *a, struct split *out,
+                            struct fail *f)
+{
+    struct str flags = commands_own(line->argc, line->argv);
+
+    *out = (struct split){.own = arena_array(a, 2 * (size_t)line->argc, sizeof(char *)),
+                          .rest = arena_array(a, (size_t)line->argc, sizeof(char *))};
+    for (int i = 0; i < line->argc; i++) {
+        char *arg = line->argv[i];
+        struct str value = str_of(arg);
+        struct str name = str_cut(&value, '=');
+        bool is_joined = name.n < strlen(arg);
+        bool has_value;
+
+        if (!str_starts(name, STR("--")) ||
+            !commands_is_own(flags, str_skip(name, 2), &has_value)) {
+            out->rest[out->rest_count++] = arg;
+            continue;
+        }
+        if (has_value ? !is_joined && i + 1 == line->argc : is_joined)
+            return fail(f, ERR_SETTING, "%.*s %s", STR_ARG(name),
+                        has_value ? "wants a value" : "takes no value");
+        out->own[out->own_count++] = arena_cstr(a, name);
+        if (has_value)
+            out->own[out->own_count++] = is_joined ? arena_cstr(a, value) : line->argv[++i];
     }
     return OK;
 }
 
 err_t commands_parse(struct command_line *line, struct settings *s, struct fail *f)
 {
+    struct split args;
     int i = 1;
     err_t e;
 
     line->nwords = 0;
-    if ((e = commands_take_words(line, &i, f)))
+    if ((e = commands_split(line, &s->arena, &args, f)) ||
+        (e = commands_take_words(line, args.rest_count, args.rest, &i, f)) ||
+        (e = settings_load(s, args.rest_count, args.rest, environ, &i, f)))
         return e;
-    if ((e = settings_load(s, line->argc, line->argv, environ, &i, f)))
-        return e;
-    while (i < line->argc) {
-        if ((e = commands_take_words(line, &i, f)))
+    while (i < args.rest_count) {
+        if ((e = commands_take_words(line, args.rest_count, args.rest, &i, f)) ||
+            (e = settings_load_args(s, args.rest_count, args.rest, &i, f)))
             return e;
-        if ((e = settings_load_args(s, line->argc, line->argv, &i, f)))
+    }
+    for (i = 0; i < args.own_count; i++) {
+        if ((e = commands_add_word(line, args.own[i], f)))
             return e;
     }
     return settings_check(s, f);

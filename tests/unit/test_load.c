@@ -155,16 +155,34 @@ static void test_poison_points_are_found_inside_an_entry(void **state)
     for (int i = 0; i < 100; i++)
         points[i] = (struct point){.key = STR("good"), .value = i, .step = i};
     points[17].key = STR("bad\xff");
+    points[56].key = (struct str)STR_INIT("nul\0byte");
     points[99].key = (struct str){longest, sizeof(longest)};
     flushtest_point("run02", "before", 1, 1);
     flushtest_append("run01", points, 100);
     flushtest_point("run03", "after", 1, 1);
     apply();
-    assert_rows(100);
+    assert_rows(99);
     assert_int_equal(flushtest_letters(letter), 1);
-    assert_string_equal(letter, "run01 22001 2 bad\xff xxxxxxxxxxxxxxxxxxxx");
-    assert_int_equal(counted(&flushtest.stats->deadletter_points), 2);
-    assert_int_equal(counted(&flushtest.stats->applied_points), 100);
+    assert_memory_equal(letter, "run01 22001 3 bad\xff nul", 21); /* the rest is behind the NUL */
+    assert_int_equal(counted(&flushtest.stats->deadletter_points), 3);
+    assert_int_equal(counted(&flushtest.stats->applied_points), 99);
+}
+
+/* The search for them is bounded; what it has not reached is kept, not lost. */
+static void test_many_poison_points_are_not_looked_for_one_by_one(void **state)
+{
+    static struct point points[1000];
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        points[i] = (struct point){.key = i < 10 ? STR("good") : STR("bad\xff"), .step = i};
+    flushtest_append("run01", points, 1000);
+    flushtest_point("run02", "good", 1, 1);
+    apply();
+    assert_true(load.trials <= LOAD_TRIALS);
+    assert_rows(10 + 1);
+    assert_int_equal(flushtest_letters(letter), 1);
+    assert_memory_equal(letter, "run01 22021 990 bad", 19);
 }
 
 static void test_an_entry_refused_as_a_whole_becomes_a_letter(void **state)
@@ -335,6 +353,33 @@ static void test_stopping_leaves_the_rest_for_the_next(void **state)
     assert_int_equal(queue_backlog_points(flushtest.queue), 1);
 }
 
+/* The letters are full: the window waits, loses nothing, and ends with the flusher. */
+static void test_no_room_for_letters_holds_the_window(void **state)
+{
+    struct take take;
+
+    (void)state;
+    load_limit(&load, 1);
+    flushtest_point("gone", "k", 1, 1);
+    apply(); /* into empty files any letter goes */
+    assert_int_equal(flushtest_letters(letter), 1);
+    flushtest_point("gone", "k", 2, 2);
+    flushtest_point("run01", "k", 1, 1);
+    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    atomic_store(&link_.halt.is_asked, true); /* one look, no wait */
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), ERR_CLOSING);
+    assert_int_equal(counted(&flushtest.stats->deadletter_held), 1);
+    assert_int_equal(flushtest_letters(letter), 1);
+    assert_rows(0);
+    assert_int_equal(queue_backlog_points(flushtest.queue), 2);
+    atomic_store(&link_.halt.is_asked, false);
+    load_limit(&load, 1 << 20);
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), OK);
+    assert_int_equal(counted(&flushtest.stats->deadletter_held), 0);
+    assert_int_equal(flushtest_letters(letter), 2);
+    assert_rows(1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -345,6 +390,7 @@ int main(void)
         TEST(test_entries_of_missing_runs_become_letters),
         TEST(test_a_poison_entry_is_found_and_the_rest_lands),
         TEST(test_poison_points_are_found_inside_an_entry),
+        TEST(test_many_poison_points_are_not_looked_for_one_by_one),
         TEST(test_an_entry_refused_as_a_whole_becomes_a_letter),
         TEST(test_a_refusal_that_has_passed_costs_nothing),
         TEST(test_missing_models_cost_the_model_rows_only),
@@ -355,6 +401,7 @@ int main(void)
         TEST(test_unreadable_records_become_letters),
         TEST(test_a_window_too_slow_is_halved),
         TEST(test_stopping_leaves_the_rest_for_the_next),
+        TEST(test_no_room_for_letters_holds_the_window),
     };
 
     return cmocka_run_group_tests(tests, group_setup, NULL);
