@@ -4,7 +4,7 @@
 #   make check    lint, unit, wire                 make test    set up what is missing, every suite
 #   make conform  the same requests to Sluice and to a stock MLflow server: everything, and 20 000
 #                 random ones (make test: 2 000)
-#   make docs     regenerate docs/{config,differences,errors,files,metrics,routes}.md
+#   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
 #                 build/fuzz/findings, what was learned in build/fuzz/learned
@@ -160,6 +160,7 @@ docs: build/docgen
 	build/docgen docs
 	$(PYTHON) tests/tools/files.py docs
 	$(PYTHON) tests/conform/differences.py docs
+	$(PYTHON) tests/tools/wire_cases.py docs
 
 format:
 	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch]) \
