@@ -143,8 +143,11 @@ static void exchange_free(struct exchange *x)
 
 void worker_empty_body(struct worker *w, struct exchange *x, size_t keep)
 {
-    w->net->held_bytes -= x->held_bytes;
-    x->held_bytes = 0;
+    if (x->held_bytes) {
+        w->net->held_bytes -= x->held_bytes;
+        x->held_bytes = 0;
+        stat_set(w->stats, held_bytes, w->net->held_bytes);
+    }
     buf_shrink(&x->body, keep);
 }
 
