@@ -6,7 +6,7 @@
 #                 random ones (make test: 2 000)
 #   make crash N=500, make crash-states N=10000
 #                 the long runs of the crash suite: kill -9, and power loss state by state
-#   make docs     regenerate docs/{config,differences,errors,files,metrics,routes}.md
+#   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
 #                 build/fuzz/findings, what was learned in build/fuzz/learned
@@ -171,6 +171,7 @@ docs: build/docgen
 	build/docgen docs
 	$(PYTHON) tests/tools/files.py docs
 	$(PYTHON) tests/conform/differences.py docs
+	$(PYTHON) tests/tools/wire_cases.py docs
 
 format:
 	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch]) \

@@ -65,6 +65,7 @@ struct server {
     struct flusher *flushers[FLUSHERS_MAX];
     unsigned worker_count;
     unsigned flusher_count;
+    unsigned max_connections; /* what the limit of file descriptors leaves of the setting */
     _Atomic unsigned workers_started;
     unsigned flushers_started;
 
@@ -179,25 +180,34 @@ static void server_block_signals(struct server *sv)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void server_raise_file_limit(const struct server *sv)
+/* Asks for as many file descriptors as max_connections needs. With fewer, fewer connections are
+ * taken: a client is told so, where one that meets the limit itself would take them from the journal
+ * and from PostgreSQL as well. */
+static void server_raise_file_limit(struct server *sv)
 {
     const struct settings *s = sv->first;
     struct rlimit limit;
-    rlim_t want = s->max_connections + sv->worker_count * (s->sql_connections + 16) + 256;
+    rlim_t others = sv->worker_count * (s->sql_connections + 16) + 256;
+    rlim_t want = s->max_connections + others;
+    struct rlimit more = {want, want};
 
+    sv->max_connections = (unsigned)s->max_connections;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
         return;
-    limit.rlim_cur = want;
-    if (limit.rlim_max < want) {
-        struct rlimit more = {want, want};
-
-        if (setrlimit(RLIMIT_NOFILE, &more) == 0) /* root may */
-            return;
-        limit.rlim_cur = limit.rlim_max;
-        log_warn("", "fewer file descriptors than max_connections needs", "limit=%llu want=%llu",
-                 (unsigned long long)limit.rlim_max, (unsigned long long)want);
-    }
+    more.rlim_max = limit.rlim_max > want ? limit.rlim_max : want;
+    if (setrlimit(RLIMIT_NOFILE, &more) == 0) /* beyond rlim_max root may */
+        return;
+    limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur > 2 * others)
+        limit.rlim_max = limit.rlim_cur - others;
+    else
+        limit.rlim_max = limit.rlim_cur / 2;
+    if (sv->max_connections > limit.rlim_max)
+        sv->max_connections = (unsigned)limit.rlim_max;
+    log_warn("", "fewer connections than max_connections: file descriptors are limited",
+             "limit=%llu want=%llu connections=%u", (unsigned long long)limit.rlim_cur,
+             (unsigned long long)want, sv->max_connections);
 }
 
 static bool server_is_none(const char *address)
@@ -290,6 +300,7 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
         struct worker_config c = {.server = sv,
                                   .count = sv->worker_count,
                                   .index = i,
+                                  .max_connections = sv->max_connections,
                                   .settings = sv->first,
                                   .queue = sv->queue,
                                   .runs = sv->runs,
@@ -326,6 +337,10 @@ static err_t server_start(struct server *sv, struct fail *f)
         return e;
     server_raise_file_limit(sv);
     sv->helper = helper_start();
+    if (sv->url[0])
+        listen_set_peer_timeout(sv->listen_fds, sv->worker_count, s->peer_timeout);
+    if (sv->admin_url[0])
+        listen_set_peer_timeout(&sv->admin_fd, 1, s->peer_timeout);
     if (sv->url[0] && (e = listen_begin(sv->listen_fds, sv->worker_count, f)))
         return e;
     if (sv->admin_url[0] && (e = listen_begin(&sv->admin_fd, 1, f)))

@@ -64,7 +64,8 @@ struct worker_config {
     struct server *server;
     struct helper *helper;
     unsigned index;
-    unsigned count; /* of workers */
+    unsigned count;           /* of workers */
+    unsigned max_connections; /* of all of them; at most the setting */
     const struct settings *settings;
     struct queue *queue;
     struct runs *runs;

@@ -37,7 +37,8 @@ UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX"
                         + r")\b")
 # Programs of their own: run by the build, not linked into anything a test could include.
 PROGRAMS = {"gateway/main.c", "schema/docgen.c"}
-GENERATED = ["config.md", "differences.md", "errors.md", "files.md", "metrics.md", "routes.md"]
+GENERATED = ["config.md", "differences.md", "errors.md", "files.md", "metrics.md", "routes.md",
+             "wire.md"]
 
 
 def sources(*patterns):
@@ -156,14 +157,15 @@ def check_generated_docs():
         if result.returncode != 0:
             yield f"build/docgen failed: {result.stderr.strip()}"
             return
-        for writer in ("tests/tools/files.py", "tests/conform/differences.py"):
+        for writer in ("tests/tools/files.py", "tests/conform/differences.py",
+                       "tests/tools/wire_cases.py"):
             subprocess.run([sys.executable, writer, folder], check=True)
         for name in GENERATED:
             fresh, committed = os.path.join(folder, name), os.path.join("docs", name)
             if not os.path.exists(committed):
                 yield f"{committed} is missing"
             elif not filecmp.cmp(fresh, committed, shallow=False):
-                yield f"{committed} is not what the .def tables say"
+                yield f"{committed} is not what its sources say"
 
 
 CHECKS = [check_folder_graph, check_function_size, check_file_size, check_header_size,
