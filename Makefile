@@ -6,6 +6,7 @@
 #                 random ones (make test: 2 000)
 #   make crash N=500, make crash-states N=10000
 #                 the long runs of the crash suite: kill -9, and power loss state by state
+#   make soak     rising and falling load for SECONDS=3600, memory and descriptors watched
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
@@ -17,8 +18,8 @@
 # `setup` has just installed calls make once more, because pkg-config is asked while make reads
 # this file; nothing else recurses.
 
-FOLDERS := base schema ingest flush gateway
-PROGRAMS := gateway/main.c schema/docgen.c
+FOLDERS := base schema ingest flush gateway loadtest
+PROGRAMS := gateway/main.c loadtest/main.c schema/docgen.c
 SOURCES := $(filter-out $(PROGRAMS),$(wildcard $(FOLDERS:%=%/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 # What ThreadSanitizer looks at: the files that more than one thread is in.
@@ -107,10 +108,10 @@ endef
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps setup setup-test setup-bench setup-fuzz run test check check-unit check-wire \
-	check-api check-crash check-fuzz conform bench docs lint format tsan fuzz fuzzers replays units \
-	asan venv clean distclean golden crash crash-states states
+	check-api check-crash check-fuzz check-load conform bench soak docs lint format tsan fuzz \
+	fuzzers replays units asan venv clean distclean golden crash crash-states states
 
-all: build/sluice
+all: build/sluice build/sluice-loadtest
 
 deps: $(DEPS_STAMPS)
 
@@ -131,7 +132,7 @@ run: setup
 
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv
-	@$(PYTHON) tests/run.py lint unit fuzz wire api conform crash states
+	@$(PYTHON) tests/run.py lint unit fuzz wire api conform crash states load
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -148,6 +149,8 @@ crash: all asan venv
 	@$(VENV)/bin/python tests/crash/run.py --kills $(or $(N),500) $(ARGS)
 crash-states: all states venv
 	@$(VENV)/bin/python tests/crash/states.py --states $(or $(N),10000) $(ARGS)
+check-load: all venv
+	@$(PYTHON) tests/run.py load
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
 check-fuzz: replays
@@ -162,6 +165,10 @@ bench: setup-bench
 # Only by the version that introduces a format, see the program's essay.
 golden: build/asan/tests/golden/make
 	$<
+# SECONDS=3600 is what the documents speak of. ARGS are the suite's.
+soak: setup-test
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/load/run.py --soak $(SECONDS) $(ARGS)
 
 fuzz: setup-fuzz
 	@$(MAKE) --no-print-directory fuzzers
@@ -183,7 +190,7 @@ tsan: $(TSAN_TESTS:%=build/tsan/unit/%) build/tsan/sluice venv
 # The pinned sources stay: they are fetched, not built. distclean drops them and the venv too.
 clean:
 	rm -rf build/obj build/asan build/tsan build/fuzz build/crash build/docgen build/sluice \
-		build/libsluice.a
+		build/sluice-loadtest build/libsluice.a
 distclean:
 	rm -rf build
 
@@ -249,7 +256,7 @@ build/$(1)/sluice: build/$(1)/gateway/main.o build/$(1)/libsluice.a
 	@echo "  LD $(1) $$@"
 	@$$(CC) $$(FLAGS_$(1)) $$^ $$(LIBS_$(1)) $$(LDFLAGS) -o $$@
 
--include $$(OBJECTS_$(1):.o=.d) build/$(1)/gateway/main.d build/$(1)/schema/docgen.d
+-include $$(OBJECTS_$(1):.o=.d) $$(PROGRAMS:%.c=build/$(1)/%.d)
 -include $$(UNIT_TESTS:%=build/$(1)/tests/unit/%.d)
 -include $$(FUZZ_TARGETS:%=build/$(1)/tests/fuzz/%.d)
 -include $$(patsubst %.c,build/$(1)/%.d,$$(wildcard tests/crash/*.c tests/golden/*.c))
@@ -289,6 +296,9 @@ asan: build/asan/sluice
 build/libsluice.a: build/obj/libsluice.a
 	@cp -f $< $@
 build/sluice: build/obj/gateway/main.o build/libsluice.a
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
+build/sluice-loadtest: build/obj/loadtest/main.o build/libsluice.a
 	@echo "  LD $@"
 	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
 build/docgen: build/obj/schema/docgen.o build/libsluice.a

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs the suites, shows what each prints, adds up their counts.
 
-    tests/run.py [lint] [unit] [fuzz] [wire] [api] [conform] [conform-full] [crash] [states] [tsan]
+    tests/run.py [lint] [unit] [fuzz] [wire] [api] [conform] [conform-full] [crash] [states] [load]
+                 [tsan]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
 and reads the numbers they print: cmocka's `[  PASSED  ] N test(s)`, pytest's last line, and
@@ -127,6 +128,7 @@ SUITES = {
     "conform-full": lambda: conform(20000, 7200),
     "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 900),
     "states": lambda: counted([VENV, "tests/crash/states.py"], 900),
+    "load": lambda: counted([VENV, "tests/load/run.py", RELEASE], 900),
     "tsan": tsan,
 }
 
@@ -134,7 +136,7 @@ SUITES = {
 def main():
     os.chdir(ROOT)
     wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "conform", "crash",
-                              "states"]
+                              "states", "load"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")

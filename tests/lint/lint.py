@@ -22,6 +22,7 @@ GRAPH = {
     "ingest": {"ingest", "schema", "base"},
     "flush": {"flush", "ingest", "schema", "base"},
     "gateway": {"gateway", "ingest", "schema", "base"},
+    "loadtest": {"loadtest", "schema", "base"},
 }
 FLUSH_SEES = {"ingest/queue.h", "ingest/runs.h"}
 STARTS_FLUSHERS = {"gateway/main.c", "gateway/server.c", "gateway/server.h"}
@@ -36,7 +37,7 @@ HEADER_LINES = 120
 UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK"])
                         + r")\b")
 # Programs of their own: run by the build, not linked into anything a test could include.
-PROGRAMS = {"gateway/main.c", "schema/docgen.c"}
+PROGRAMS = {"gateway/main.c", "loadtest/main.c", "schema/docgen.c"}
 GENERATED = ["config.md", "differences.md", "errors.md", "files.md", "metrics.md", "routes.md",
              "wire.md"]
 
