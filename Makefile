@@ -144,7 +144,8 @@ check-api: all asan venv
 	@$(PYTHON) tests/run.py api
 check-crash: all asan states venv
 	@$(PYTHON) tests/run.py crash states
-# The long runs: so many kills, half of them on the private cluster; so many states of a power loss.
+# The long runs: N kills -9, N power cuts on a disk that forgets, N/5 kills beside the private
+# cluster; N states of a power loss.
 crash: all asan venv
 	@$(VENV)/bin/python tests/crash/run.py --kills $(or $(N),500) $(ARGS)
 crash-states: all states venv

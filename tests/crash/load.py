@@ -152,6 +152,9 @@ class Load:
             client.start()
         return self
 
+    def statuses_so_far(self, *which):
+        return sum(client.statuses[status] for client in self.clients for status in which)
+
     def stop(self):
         """Ends the load; then ledger and statuses are whole."""
         self.is_over.set()

@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -135,24 +136,30 @@ class Recording:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def whole(suite, options):
-    """Nothing acked is lost or doubled, and every start succeeds."""
-    # A long run takes its states from several recordings.
-    parts = max(1, options.states // 2500)
-    told = []
-    for part in range(parts):
-        recording = Recording(suite, f"whole{part}", {})
-        is_good, output = recording.judge(options.states // parts, suite.seed + part)
+def judge_and_keep(recording, states, seed, keep):
+    """What the last line says; a recording with a bad state is kept."""
+    try:
+        is_good, output = recording.judge(states, seed)
         if not is_good:
-            kept = os.path.join(options.keep, f"whole{part}")
+            kept = os.path.join(keep, recording.name)
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(recording.folder, kept)
-            print(output + f"kept in {kept}; again: {STATES} --states {options.states // parts} "
-                  f"--seed {suite.seed + part} {kept}/ledger {kept}/trace.*")
+            raise AssertionError(f"{output}kept in {kept}; again: {STATES} --states {states} "
+                                 f"--seed {seed} {kept}/ledger {kept}/trace.*")
+        return output.strip().splitlines()[-1]
+    finally:
         recording.remove()
-        assert is_good, "a bad state"
-        told.append(output.strip().splitlines()[-1])
-    return "\n        ".join(told)
+
+
+def whole(suite, options):
+    """Nothing acked is lost or doubled, and every start succeeds."""
+    # A long run takes its states from several recordings, and looks at two at a time.
+    parts = max(1, options.states // 2500)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(judge_and_keep, Recording(suite, f"whole{part}", {}),
+                            options.states // parts, suite.seed + part, options.keep)
+                for part in range(parts)]
+    return "\n        ".join(job.result() for job in jobs)
 
 
 def caught(suite, options, name, switch):
