@@ -58,6 +58,10 @@ must_check err_t settings_check(const struct settings *s, struct fail *f);
 /* File named by --config or SLUICE_CONFIG, then environment, then flags; then settings_check. */
 must_check err_t settings_load(struct settings *s, int argc, char **argv, char **envp, int *argi,
                                struct fail *f);
+/* s is to follow old while the program runs: settings that need a restart get old's value back.
+ * Names, comma separated, go to changed (they take effect) and kept (they do not). */
+void settings_follow(struct settings *s, const struct settings *old, struct buf *changed,
+                     struct buf *kept);
 /* Where new experiments keep artifacts: as chosen, else as MLflow chooses; paths are absolute. */
 struct str settings_artifact_root(const struct settings *s, struct arena *a);
 /* `name = value` for every setting, secrets as ***. */
