@@ -1,9 +1,11 @@
 """Memory stays bounded by settings while peers send and do not finish."""
 
+import contextlib
 import multiprocessing
 import selectors
 import signal
 import socket
+import subprocess
 import time
 import uuid
 
@@ -100,23 +102,50 @@ def send_on_and_on(address, request, connections, until):
                                if sent == len(request) else selectors.EVENT_WRITE)
 
 
+@contextlib.contextmanager
+def slowed_down(server):
+    """Every turn of the workers' loops takes a tenth of a second more; the helper goes on as ever."""
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p",
+                               str(server.process.pid), "-e", "trace=epoll_wait", "-e",
+                               "inject=epoll_wait:delay_exit=100000"],
+                              stderr=subprocess.PIPE, text=True)
+
+    def is_attached():
+        assert tracer.poll() is None, tracer.stderr.read()
+        with open(f"/proc/{server.process.pid}/status", encoding="ascii") as status:
+            return f"TracerPid:\t{tracer.pid}\n" in status.read()
+
+    wait_until(is_attached, 20, "strace holds the program")
+    yield
+    tracer.send_signal(signal.SIGINT)  # it lets go, else the leak check at the end would fail
+    tracer.communicate(timeout=30)
+
+
 def test_a_reload_amid_long_bodies(database):
-    """The helper reads them faster than the worker goes on: its inbox has room for a reload still."""
+    """The helper reads them faster than the worker goes on: its inbox has room for a reload still.
+
+    A worker that takes one body a turn, and a tenth of a second for a turn, falls behind for
+    certain: without a bound on what the helper holds the inbox is full within seconds."""
     body = '{"run_id":"%s",%s}' % ("0" * 32, ",".join(f'"a{i}":1' for i in range(32_000)))
     request = (f"POST /api/2.0/mlflow/runs/log-batch HTTP/1.1\r\nHost: localhost\r\n"
                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
     with Sluice(database, args=["--workers", "1"]) as server:
         host, port = server.url.rsplit("/", 1)[1].split(":")
-        until = time.monotonic() + 8
+        until = time.monotonic() + 12
         clients = [multiprocessing.Process(target=send_on_and_on,
                                            args=((host, int(port)), request, 200, until))
-                   for _ in range(3)]
+                   for _ in range(2)]
         for client in clients:
             client.start()
-        time.sleep(1)  # until many wait
-        while time.monotonic() < until and server.process.poll() is None:
-            server.process.send_signal(signal.SIGHUP)
-            time.sleep(0.02)
+        with slowed_down(server):
+            reloads = 0
+            while time.monotonic() < until and server.process.poll() is None:
+                server.process.send_signal(signal.SIGHUP)
+                wait_until(lambda: server.process.poll() is not None or
+                           server.output().count("settings reloaded") > reloads, 60, "a reload")
+                reloads = server.output().count("settings reloaded")
         for client in clients:
             client.join()
         assert server.process.poll() is None, server.output()[-1000:]
+        # Refused because of the bound: it was reached, so the reloads did meet a full helper.
+        assert server.stat("sluice_refused_busy_total") > 0
