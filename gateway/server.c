@@ -168,11 +168,30 @@ static void server_block_signals(struct server *sv)
     signal(SIGPIPE, SIG_IGN);
 }
 
+static unsigned server_processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (n < 1)
+        return 1;
+    return n > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (unsigned)n;
+}
+
+static unsigned server_workers(const struct settings *s)
+{
+    return s->workers ? (unsigned)s->workers : server_processors();
+}
+
+uint64_t server_files(const struct settings *s)
+{
+    return s->max_connections + server_workers(s) * (s->sql_connections + 16) + 256;
+}
+
 static void server_raise_file_limit(const struct server *sv)
 {
     const struct settings *s = sv->first;
     struct rlimit limit;
-    rlim_t want = s->max_connections + sv->worker_count * (s->sql_connections + 16) + 256;
+    rlim_t want = server_files(s);
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
         return;
@@ -518,15 +537,6 @@ static void server_free(struct server *sv)
 
 /* -- all of it --------------------------------------------------------------------------------- */
 
-static unsigned server_processors(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (n < 1)
-        return 1;
-    return n > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (unsigned)n;
-}
-
 static struct server *server_new(struct settings *s, const struct server_source *source)
 {
     struct server *sv = calloc(1, sizeof(*sv));
@@ -540,7 +550,7 @@ static struct server *server_new(struct settings *s, const struct server_source 
         sv->listen_fds[i] = -1;
     arena_init(&sv->arena, 1024);
     sv->artifact_root = settings_artifact_root(s, &sv->arena).p;
-    sv->worker_count = s->workers ? (unsigned)s->workers : server_processors();
+    sv->worker_count = server_workers(s);
     sv->flusher_count = (unsigned)s->flushers;
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)
