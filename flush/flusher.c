@@ -43,6 +43,7 @@ struct flusher {
     _Atomic(struct queue_reader *) reader; /* NULL until the first connection */
     _Atomic uint64_t rows;                 /* flush_rows and flush_interval, as last reloaded */
     _Atomic uint64_t interval_us;
+    _Atomic bool has_ended;
     char log_ctx[24];
 };
 
@@ -122,6 +123,7 @@ static void *flusher_main(void *arg)
     stat_set(fl->config.stats, flusher_connected, 0);
     log_info(fl->log_ctx, "flusher ends", "backlog_points=%llu",
              (unsigned long long)queue_backlog_points(fl->config.queue));
+    atomic_store(&fl->has_ended, true);
     return NULL;
 }
 
@@ -176,23 +178,34 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
     return OK;
 }
 
+/* Ends the wait for the window under way. */
+static void flusher_wake(struct flusher *fl)
+{
+    struct queue_reader *reader = atomic_load(&fl->reader);
+
+    if (reader)
+        queue_reader_wake(reader);
+}
+
 void flusher_reload(struct flusher *fl, const struct settings *s)
 {
     atomic_store(&fl->rows, s->flush_rows);
     atomic_store(&fl->interval_us, s->flush_interval);
     load_limit(&fl->load, s->deadletter_max_bytes);
+    flusher_wake(fl); /* the window under way may have been begun with an hour to fill */
 }
 
 void flusher_stop(struct flusher *fl, uint64_t deadline_us)
 {
-    struct queue_reader *reader;
-
     atomic_store(&fl->link.halt.deadline_us, deadline_us);
     atomic_store(&fl->link.halt.is_asked, true);
     inbox_ring(&fl->link.halt.inbox);
-    reader = atomic_load(&fl->reader);
-    if (reader)
-        queue_reader_wake(reader);
+    flusher_wake(fl);
+}
+
+bool flusher_has_ended(const struct flusher *fl)
+{
+    return atomic_load(&fl->has_ended);
 }
 
 void flusher_join(struct flusher *fl)

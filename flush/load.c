@@ -217,7 +217,7 @@ static err_t load_sync(struct load *l)
         stat_set(l->stats, deadletter_held, !is_locked);
         if (!is_locked)
             log_error(l->link->log_ctx, "flushing holds until dead letters can be written",
-                      "why=\"%.*s\"", STR_ARG(f.text));
+                      "why=%.*s", STR_ARG(f.text));
         if ((e = link_pause(l->link, is_locked ? LOAD_LOCK_US : LOAD_HOLD_US, !is_locked)))
             return e;
     }

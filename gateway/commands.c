@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "gateway/cmd_deadletter.h"
+#include "gateway/cmd_doctor.h"
 #include "gateway/cmd_journal.h"
 #include "gateway/letter_choice.h"
 #include "gateway/server.h"
@@ -157,19 +158,68 @@ static int command_journal(struct command_line *line, struct settings *s)
     return cmd_journal(line->nwords - 1, line->words + 1, s);
 }
 
+static int command_doctor(struct command_line *line, struct settings *s)
+{
+    return cmd_doctor(line->nwords - 1, line->words + 1, s);
+}
+
 /* -- config, version, help -------------------------------------------------------------------- */
+
+/* All that is wrong with them, then what is odd about them. */
+static int commands_judge(const struct settings *s, unsigned wrong, struct buf *out)
+{
+    struct fail f;
+
+    fail_init(&f, NULL);
+    if (settings_check(s, &f)) {
+        buf_printf(out, "%.*s\n", STR_ARG(f.text));
+        wrong++;
+    }
+    if (wrong) {
+        fprintf(stderr, "%.*s", STR_ARG(buf_str(out)));
+        buf_fini(out);
+        return 1;
+    }
+    printf("the settings are good\n");
+    if (settings_advise(s, "\nwarning: ", out))
+        printf("warning: %.*s\n", STR_ARG(buf_str(out)));
+    buf_fini(out);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* Those in effect, or those that a server started with this file and this environment had. */
+static int commands_check_config(struct command_line *line, struct settings *s)
+{
+    struct settings *other;
+    unsigned wrong;
+    struct buf out;
+    struct fail f;
+    int code;
+
+    buf_init(&out);
+    if (line->nwords < 3)
+        return commands_judge(s, 0, &out);
+    other = settings_new();
+    fail_init(&f, &other->arena);
+    wrong = settings_try_file(other, line->words[2], &out);
+    if (settings_load_env(other, environ, &f)) {
+        buf_printf(&out, "%.*s\n", STR_ARG(f.text));
+        wrong++;
+    }
+    code = commands_judge(other, wrong, &out);
+    settings_free(other);
+    return code;
+}
 
 static int command_config(struct command_line *line, struct settings *s)
 {
     const char *word = commands_word(line, 1);
     struct buf out;
 
-    if (strcmp(word, "check") == 0) {
-        printf("the settings are good\n"); /* or we would not be here */
-        return 0;
-    }
+    if (strcmp(word, "check") == 0)
+        return commands_check_config(line, s);
     if (strcmp(word, "dump") != 0) {
-        fprintf(stderr, "sluice: config: want check or dump\n");
+        fprintf(stderr, "sluice: config: want check [FILE] or dump\n");
         return 1;
     }
     buf_init(&out);
@@ -198,13 +248,15 @@ static const struct command commands[] = {
      command_serve},
     {"schema", "check|create", "Check the database's schema, or create MLflow's in an empty one.",
      command_schema},
-    {"config", "check|dump", "Check the settings, or print every one with its value.",
+    {"config", "check [FILE]|dump", "Check the settings, or print every one with its value.",
      command_config},
     {"journal", "ls|verify|dump [RUN_ID]", "Look at the journal's segments and entries.",
      command_journal},
     {"deadletter", "ls|show|retry|drop [ID]",
      "Look at the points that PostgreSQL refused, apply them again, or drop them.",
      command_deadletter},
+    {"doctor", "[--json]", "Check machine, settings and database, and say what to do.",
+     command_doctor},
     {"pg-uri", "", "Print the connection string of the database in use, for psql.", command_pg_uri},
     {"version", "", "Print the versions of this program and of MLflow.", command_version},
     {"help", "", "Print this.", command_help},
@@ -212,6 +264,7 @@ static const struct command commands[] = {
 
 static const struct own_flags own_flags[] = {
     {"deadletter", LETTER_CHOICE_FLAGS},
+    {"doctor", DOCTOR_FLAGS},
 };
 
 void commands_help(void)

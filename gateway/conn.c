@@ -294,7 +294,7 @@ static void conn_prepare(struct conn *c, bool is_last)
     struct exchange *x = c->x;
     struct req *r = &x->req;
 
-    if (c->worker->net->is_draining || (r->head && !r->head->is_keep_alive))
+    if (c->worker->net->is_leaving || (r->head && !r->head->is_keep_alive))
         r->reply.must_close = true;
     buf_reset(&x->out);
     if (!r->reply.is_begun)

@@ -3,16 +3,17 @@
  *
  *   up    signals blocked > addresses bound > private cluster > schema > queue (replay) > runs
  *         > flushers > file limit > listen > workers > the lines on standard output
- *   down  workers (listeners, idle connections, open requests) > queue seals
- *         > flushers flush what fits > queue > runs > cluster
+ *   down  not ready > drain_delay > workers (listeners, idle connections, open requests)
+ *         > queue seals > flushers flush what fits > queue > runs > cluster
  *
  * Addresses are bound first because a taken port is the most frequent mistake and should not cost
  * the start of a cluster; nobody can connect before listen(). Each step up is undone by the same
  * function that stops a running server (server_stop), which looks at how far it came.
  *
  * Signals are blocked in every thread; the main thread waits for them and tends the cluster
- * meanwhile. SIGHUP makes a new snapshot of the settings from the same sources. Settings marked
- * RESTART keep their value (and a line in the log says so). A snapshot is freed when every worker
+ * meanwhile. On the way down it goes on hearing them: a second SIGTERM moves every deadline to now.
+ * SIGHUP makes a new snapshot of the settings from the same sources. Settings marked RESTART keep
+ * their value (and a line in the log names them). A snapshot is freed when every worker
  * has taken the next one, except the first, which the queue and the flushers were opened with (the
  * flushers are told of each new one, and copy what they need).
  */
@@ -74,6 +75,8 @@ struct server {
     char url[LISTEN_URL_MAX]; /* "" = not served */
     char admin_url[LISTEN_URL_MAX];
     sigset_t signals;
+    uint64_t until_us; /* drain_timeout ends then */
+    bool is_hurried;
 };
 
 /* -- what other threads ask -------------------------------------------------------------------- */
@@ -180,6 +183,25 @@ static void server_block_signals(struct server *sv)
     signal(SIGPIPE, SIG_IGN);
 }
 
+static unsigned server_processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (n < 1)
+        return 1;
+    return n > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (unsigned)n;
+}
+
+static unsigned server_workers(const struct settings *s)
+{
+    return s->workers ? (unsigned)s->workers : server_processors();
+}
+
+uint64_t server_files(const struct settings *s)
+{
+    return s->max_connections + server_workers(s) * (s->sql_connections + 16) + 256;
+}
+
 /* Asks for as many file descriptors as max_connections needs. With fewer, fewer connections are
  * taken: a client is told so, where one that meets the limit itself would take them from the journal
  * and from PostgreSQL as well. */
@@ -187,8 +209,8 @@ static void server_raise_file_limit(struct server *sv)
 {
     const struct settings *s = sv->first;
     struct rlimit limit;
-    rlim_t others = sv->worker_count * (s->sql_connections + 16) + 256;
-    rlim_t want = s->max_connections + others;
+    rlim_t want = server_files(s);
+    rlim_t others = want - s->max_connections;
     struct rlimit more = {want, want};
 
     sv->max_connections = (unsigned)s->max_connections;
@@ -387,37 +409,6 @@ static void server_print(const struct server *sv)
 
 /* -- reload ------------------------------------------------------------------------------------ */
 
-static bool server_is_same_text(const char *a, const char *b)
-{
-    return strcmp(a, b) == 0;
-}
-
-/* Takes back every RESTART setting of s that differs from what we run with. */
-static void server_keep_restart_settings(struct settings *s, const struct settings *old)
-{
-#define SAME_SIZE(a, b)   ((a) == (b))
-#define SAME_TIME(a, b)   ((a) == (b))
-#define SAME_COUNT(a, b)  ((a) == (b))
-#define SAME_BOOL(a, b)   ((a) == (b))
-#define SAME_TEXT(a, b)   server_is_same_text(a, b)
-#define SAME_SECRET(a, b) server_is_same_text(a, b)
-#define COPY_SIZE(v)      (v)
-#define COPY_TIME(v)      (v)
-#define COPY_COUNT(v)     (v)
-#define COPY_BOOL(v)      (v)
-#define COPY_TEXT(v)      arena_cstr(&s->arena, str_of(v))
-#define COPY_SECRET(v)    arena_cstr(&s->arena, str_of(v))
-#define KEEP_RELOAD(type, name)
-#define KEEP_RESTART(type, name)                                                     \
-    if (!SAME_##type(s->name, old->name)) {                                          \
-        log_warn("", "setting takes effect at the next start", "setting=%s", #name); \
-        s->name = COPY_##type(old->name);                                            \
-    }
-#define SETTING(type, name, def, min, max, reload, help) KEEP_##reload(type, name)
-#include "schema/settings.def"
-#undef SETTING
-}
-
 static void server_set_log(const struct settings *s)
 {
     static const char *const levels[] = {"error", "warn", "info", "debug"};
@@ -440,19 +431,24 @@ static void server_await_reload(struct server *sv)
     }
 }
 
+/* All of it or nothing: a file with one bad line changes no setting. */
 static void server_reload(struct server *sv)
 {
     struct settings *old = sv->current;
     struct settings *s = settings_new();
+    struct buf changed, kept;
     struct fail f;
 
-    fail_init(&f, &sv->arena);
+    fail_init(&f, &s->arena);
     if (sv->source->load(sv->source->arg, s, &f) != OK) {
-        log_error("", "settings not reloaded", "why=\"%.*s\"", STR_ARG(f.text));
+        log_each(LOG_ERROR, "", "settings not reloaded, the old ones stay", "why=\"%.*s\"",
+                 STR_ARG(f.text));
         settings_free(s);
         return;
     }
-    server_keep_restart_settings(s, sv->first);
+    buf_init(&changed);
+    buf_init(&kept);
+    settings_follow(s, old, &changed, &kept);
     server_set_log(s);
     sv->current = s;
     for (unsigned i = 0; i < sv->worker_count; i++)
@@ -462,28 +458,98 @@ static void server_reload(struct server *sv)
     server_await_reload(sv);
     if (old != sv->first)
         settings_free(old);
-    log_info("", "settings reloaded", "%s", "");
+    if (buf_len(&kept))
+        log_each(LOG_WARN, "", "settings take effect at the next start only", "settings=%.*s",
+                 STR_ARG(buf_str(&kept)));
+    log_each(LOG_INFO, "", "settings reloaded", "changed=%.*s",
+             STR_ARG(buf_len(&changed) ? buf_str(&changed) : STR("none")));
+    buf_fini(&changed);
+    buf_fini(&kept);
 }
 
 /* -- down -------------------------------------------------------------------------------------- */
 
+/* A second signal: what is open is answered 503, what is not in PostgreSQL stays in the journal. */
+static void server_hurry(struct server *sv)
+{
+    if (sv->is_hurried)
+        return;
+    log_warn("", "hurrying", "backlog_points=%llu",
+             sv->queue ? (unsigned long long)queue_backlog_points(sv->queue) : 0);
+    sv->is_hurried = true;
+    sv->until_us = clock_us();
+    for (unsigned i = 0; i < atomic_load(&sv->workers_started); i++)
+        worker_drain(sv->workers[i], sv->until_us);
+    for (unsigned i = 0; i < sv->flushers_started; i++)
+        flusher_stop(sv->flushers[i], sv->until_us);
+}
+
+/* A moment, within which signals are heard. */
+static void server_pause(struct server *sv)
+{
+    static const struct timespec moment = {.tv_nsec = 2000000};
+    int sig = sigtimedwait(&sv->signals, NULL, &moment);
+
+    if (sig == SIGINT || sig == SIGTERM)
+        server_hurry(sv);
+    else if (sig == SIGHUP)
+        log_warn("", "settings not reloaded: stopping", "%s", "");
+}
+
+/* Load balancers learn from /readyz that they should go elsewhere; until they have, all is served. */
+static void server_linger(struct server *sv)
+{
+    uint64_t until_us = clock_us() + sv->current->drain_delay;
+
+    if (sv->current->drain_delay == 0)
+        return;
+    for (unsigned i = 0; i < atomic_load(&sv->workers_started); i++)
+        worker_leave(sv->workers[i]);
+    while (!sv->is_hurried && clock_us() < until_us)
+        server_pause(sv);
+}
+
+static void server_stop_workers(struct server *sv)
+{
+    unsigned workers = atomic_load(&sv->workers_started);
+
+    for (unsigned i = 0; i < workers; i++)
+        worker_drain(sv->workers[i], sv->until_us);
+    for (unsigned i = 0; i < workers; i++) {
+        while (!worker_has_ended(sv->workers[i]))
+            server_pause(sv);
+        worker_join(sv->workers[i]);
+    }
+}
+
+static void server_stop_flushers(struct server *sv)
+{
+    for (unsigned i = 0; i < sv->flushers_started; i++)
+        flusher_stop(sv->flushers[i], sv->until_us);
+    for (unsigned i = 0; i < sv->flushers_started; i++) {
+        while (!flusher_has_ended(sv->flushers[i]))
+            server_pause(sv);
+    }
+    for (unsigned i = 0; i < sv->flushers_started; i++)
+        flusher_join(sv->flushers[i]);
+    sv->flushers_started = 0;
+}
+
 static void server_stop(struct server *sv)
 {
-    uint64_t until_us = clock_us() + sv->current->drain_timeout;
+    bool has_served = atomic_load(&sv->stage) == STAGE_SERVING;
     unsigned workers = atomic_load(&sv->workers_started);
 
     atomic_store_explicit(&sv->stage, STAGE_DRAINING, memory_order_release);
-    for (unsigned i = 0; i < workers; i++)
-        worker_drain(sv->workers[i], until_us);
-    for (unsigned i = 0; i < workers; i++)
-        worker_join(sv->workers[i]);
+    if (has_served)
+        server_linger(sv);
+    if (!sv->is_hurried)
+        sv->until_us = clock_us() + sv->current->drain_timeout;
+    server_stop_workers(sv);
     helper_stop(sv->helper);
     if (sv->queue)
         queue_stop(sv->queue);
-    for (unsigned i = 0; i < sv->flushers_started; i++)
-        flusher_stop(sv->flushers[i], until_us);
-    for (unsigned i = 0; i < sv->flushers_started; i++)
-        flusher_join(sv->flushers[i]);
+    server_stop_flushers(sv);
     if (sv->queue)
         queue_close(sv->queue);
     for (unsigned i = 0; i < workers; i++)
@@ -516,15 +582,6 @@ static void server_free(struct server *sv)
 
 /* -- all of it --------------------------------------------------------------------------------- */
 
-static unsigned server_processors(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (n < 1)
-        return 1;
-    return n > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (unsigned)n;
-}
-
 static struct server *server_new(struct settings *s, const struct server_source *source)
 {
     struct server *sv = calloc(1, sizeof(*sv));
@@ -538,7 +595,7 @@ static struct server *server_new(struct settings *s, const struct server_source 
         sv->listen_fds[i] = -1;
     arena_init(&sv->arena, 1024);
     sv->artifact_root = settings_artifact_root(s, &sv->arena).p;
-    sv->worker_count = s->workers ? (unsigned)s->workers : server_processors();
+    sv->worker_count = server_workers(s);
     sv->flusher_count = (unsigned)s->flushers;
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)

@@ -18,9 +18,9 @@
  * of the backlog, and then accepting pauses until the next tick; what is level-triggered would spin
  * otherwise. Connections that are open go on meanwhile.
  *
- * The end. worker_drain sends a note. What the kernel has accepted is taken in, listeners close,
- * connections without a request close, every answer from then on closes its connection; when none
- * is left the thread ends. At the deadline what still waits is answered 503, the rest is closed.
+ * The end. worker_leave sends a note: every answer from then on closes its connection, so clients
+ * go elsewhere when they hear of an elsewhere. worker_drain sends another. What the kernel has accepted is taken in, listeners close,
+ * connections without a request close, answers close theirs; when none is left the thread ends. At the deadline what still waits is answered 503, the rest is closed.
  */
 #define _GNU_SOURCE /* accept4 */
 #include "gateway/worker.h"
@@ -342,7 +342,7 @@ static void worker_begin_drain(struct worker *w, uint64_t until_us)
 
     worker_accept_rest(w);
     worker_stop_listening(w);
-    net->is_draining = true;
+    net->is_leaving = net->is_draining = true;
     net->drain_until_us = until_us;
     while (net->timers[TIMER_IDLE].first) {
         struct conn *c = net->timers[TIMER_IDLE].first;
@@ -369,6 +369,7 @@ static void worker_take_notes(struct worker *w)
     inbox_clear(&w->inbox);
     while (inbox_take(&w->inbox, &n)) {
         switch ((enum worker_note)n.kind) {
+        case WORKER_LEAVE: w->net->is_leaving = true; break;
         case WORKER_DRAIN: worker_begin_drain(w, n.pos); break;
         case WORKER_SETTINGS:
             worker_take_settings(w, (const struct settings *)(uintptr_t)n.ref);
@@ -471,6 +472,7 @@ static void *worker_main(void *arg)
         worker_turn_end(w);
     }
     worker_end_now(w);
+    atomic_store_explicit(&net->has_ended, true, memory_order_release);
     return NULL;
 }
 
@@ -581,6 +583,18 @@ err_t worker_start(const struct worker_config *c, struct worker **out, struct fa
     check(pthread_create(&w->net->thread, NULL, worker_main, w) == 0);
     *out = w;
     return OK;
+}
+
+void worker_leave(struct worker *w)
+{
+    struct note n = {.kind = WORKER_LEAVE};
+
+    check(inbox_send(&w->inbox, &n));
+}
+
+bool worker_has_ended(const struct worker *w)
+{
+    return atomic_load_explicit(&w->net->has_ended, memory_order_acquire);
 }
 
 void worker_drain(struct worker *w, uint64_t deadline_us)

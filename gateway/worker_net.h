@@ -37,9 +37,11 @@ struct worker_net {
     unsigned max_connections;            /* of all workers together */
     unsigned worker_count;               /* that share body_memory_bytes evenly */
     uint64_t held_bytes;                 /* of bodies, and what is made of them, until answered */
+    bool is_leaving;                     /* answers close their connections */
     bool is_draining;
     bool is_paused;                      /* no accepting until the next tick */
     uint64_t drain_until_us;
+    _Atomic bool has_ended;
     _Atomic(const struct settings *) settings_seen;
     struct conn_list timers[TIMER_COUNT]; /* every open connection is in one */
     unsigned open_count;
