@@ -8,7 +8,8 @@
  *
  * A connection inherits the listener's options, so what is set here costs nothing for each. Peers
  * that vanish without a word (a node that lost power, a cable, a firewall that forgot) are found by
- * the kernel: keepalive probes when nothing is on its way, TCP_USER_TIMEOUT when something is.
+ * the kernel: keepalive probes when nothing is on its way, TCP_USER_TIMEOUT when something is. The latter also
+ * ends a peer that is there and keeps its window shut for so long.
  */
 #include "gateway/listen.h"
 

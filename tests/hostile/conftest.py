@@ -16,3 +16,8 @@ def load(path):
 
 api = load("api/conftest.py")
 postgres, database, sluice = api.postgres, api.database, api.sluice
+
+
+def release():
+    """The program whose memory and CPU mean something: not the sanitized one."""
+    return os.path.join(HERE, "../../build/sluice")

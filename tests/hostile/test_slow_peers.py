@@ -3,7 +3,6 @@
 What is compared are counters, bytes and CPU time of the workers; the only clocks are deadlines.
 """
 
-import os
 import random
 import threading
 import time
@@ -11,11 +10,11 @@ import time
 import pytest
 import requests
 
+from conftest import release
 from peer import Peer, rss, worker_s
-from server import ROOT, Sluice, wait_until
+from server import Sluice, wait_until
 
 MIB = 1 << 20
-RELEASE = os.path.join(ROOT, "build/sluice")  # a sanitizer's memory says nothing
 HEAD = b"POST /api/2.0/mlflow/runs/log-batch HTTP/1.1\r\nHost: localhost\r\n" \
        b"Content-Type: application/json\r\n"
 
@@ -110,7 +109,7 @@ def test_bodies_byte_by_byte(serve):
 
 def test_readers_that_never_read(serve):
     """Requests without end, answers not taken: one exchange and the kernel's buffer, then closed."""
-    server = serve("--request-timeout", "3s", binary=RELEASE)
+    server = serve("--request-timeout", "3s", binary=release())
     is_served(server)
     before = rss(server)
     peers = []
@@ -164,7 +163,7 @@ def test_resets_at_any_moment(serve):
 
 def test_pipelined_floods(serve):
     """Eight peers with requests without end: turns are bounded, so others are served between."""
-    server = serve(binary=RELEASE)
+    server = serve(binary=release())
     is_served(server)
     before = rss(server)
     stop = threading.Event()
@@ -246,7 +245,7 @@ def test_a_chunked_body_of_a_gigabyte_is_cut_at_the_limit(serve):
 
 def test_a_refused_body_costs_little(serve):
     """16 MiB behind a refusal cost the worker less than reading them, and the answer is seen."""
-    server = serve(binary=RELEASE)
+    server = serve(binary=release())
     length = b"Content-Length: %d\r\n\r\n" % (16 * MIB)
     piece = b"[" * MIB
 
