@@ -84,6 +84,7 @@ struct req {
     struct fail *fail;     /* of the step on the stack */
     struct helper_job job; /* reads a long body */
     struct sql_stream *stream;
+    struct req_both *both; /* of req_sql_both, in the arena */
     uint64_t stream_until_us;
     enum req_wait wait;
     bool sql_may_fail;
@@ -91,8 +92,7 @@ struct req {
     struct run_id wait_run;
     pos_t wait_pos;
     unsigned wait_partition; /* QUEUE_PARTITIONS = all */
-    uint64_t wait_since_us;
-    uint64_t wait_until_us; /* UINT64_MAX = somebody else's deadline bounds it */
+    uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX = somebody else's deadline bounds it */
     enum req_park parked_in;
     struct req *list_next, *list_prev; /* in one of the worker's parked lists */
 };
