@@ -153,10 +153,11 @@ static err_t schema_run(int argc, char **argv, struct settings *s, PGconn *c, st
     struct tune_call call;
     err_t e;
 
-    if (strcmp(word, "check") == 0)
-        return schema_check(c, f);
-    if (strcmp(word, "create") == 0)
-        return schema_create(c, s, f);
+    if (strcmp(word, "tune") != 0 && strcmp(word, "untune") != 0) {
+        if (argc > 1)
+            return fail(f, ERR_SETTING, "schema: %s takes no %s", word, argv[1]);
+        return strcmp(word, "check") == 0 ? schema_check(c, f) : schema_create(c, s, f);
+    }
     if ((e = tune_words(argc, argv, &call, f)))
         return e;
     return schema_tune(c, &call, f);

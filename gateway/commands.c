@@ -195,11 +195,18 @@ void commands_help(void)
     (void)commands_print(&out);
 }
 
-/* The words up to the next flag. --dry-run is no setting: where it follows a word it counts as one. */
+/* --dry-run is no setting: behind the words of a command that knows it, it counts as one. */
+static bool commands_is_word(const struct command_line *line, const char *text)
+{
+    if (strcmp(text, "--dry-run") == 0)
+        return line->nwords > 0 && strcmp(line->words[0], "schema") == 0;
+    return strncmp(text, "--", 2) != 0;
+}
+
+/* The words up to the next flag. */
 static err_t commands_take_words(struct command_line *line, int *i, struct fail *f)
 {
-    while (*i < line->argc && (strncmp(line->argv[*i], "--", 2) != 0 ||
-                               (*i > 1 && strcmp(line->argv[*i], "--dry-run") == 0))) {
+    while (*i < line->argc && commands_is_word(line, line->argv[*i])) {
         if (line->nwords == COMMAND_WORDS_MAX)
             return fail(f, ERR_SETTING, "more than %d words", COMMAND_WORDS_MAX);
         line->words[line->nwords++] = line->argv[(*i)++];

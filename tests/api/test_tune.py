@@ -205,6 +205,8 @@ def test_changes_are_chosen_by_name(copy):
     assert states(copy)["runs_start_time"] == "applied" and states(copy)["tags_value"] == "off"
     result = schema(copy, "tune", "no_such_change")
     assert result.returncode == 1 and "no_such_change" in result.stderr
+    result = schema(copy, "create", "--dry-run")
+    assert result.returncode == 1 and "takes no --dry-run" in result.stderr
 
 
 def test_killed_half_way_it_is_gone_on_with(copy):
