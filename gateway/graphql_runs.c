@@ -307,7 +307,7 @@ static err_t search_read(struct req *r, struct fail *f)
 {
     struct graphql_call *c = r->data;
 
-    return graphql_end(r, search_page_ask(r, c->page, search_found, f), f);
+    return graphql_end(r, run_search_ask(r, c->page, search_found, f), f);
 }
 
 static void take_list(const struct graphql_call *c, struct str name, struct list_str *out)

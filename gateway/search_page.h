@@ -22,6 +22,7 @@ struct search_page {
     bool has_more;      /* there is a next page */
     struct stmt stmt;   /* finds the keys */
     struct query query; /* its text and values */
+    req_step next;      /* run_search_ask's own */
 };
 
 /* Where the page begins and how many keys to ask for. */
