@@ -3,7 +3,9 @@
  *
  * First the ids of the page in order, then batch by batch (search_batch.c) the rows and what belongs to
  * them by an array of ids, put back into that order by their place in the array. Nothing is joined that
- * multiplies rows, so the time grows with what is shown, not with what is joined.
+ * multiplies rows, so the time grows with what is shown, not with what is joined. A run to which more
+ * belongs than a batch may hold is written piece by piece, its metrics, params and tags each from a
+ * cursor: search_batch.c tells when.
  *
  * The statement for the ids is put together by search_sql.c for each request, with every value
  * bound, and not prepared: there are too many. Errors come in MLflow's order, see filter.h.
@@ -23,7 +25,7 @@
 #include "gateway/experiment_id.h"
 #include "gateway/filter.h"
 #include "gateway/order.h"
-#include "gateway/reply.h"
+#include "gateway/req_part.h"
 #include "gateway/run_search.h"
 #include "gateway/search_batch.h"
 #include "gateway/worker.h"
@@ -64,20 +66,20 @@ static const struct stmt RUN_ROWS = {
 struct run_search {
     struct search_batch batch;
     struct entity_details details;
+    enum entity_detail part; /* of a long run: what is being written */
+    bool is_part_open;
+    int row;
 };
+
+static void runs_group(struct search_batch *b, struct arena *a, PGresult *const *results)
+{
+    entity_details(a, results[0], PQntuples(results[0]), results + 1,
+                   &((struct run_search *)b)->details);
+}
 
 static void run_write(struct search_batch *b, const PGresult *rows, int row)
 {
     entity_run(&b->json, rows, row, &((struct run_search *)b)->details);
-}
-
-static err_t runs_fetched(struct req *r, struct fail *f)
-{
-    struct run_search *s = r->data;
-    const PGresult *rows = r->sql.results[0];
-
-    entity_details(&r->arena, rows, PQntuples(rows), r->sql.results + 1, &s->details);
-    return search_batch_write(r, f);
 }
 
 static err_t runs_fetch(struct req *r, struct fail *f)
@@ -86,12 +88,110 @@ static err_t runs_fetch(struct req *r, struct fail *f)
     struct sql_step steps[1 + DETAIL_COUNT];
 
     (void)f;
-    steps[0] = (struct sql_step){&RUN_ROWS, &b->ids, 1};
-    entity_run_steps(steps + 1, &b->ids);
-    return req_sql(r, steps, 1 + DETAIL_COUNT, runs_fetched);
+    steps[0] = (struct sql_step){&RUN_ROWS, b->values, 1};
+    entity_run_steps(steps + 1, b->values, true);
+    return req_sql(r, steps, 1 + DETAIL_COUNT, search_batch_fetched);
 }
 
-static const struct search_list RUNS = {"runs", runs_fetch, run_write};
+/* -- a long run ------------------------------------------------------------------------------- */
+
+/* Its metrics, params and tags come through a cursor each; the rest is fetched whole. */
+static err_t long_part(struct req *r, struct fail *f);
+
+static err_t long_inputs_come(struct req *r, struct fail *f)
+{
+    struct run_search *s = r->data;
+    struct json *j = &s->batch.json;
+    PGresult *results[DETAIL_COUNT] = {NULL};
+
+    for (int i = DETAIL_DATASETS; i < DETAIL_COUNT; i++)
+        results[i] = r->sql.results[1 + i - DETAIL_DATASETS];
+    if (PQntuples(r->sql.results[0]) > 0) {
+        entity_details(&r->arena, r->sql.results[0], 1, results, &s->details);
+        entity_run_inputs(j, 0, &s->details);
+    }
+    json_close(j);
+    return search_batch_go_on(r, f);
+}
+
+static err_t long_inputs(struct req *r, struct fail *f)
+{
+    const struct run_search *s = r->data;
+    const struct str *ids = s->batch.values;
+    struct sql_step steps[1 + DETAIL_COUNT];
+
+    (void)f;
+    entity_run_steps(steps + 1, ids, false);
+    steps[DETAIL_DATASETS] = (struct sql_step){&RUN_ROWS, ids, 1};
+    return req_sql(r, steps + DETAIL_DATASETS, 1 + DETAIL_COUNT - DETAIL_DATASETS,
+                   long_inputs_come);
+}
+
+static err_t long_part_come(struct req *r, struct fail *f)
+{
+    static const char *const names[] = {
+        [DETAIL_METRICS] = "metrics", [DETAIL_PARAMS] = "params", [DETAIL_TAGS] = "tags"};
+    struct run_search *s = r->data;
+    struct json *j = &s->batch.json;
+    int n = PQntuples(r->rows);
+
+    (void)f;
+    if (n > 0 && !s->is_part_open) {
+        json_key(j, names[s->part]);
+        json_open_list(j);
+        s->is_part_open = true;
+    }
+    while (s->row < n && !req_has_part(r))
+        entity_run_detail(j, s->part, r->rows, s->row++);
+    if (s->row < n)
+        return req_send_part(r, long_part_come);
+    s->row = 0;
+    if (r->has_more_rows)
+        return req_more_rows(r, long_part_come);
+    if (s->is_part_open)
+        json_close_list(j);
+    s->part++;
+    return req_send_part(r, long_part);
+}
+
+static err_t long_part(struct req *r, struct fail *f)
+{
+    struct run_search *s = r->data;
+
+    s->is_part_open = false;
+    s->row = 0;
+    if (s->part <= DETAIL_TAGS)
+        return req_rows(r, &(struct sql_step){entity_run_stream(s->part), s->batch.values, 1},
+                        long_part_come);
+    json_close(&s->batch.json);
+    return long_inputs(r, f);
+}
+
+/* The batch is this run, and its row is here. */
+static err_t long_run(struct req *r, struct fail *f)
+{
+    struct run_search *s = r->data;
+    struct json *j = &s->batch.json;
+    struct run_info info = entity_run_info_get(r->sql.results[0], 0);
+
+    json_open(j);
+    json_key(j, "info");
+    entity_run_info(j, &info);
+    json_key(j, "data");
+    json_open(j);
+    s->part = DETAIL_METRICS;
+    return long_part(r, f);
+}
+
+static const struct search_list RUNS = {.name = "runs",
+                                        .columns = 1,
+                                        .first = 16,
+                                        .fetch = runs_fetch,
+                                        .group = runs_group,
+                                        .write = run_write,
+                                        .write_long = long_run};
+
+/* -- the page of runs ------------------------------------------------------------------------- */
 
 static err_t runs_read(struct req *r, struct fail *f)
 {
@@ -238,13 +338,10 @@ static void experiment_write(struct search_batch *b, const PGresult *rows, int r
     entity_experiment(&b->json, rows, row, &((struct experiment_search *)b)->tags);
 }
 
-static err_t experiments_fetched(struct req *r, struct fail *f)
+static void experiments_group(struct search_batch *b, struct arena *a, PGresult *const *results)
 {
-    struct experiment_search *s = r->data;
-    const PGresult *rows = r->sql.results[0];
-
-    entity_group(&r->arena, rows, PQntuples(rows), 0, r->sql.results[1], &s->tags);
-    return search_batch_write(r, f);
+    entity_group(a, results[0], PQntuples(results[0]), 0, results[1],
+                 &((struct experiment_search *)b)->tags);
 }
 
 static err_t experiments_fetch(struct req *r, struct fail *f)
@@ -253,12 +350,17 @@ static err_t experiments_fetch(struct req *r, struct fail *f)
     struct sql_step steps[2];
 
     (void)f;
-    steps[0] = (struct sql_step){&EXPERIMENT_ROWS, &b->ids, 1};
-    entity_experiment_step(&steps[1], &b->ids);
-    return req_sql(r, steps, 2, experiments_fetched);
+    steps[0] = (struct sql_step){&EXPERIMENT_ROWS, b->values, 1};
+    entity_experiment_step(&steps[1], b->values, !b->is_whole);
+    return req_sql(r, steps, 2, search_batch_fetched);
 }
 
-static const struct search_list EXPERIMENTS = {"experiments", experiments_fetch, experiment_write};
+static const struct search_list EXPERIMENTS = {.name = "experiments",
+                                               .columns = 1,
+                                               .first = 64,
+                                               .fetch = experiments_fetch,
+                                               .group = experiments_group,
+                                               .write = experiment_write};
 
 /* Filter and order in MLflow's order of errors. */
 static err_t experiment_conditions(struct arena *a, const struct msg_experiments_search *m,

@@ -550,6 +550,22 @@ static bool registry_wants_prompts(const struct search *s)
     return false;
 }
 
+/* The first name LIKE, said of a tag's row as well: its name is the model's, which the planner knows
+ * of = only. Without that, LIKE 'model 1%' with a tag reads the tags of all models: 3.2 ms for
+ * 10 000 of them, against 0.7 ms by the primary key. */
+static void registry_tag_name(struct query *q, const struct search *s)
+{
+    for (size_t i = 0; i < s->clauses_count; i++) {
+        const struct clause *c = &s->clauses[i];
+
+        if (c->entity != ENTITY_TAG && c->op == OP_LIKE && str_eq(c->key, STR("name"))) {
+            query_text(q, " AND ");
+            search_text(q, "v.name", c);
+            return;
+        }
+    }
+}
+
 /* Clauses by tag key, so that the ones on a key become one EXISTS. */
 struct tag_clause {
     const struct clause *clause;
@@ -585,6 +601,8 @@ static void registry_tags(struct query *q, const struct registry *r, const struc
             query_text(q, r->tags);
             query_text(q, " AND v.key = ");
             query_bind_text(q, tags[i].clause->key);
+            if (keys < JOINS_MAX)
+                registry_tag_name(q, s);
         }
         query_text(q, " AND ");
         search_text(q, "v.value", tags[i].clause);

@@ -100,6 +100,13 @@ static const struct row rows[] = {
          "registered_model_tags") " ORDER BY m.name DESC, m.workspace LIMIT $1::int8 OFFSET "
                                   "$2::int8",
      "11|20"},
+    {FILTER_MODELS, "name LIKE 'm%' AND tags.a = '1'", "name",
+     "SELECT m.workspace, m.name FROM registered_models m WHERE m.workspace = 'default' AND "
+     "m.name LIKE $1::text AND EXISTS (SELECT 1 FROM "
+     "registered_model_tags v WHERE v.workspace = m.workspace AND v.name = m.name AND v.key = "
+     "$2::text AND v.name LIKE $3::text AND v.value = $4::text)" NO_PROMPTS(
+         "registered_model_tags") " ORDER BY m.name, m.workspace LIMIT $5::int8 OFFSET $6::int8",
+     "m%|a|m%|1|11|20"},
     {FILTER_VERSIONS, "version_number > 1", "",
      "SELECT m.workspace, m.name, m.version FROM model_versions m WHERE m.workspace = 'default' "
      "AND m.current_stage <> 'Deleted_Internal' AND m.version > $1::int4" NO_PROMPTS(
