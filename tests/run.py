@@ -125,7 +125,7 @@ SUITES = {
     # One seed, so that a run of today and one of next year test the same; the full one looks on.
     "conform": lambda: conform(2000, 1200, "--seed", "1"),
     "conform-full": lambda: conform(20000, 7200),
-    "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 900),
+    "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 1500),
     "states": lambda: counted([VENV, "tests/crash/states.py"], 900),
     "tsan": tsan,
 }
