@@ -104,6 +104,7 @@ static void req_begin_wait(struct req *r, enum req_wait wait, req_step next)
     r->next = next;
     r->wait_since_us = r->worker->now_us;
     r->wait_until_us = UINT64_MAX;
+    conn_count_memory(r->conn);
     stat_add(r->worker->stats, parked_requests, 1);
 }
 

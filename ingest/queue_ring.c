@@ -137,6 +137,7 @@ static err_t queue_map_ring(struct queue *q, const struct settings *s, struct fa
     while (q->ring_bytes < s->ring_bytes)
         q->ring_bytes *= 2;
     q->window_bytes = q->ring_bytes / 2;
+    q->max_age_us = s->backlog_max_age;
     q->ring = mmap(NULL, q->ring_bytes, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (q->ring == MAP_FAILED) {
@@ -266,6 +267,8 @@ static err_t queue_check_room(const struct queue *q, pos_t end, uint64_t spare, 
         return fail(f, ERR_BUSY, "The queue is full: the journal's disk is behind");
     if (end > atomic_load(&q->budget_end))
         return fail(f, ERR_BUSY, "The journal has reached journal_max_bytes: PostgreSQL is behind");
+    if (q->max_age_us && queue_backlog_us(q) > q->max_age_us)
+        return fail(f, ERR_BUSY, "The backlog has reached backlog_max_age: PostgreSQL is behind");
     return OK;
 }
 

@@ -1,7 +1,11 @@
 """A client on a bare socket, for what an HTTP library hides: framing, pauses, resets."""
 
+import os
 import socket
 import struct
+
+# Threads that are no workers.
+OTHERS = {"helper", "sealer", "flusher"}
 
 
 class Peer:
@@ -80,3 +84,14 @@ class Peer:
 def rss(server):
     with open(f"/proc/{server.process.pid}/status", encoding="ascii") as f:
         return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmRSS"))
+
+
+def worker_s(server):
+    """CPU seconds that the workers have used."""
+    ticks = 0
+    folder = f"/proc/{server.process.pid}/task"
+    for task in os.listdir(folder):
+        with open(f"{folder}/{task}/stat", encoding="utf-8", errors="replace") as f:
+            name, rest = f.read().split("(", 1)[1].rsplit(")", 1)
+        ticks += 0 if name in OTHERS else sum(map(int, rest.split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
