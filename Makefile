@@ -299,13 +299,17 @@ build/crash/states: $(addprefix build/obj/tests/crash/,states.o disk.o record.o)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
+build/crash/backlog: build/obj/tests/crash/backlog.o build/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
 build/crash/%.so: tests/crash/%.c $(wildcard tests/crash/*.h) | build
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@$(CC) $(FLAGS_obj) $(WARNINGS) -std=gnu11 -I. -shared -fPIC $< -o $@ -ldl -pthread
 
 fuzzers: $(FUZZ_TARGETS:%=build/fuzz/bin/%)
-states: build/crash/states build/crash/record.so
+states: build/crash/states build/crash/record.so build/crash/backlog
 replays: $(FUZZ_TARGETS:%=build/asan/fuzz/%)
 units: $(UNIT_TESTS:%=build/asan/unit/%)
 asan: build/asan/sluice

@@ -206,6 +206,8 @@ static err_t journal_replay_file(struct journal *j, pos_t base, pos_t next, stru
         return fail(f, e, "journal segment %.*s", STR_ARG(why.text));
     bool has_id = !e && c.head.queue_id[0]; /* a damaged header does not say */
 
+    if (has_id && !j->id[0]) /* the survey could not read this header, and there is no file id */
+        memcpy(j->id, c.head.queue_id, sizeof(j->id));
     if (has_id && strcmp(c.head.queue_id, j->id) != 0) {
         e = fail(&why, ERR_CORRUPT, "it belongs to another queue, %s", c.head.queue_id);
         segment_cursor_close(&c);

@@ -147,7 +147,7 @@ SUITES = {
     "conform": lambda: conform(2000, 1200, "--seed", "1"),
     "conform-full": lambda: conform(20000, 7200),
     "hostile": lambda: pytest(SANITIZED, 1200, "tests/hostile"),
-    "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 900),
+    "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 1500),
     "states": lambda: counted([VENV, "tests/crash/states.py"], 900),
     "load": lambda: counted([VENV, "tests/load/run.py", RELEASE], 900),
     "crash-asan": lambda: counted([VENV, "tests/crash/run.py", SANITIZED, "--kills", "8"], 1800),
