@@ -5,19 +5,23 @@
 #   make test-pods  many processes around a real Kafka, which is fetched from Maven Central
 #   make conform  the same requests to Sluice and to a stock MLflow server: everything, and 20 000
 #                 random ones (make test: 2 000)
-#   make docs     regenerate docs/{config,differences,errors,files,metrics,routes}.md
+#   make crash N=500, make crash-states N=10000
+#                 the long runs of the crash suite: kill -9, and power loss state by state
+#   make soak     rising and falling load for SECONDS=3600, memory and descriptors watched
+#   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
 #                 build/fuzz/findings, what was learned in build/fuzz/learned
 #
 # Every source is found by wildcard, header dependencies come from the compiler (-MMD -MP), and a
 # build variant is a directory: build/obj is the release, build/asan the one with AddressSanitizer
-# and UBSan that the suites run, build/tsan the one with ThreadSanitizer. A rule that must see what
+# and UBSan that the suites run, build/tsan the one with ThreadSanitizer, build/memcheck the one for
+# valgrind, whose arenas tell it what is handed out. A rule that must see what
 # `setup` has just installed calls make once more, because pkg-config is asked while make reads
 # this file; nothing else recurses.
 
-FOLDERS := base schema ingest flush gateway
-PROGRAMS := gateway/main.c schema/docgen.c
+FOLDERS := base schema ingest flush gateway loadtest
+PROGRAMS := gateway/main.c loadtest/main.c schema/docgen.c
 SOURCES := $(filter-out $(PROGRAMS),$(wildcard $(FOLDERS:%=%/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 # What ThreadSanitizer looks at: the files that more than one thread is in.
@@ -72,10 +76,12 @@ BASE_FLAGS := -std=gnu11 -pthread -fno-omit-frame-pointer -MMD -MP $(INCLUDES)
 FLAGS_obj := -O2 -g
 FLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FLAGS_tsan := -O1 -g -fsanitize=thread
+FLAGS_memcheck := -O1 -g -DARENA_MEMCHECK
 # Only the release takes jemalloc: the sanitizers bring their own allocator.
 LIBS_obj := $(LIBS) $(shell pkg-config --libs jemalloc 2>/dev/null)
 LIBS_asan := $(LIBS)
 LIBS_tsan := $(LIBS)
+LIBS_memcheck := $(LIBS)
 # libFuzzer comes with clang only; the corpus is replayed by the asan variant.
 COMPILE_fuzz := $(CCACHE) clang-14
 FLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
@@ -86,8 +92,10 @@ BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libx
 	librdkafka-dev libjemalloc-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 PODS_PACKAGES := openjdk-17-jre-headless maven kcat
-TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl $(PODS_PACKAGES)
-BENCH_PACKAGES := $(TEST_PACKAGES) nginx wrk
+TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 util-linux \
+	$(PODS_PACKAGES)
+VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
+BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang-14 libclang-rt-14-dev
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
 	grep -q '^install ok installed' || echo $$p; done)
@@ -107,11 +115,12 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps setup setup-test setup-bench setup-fuzz run test check check-unit check-wire \
-	check-api check-crash check-fuzz test-pods conform bench docs lint format tsan fuzz fuzzers replays units \
-	asan venv clean distclean
+.PHONY: all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+	check-wire check-api check-hostile check-crash check-fuzz check-load test-pods conform bench soak docs \
+	lint format tsan valgrind fuzz fuzzers replays units asan venv clean distclean golden crash \
+	crash-asan crash-states states
 
-all: build/sluice
+all: build/sluice build/sluice-loadtest
 
 deps: $(DEPS_STAMPS)
 
@@ -121,6 +130,8 @@ setup-test: | build
 	$(call install_missing,$(TEST_PACKAGES))
 setup-bench: | build
 	$(call install_missing,$(BENCH_PACKAGES))
+setup-valgrind: | build
+	$(call install_missing,$(VALGRIND_PACKAGES))
 setup-fuzz: | build
 	$(call install_missing,$(FUZZ_PACKAGES))
 
@@ -131,8 +142,8 @@ run: setup
 	@exec build/sluice serve --data-dir ./var $(ARGS)
 
 test: setup-test
-	@$(MAKE) --no-print-directory WERROR=1 all asan units replays build/docgen venv $(KAFKA)
-	@$(PYTHON) tests/run.py lint unit fuzz wire api conform crash pods
+	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv $(KAFKA)
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states load pods
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -142,8 +153,20 @@ check-wire: asan
 	@$(PYTHON) tests/run.py wire
 check-api: all asan venv
 	@$(PYTHON) tests/run.py api
-check-crash: all asan venv
-	@$(PYTHON) tests/run.py crash
+check-hostile: all asan venv
+	@$(PYTHON) tests/run.py hostile
+check-crash: all asan states venv
+	@$(PYTHON) tests/run.py crash states
+# The long runs: N kills -9, N power cuts on a disk that forgets, N/5 kills beside the private
+# cluster; N states of a power loss.
+crash: all asan venv
+	@$(VENV)/bin/python tests/crash/run.py --kills $(or $(N),500) $(ARGS)
+crash-states: all states venv
+	@$(VENV)/bin/python tests/crash/states.py --states $(or $(N),10000) $(ARGS)
+check-load: all venv
+	@$(PYTHON) tests/run.py load
+crash-asan: asan venv
+	@$(PYTHON) tests/run.py crash-asan
 test-pods: setup-test
 	@$(MAKE) --no-print-directory all venv $(KAFKA)
 	@$(PYTHON) tests/run.py pods
@@ -158,6 +181,14 @@ bench: setup-bench
 	@$(MAKE) --no-print-directory all venv
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
 
+# Only by the version that introduces a format, see the program's essay.
+golden: build/asan/tests/golden/make
+	$<
+# SECONDS=3600 is what the documents speak of. ARGS are the suite's.
+soak: setup-test
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/load/run.py --soak $(SECONDS) $(ARGS)
+
 fuzz: setup-fuzz
 	@$(MAKE) --no-print-directory fuzzers
 	@$(PYTHON) tests/fuzz/run.py fuzz $(SECONDS) $(TARGET)
@@ -166,17 +197,24 @@ docs: build/docgen
 	build/docgen docs
 	$(PYTHON) tests/tools/files.py docs
 	$(PYTHON) tests/conform/differences.py docs
+	$(PYTHON) tests/tools/wire_cases.py docs
 
 format:
 	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch]) \
-		$(wildcard tests/fuzz/*.[ch])
+		$(wildcard tests/fuzz/*.[ch]) $(wildcard tests/crash/*.[ch]) $(wildcard tests/golden/*.c)
 
 tsan: $(TSAN_TESTS:%=build/tsan/unit/%) build/tsan/sluice venv
 	@$(PYTHON) tests/run.py tsan
 
+# A slow second look: bytes that nobody wrote, which no sanitizer of gcc sees.
+valgrind: setup-valgrind
+	@$(MAKE) --no-print-directory $(UNIT_TESTS:%=build/memcheck/unit/%) build/memcheck/sluice venv
+	@$(PYTHON) tests/run.py valgrind
+
 # The pinned sources stay: they are fetched, not built. distclean drops them and the venv too.
 clean:
-	rm -rf build/obj build/asan build/tsan build/fuzz build/docgen build/sluice build/libsluice.a
+	rm -rf build/obj build/asan build/tsan build/memcheck build/fuzz build/crash build/docgen \
+		build/sluice build/sluice-loadtest build/libsluice.a
 distclean:
 	rm -rf build
 
@@ -242,11 +280,12 @@ build/$(1)/sluice: build/$(1)/gateway/main.o build/$(1)/libsluice.a
 	@echo "  LD $(1) $$@"
 	@$$(CC) $$(FLAGS_$(1)) $$^ $$(LIBS_$(1)) $$(LDFLAGS) -o $$@
 
--include $$(OBJECTS_$(1):.o=.d) build/$(1)/gateway/main.d build/$(1)/schema/docgen.d
+-include $$(OBJECTS_$(1):.o=.d) $$(PROGRAMS:%.c=build/$(1)/%.d)
 -include $$(UNIT_TESTS:%=build/$(1)/tests/unit/%.d)
 -include $$(FUZZ_TARGETS:%=build/$(1)/tests/fuzz/%.d)
+-include $$(patsubst %.c,build/$(1)/%.d,$$(wildcard tests/crash/*.c tests/golden/*.c))
 endef
-$(foreach v,obj asan tsan fuzz,$(eval $(call variant,$(v))))
+$(foreach v,obj asan tsan fuzz memcheck,$(eval $(call variant,$(v))))
 .SECONDARY:
 
 # A fuzz target with libFuzzer's main, and with one that only replays.
@@ -259,7 +298,25 @@ build/asan/fuzz/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o buil
 	@echo "  LD asan fuzz $*"
 	@$(CC) $(FLAGS_asan) $^ $(LIBS_asan) $(LDFLAGS) -o $@
 
+# Small programs beside the units. The states of a crash are many: those come without sanitizers.
+build/asan/tests/golden/make: %: %.o build/asan/libsluice.a
+	@echo "  LD asan $*"
+	@$(CC) $(FLAGS_asan) $^ $(LIBS_asan) $(LDFLAGS) -o $@
+build/crash/states: $(addprefix build/obj/tests/crash/,states.o disk.o record.o) build/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
+build/crash/backlog: build/obj/tests/crash/backlog.o build/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
+build/crash/%.so: tests/crash/%.c $(wildcard tests/crash/*.h) | build
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $(WARNINGS) -std=gnu11 -I. -shared -fPIC $< -o $@ -ldl -pthread
+
 fuzzers: $(FUZZ_TARGETS:%=build/fuzz/bin/%)
+states: build/crash/states build/crash/record.so build/crash/backlog
 replays: $(FUZZ_TARGETS:%=build/asan/fuzz/%)
 units: $(UNIT_TESTS:%=build/asan/unit/%)
 asan: build/asan/sluice
@@ -267,6 +324,9 @@ asan: build/asan/sluice
 build/libsluice.a: build/obj/libsluice.a
 	@cp -f $< $@
 build/sluice: build/obj/gateway/main.o build/libsluice.a
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
+build/sluice-loadtest: build/obj/loadtest/main.o build/libsluice.a
 	@echo "  LD $@"
 	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
 build/docgen: build/obj/schema/docgen.o build/libsluice.a

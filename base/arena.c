@@ -9,7 +9,8 @@
  * exactly its size, and the block that was being filled goes on being filled.
  *
  * Under AddressSanitizer, bytes that are not handed out are poisoned and allocations stand a gap
- * apart, so an overrun inside a block is found as it would be on the heap.
+ * apart, so an overrun inside a block is found as it would be on the heap. Under valgrind (make
+ * valgrind) too, and what is handed out counts as never written.
  */
 #include "base/arena.h"
 
@@ -31,6 +32,11 @@
 #define GAP            ((size_t)16)
 #define poison(p, n)   ASAN_POISON_MEMORY_REGION(p, n)
 #define unpoison(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#elif defined(ARENA_MEMCHECK)
+#include <valgrind/memcheck.h>
+#define GAP            ((size_t)16)
+#define poison(p, n)   ((void)VALGRIND_MAKE_MEM_NOACCESS(p, n))
+#define unpoison(p, n) ((void)VALGRIND_MAKE_MEM_UNDEFINED(p, n))
 #else
 #define GAP            ((size_t)0)
 #define poison(p, n)   ((void)(p), (void)(n))

@@ -39,11 +39,13 @@ enum {
 struct flusher {
     struct flusher_config config;
     pthread_t thread;
+    struct pg_terms terms;
     struct link link;
     struct load load;
     _Atomic(struct queue_reader *) reader; /* NULL until the first connection */
     _Atomic uint64_t rows;                 /* flush_rows and flush_interval, as last reloaded */
     _Atomic uint64_t interval_us;
+    _Atomic bool has_ended;
     char log_ctx[24];
 };
 
@@ -141,6 +143,7 @@ static void *flusher_main(void *arg)
     stat_set(fl->config.stats, flusher_connected, 0);
     log_info(fl->log_ctx, "flusher ends", "backlog_points=%llu",
              (unsigned long long)queue_backlog_points(fl->config.queue));
+    atomic_store(&fl->has_ended, true);
     return NULL;
 }
 
@@ -174,9 +177,9 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
 
     check(fl && c->index < c->count && c->count <= QUEUE_PARTITIONS);
     fl->config = *c;
-    flusher_reload(fl, c->settings);
+    fl->terms = pg_terms_of(c->pg_uri, c->settings);
     snprintf(fl->log_ctx, sizeof(fl->log_ctx), "flusher=%u", c->index);
-    if ((e = link_init(&fl->link, c->pg_uri, queue_id(c->queue), c->index, c->count, fl->log_ctx,
+    if ((e = link_init(&fl->link, &fl->terms, queue_id(c->queue), c->index, c->count, fl->log_ctx,
                        c->stats, f))) {
         free(fl);
         return e;
@@ -186,6 +189,8 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
     else
         fl->link.newest = queue_appended(c->queue);
     e = load_init(&fl->load, &fl->link, c->queue, c->settings->data_dir, c->index, c->stats, f);
+    if (!e)
+        flusher_reload(fl, c->settings);
     if (!e && (error = flusher_spawn(fl)))
         e = fail(f, ERR_INTERNAL, "cannot start a thread: %s", strerror(error));
     if (e) {
@@ -196,22 +201,34 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
     return OK;
 }
 
+/* Ends the wait for the window under way. */
+static void flusher_wake(struct flusher *fl)
+{
+    struct queue_reader *reader = atomic_load(&fl->reader);
+
+    if (reader)
+        queue_reader_wake(reader);
+}
+
 void flusher_reload(struct flusher *fl, const struct settings *s)
 {
     atomic_store(&fl->rows, s->flush_rows);
     atomic_store(&fl->interval_us, s->flush_interval);
+    load_limit(&fl->load, s->deadletter_max_bytes);
+    flusher_wake(fl); /* the window under way may have been begun with an hour to fill */
 }
 
 void flusher_stop(struct flusher *fl, uint64_t deadline_us)
 {
-    struct queue_reader *reader;
-
     atomic_store(&fl->link.halt.deadline_us, deadline_us);
     atomic_store(&fl->link.halt.is_asked, true);
     inbox_ring(&fl->link.halt.inbox);
-    reader = atomic_load(&fl->reader);
-    if (reader)
-        queue_reader_wake(reader);
+    flusher_wake(fl);
+}
+
+bool flusher_has_ended(const struct flusher *fl)
+{
+    return atomic_load(&fl->has_ended);
 }
 
 void flusher_join(struct flusher *fl)

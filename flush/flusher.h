@@ -27,11 +27,14 @@ struct flusher_config {
 /* Starts the thread; connects in the background and goes on trying. */
 must_check err_t flusher_start(const struct flusher_config *c, struct flusher **out,
                                struct fail *f);
-/* Takes over the settings that may change while it runs (flush_rows, flush_interval); s may go
- * afterwards. Any thread. */
+/* Takes over the settings that may change while it runs (flush_rows, flush_interval,
+ * deadletter_max_bytes); s may go afterwards. Any thread. */
 void flusher_reload(struct flusher *fl, const struct settings *s);
-/* Asks it to flush what is durable until deadline_us and then to end. Any thread. */
+/* Asks it to flush what is durable until deadline_us and then to end. Once more with an earlier
+ * one: hurry. Any thread. */
 void flusher_stop(struct flusher *fl, uint64_t deadline_us);
+/* Its thread is about to end: flusher_join will not wait. Any thread. */
+bool flusher_has_ended(const struct flusher *fl);
 /* Waits for its end and frees it. */
 void flusher_join(struct flusher *fl);
 

@@ -4,9 +4,10 @@
  *   ERR_PG      deadlock, serialization, timeout, no connection, server full or shutting down: back
  *               off from 10 ms, doubling to 5 s, each with jitter so that flushers do not return
  *               in step. The connection is kept when it still works.
- *   ERR_SCHEMA  unknown revision, missing table, no privilege, a server that only reads: nothing
- *               but a person or an upgrade in progress will change it. The connection is dropped
- *               (the next may reach another server) and tried again every 3 s.
+ *   ERR_SCHEMA  unknown revision, missing table, no privilege, a server that only reads or is broken:
+ *               nothing but a person, or an upgrade or a failover in progress, will change it. The
+ *               connection is dropped (the next may reach another server) and tried again every
+ *               3 s; flusher_held and /readyz say so meanwhile.
  *   ERR_DISK    the dead-letter file cannot be written: as ERR_PG.
  *
  * A stored position above everything that this process has had in hand is somebody else's: the data
@@ -36,12 +37,12 @@
 
 enum { LINK_FAILURES_KEPT = 4 };
 
-err_t link_init(struct link *l, const char *uri, const char *queue_id, unsigned index,
+err_t link_init(struct link *l, const struct pg_terms *terms, const char *queue_id, unsigned index,
                 unsigned count, const char *log_ctx, struct stats *stats, struct fail *f)
 {
     int error;
 
-    *l = (struct link){.uri = uri, .index = index, .log_ctx = log_ctx, .stats = stats};
+    *l = (struct link){.terms = terms, .index = index, .log_ctx = log_ctx, .stats = stats};
     l->newest = UINT64_MAX;
     l->session.queue_id = queue_id;
     l->session.mask = session_mask(index, count);
@@ -54,7 +55,7 @@ err_t link_init(struct link *l, const char *uri, const char *queue_id, unsigned 
 
 void link_fini(struct link *l)
 {
-    session_close(&l->session);
+    session_fini(&l->session);
     pg_halt_fini(&l->halt);
 }
 
@@ -137,9 +138,10 @@ void link_expect(struct link *l, pos_t cursor)
 /* One wait between two attempts to connect. */
 static err_t link_wait(struct link *l, err_t e, const struct fail *f)
 {
+    stat_set(l->stats, flusher_held, e == ERR_SCHEMA);
     if (e == ERR_SCHEMA) {
-        log_warn(l->log_ctx, "flushing holds until the database is one we know", "why=%.*s",
-                 STR_ARG(f->text));
+        log_error(l->log_ctx, "flushing holds until somebody has acted", "why=%.*s",
+                  STR_ARG(f->text));
         return link_pause(l, LINK_HOLD_US, true);
     }
     log_warn(l->log_ctx, "no connection to the database", "why=%.*s failures=%u", STR_ARG(f->text),
@@ -152,6 +154,7 @@ static void link_connected(struct link *l)
 {
     log_info(l->log_ctx, "connected to the database", "triggers=%s",
              l->session.is_trusted ? "off" : "on");
+    stat_set(l->stats, flusher_held, 0);
     if (l->failures > LINK_FAILURES_KEPT)
         l->failures = LINK_FAILURES_KEPT;
 }
@@ -166,7 +169,7 @@ err_t link_ready(struct link *l)
         if (link_is_asked_to_stop(l))
             return ERR_CLOSING;
         fail_init(&f, NULL);
-        e = session_open(&l->session, l->uri, l->index, &l->halt, &f);
+        e = session_open(&l->session, l->terms, l->index, &l->halt, &f);
         if (!e && (e = link_check(l, &f)))
             session_close(&l->session);
         if (!e)

@@ -23,16 +23,16 @@ struct link {
     pos_t newest;        /* no position of ours is above it; UINT64_MAX: not known, not checked */
     const char *log_ctx; /* "flusher=0" */
     /* private */
-    const char *uri;
+    const struct pg_terms *terms;
     unsigned index;
     struct stats *stats;
     unsigned failures; /* in a row */
     uint64_t random;
 };
 
-/* uri, queue_id, log_ctx and stats must outlive it. */
-must_check err_t link_init(struct link *l, const char *uri, const char *queue_id, unsigned index,
-                           unsigned count, const char *log_ctx, struct stats *stats,
+/* terms, queue_id, log_ctx and stats must outlive it. */
+must_check err_t link_init(struct link *l, const struct pg_terms *terms, const char *queue_id,
+                           unsigned index, unsigned count, const char *log_ctx, struct stats *stats,
                            struct fail *f);
 void link_fini(struct link *l);
 /* Returns with an open session, however long that takes; ERR_CLOSING when asked to stop. */

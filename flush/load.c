@@ -12,9 +12,12 @@
  *          -anything else-> link_recover, apply
  *
  * Inside an entry positions do not help, so its points are halved by trial transactions that are
- * rolled back. If no single point is to blame, or the rest is refused as well, the whole entry
- * becomes a letter. So the loop always ends: each turn commits, or removes entries, points or
- * models, or waits for the database.
+ * rolled back. If no point is to blame the cause may have passed, and the entry is tried once more;
+ * when it, or the rest of it, is refused as well, the whole entry becomes a letter. LOAD_TRIALS
+ * bounds the search: where nearly every point of a large entry is refused, what is untried by then
+ * goes into the letter unasked, and a retry will tell. Without the bound such an entry costs 2 n
+ * transactions, and a thousand of them an hour. So the loop always ends: each turn commits, or
+ * removes entries, points or models, or waits for the database.
  *
  * The window is built anew for every turn. That costs 3 ms of the half second that a window
  * takes, and there is no state to repair.
@@ -39,7 +42,10 @@
 #include "schema/record.h"
 
 enum {
-    LOAD_CLEAN = 8, /* staged windows without a repeat before COPY goes direct again */
+    LOAD_CLEAN = 8,         /* staged windows without a repeat before COPY goes direct again */
+    LOAD_TRIALS = 200,      /* transactions to find the points to blame in one entry */
+    LOAD_HOLD_US = 1000000, /* while letters cannot be written */
+    LOAD_LOCK_US = 20000,   /* while somebody takes letters out */
     LOAD_ARENA = 256 << 10
 };
 
@@ -63,6 +69,11 @@ void load_fini(struct load *l)
     idmap_fini(&l->lost_models);
     free(l->states);
     free(l->dead);
+}
+
+void load_limit(struct load *l, uint64_t max_bytes)
+{
+    quarantine_limit(&l->quarantine, max_bytes);
 }
 
 /* -- letters ----------------------------------------------------------------------------------- */
@@ -90,6 +101,8 @@ static void load_letter(struct load *l, size_t entry, struct str run, uint32_t p
         .time_ms = clock_wall_ms(),
         .queue_id = str_of(l->link->session.queue_id),
         .pos = from->pos,
+        .window_from = l->take.cursors ? 0 : l->take.entries[0].pos, /* of one stream only */
+        .window_end = l->take.cursor,
         .partition = from->partition,
         .points = points,
         .run_id = run,
@@ -188,19 +201,28 @@ static void load_build(struct load *l, size_t from, size_t to)
     window_close(&l->window);
 }
 
-/* Letters are on disk before anything depends on them. */
+/* Letters are on disk before anything depends on them: as long as they cannot be written, or there
+ * is no room for them, the window waits, and with it what lies behind. */
 static err_t load_sync(struct load *l)
 {
     struct fail f;
     err_t e;
 
-    fail_init(&f, NULL);
-    while ((e = quarantine_sync(&l->quarantine, &f))) {
-        log_error(l->link->log_ctx, "the dead-letter file cannot be written", "why=%.*s",
-                  STR_ARG(f.text));
-        if ((e = link_recover(l->link, e, &f)))
+    for (;;) {
+        bool is_locked;
+
+        fail_init(&f, NULL);
+        if (!(e = quarantine_sync(&l->quarantine, &f)))
+            break;
+        is_locked = e == ERR_LOCKED;
+        stat_set(l->stats, deadletter_held, !is_locked);
+        if (!is_locked)
+            log_error(l->link->log_ctx, "flushing holds until dead letters can be written",
+                      "why=%.*s", STR_ARG(f.text));
+        if ((e = link_pause(l->link, is_locked ? LOAD_LOCK_US : LOAD_HOLD_US, !is_locked)))
             return e;
     }
+    stat_set(l->stats, deadletter_held, 0);
     return OK;
 }
 
@@ -331,6 +353,11 @@ static err_t load_probe(struct load *l, size_t entry, uint32_t from, uint32_t to
     bool *left_out;
     err_t e;
 
+    if (l->trials == LOAD_TRIALS) {
+        memset(l->dead + from, true, (to - from) * sizeof(*l->dead));
+        return OK;
+    }
+    l->trials++;
     for (;;) {
         window_reset(&l->window);
         arena_reset(&l->arena);
@@ -382,6 +409,7 @@ static err_t load_isolate(struct load *l, size_t entry, const struct reason *why
     }
     memset(l->dead, 0, b.npoints * sizeof(*l->dead));
     l->masked = entry;
+    l->trials = 0;
     if ((e = load_probe(l, entry, 0, b.npoints, &found)))
         return e;
     arena_reset(&l->arena);
@@ -389,9 +417,9 @@ static err_t load_isolate(struct load *l, size_t entry, const struct reason *why
         return OK;
     for (uint32_t i = 0; i < b.npoints; i++)
         dead += l->dead[i];
-    if (dead == 0 || dead == b.npoints)
+    if (dead == b.npoints)
         load_kill(l, entry, &b, &found);
-    else
+    else if (dead)
         load_kill_points(l, entry, &b, l->dead, &found);
     return OK;
 }

@@ -37,6 +37,7 @@ struct load {
     size_t masked;            /* the entry that dead is about; SIZE_MAX = none */
     bool *dead;               /* its points that PostgreSQL refuses */
     uint32_t dead_cap;
+    unsigned trials; /* made for the entry that dead is about */
     bool is_staged; /* repeats have come lately */
     unsigned clean; /* staged windows without one since */
 };
@@ -45,6 +46,8 @@ must_check err_t load_init(struct load *l, struct link *link, struct queue *queu
                            const char *data_dir, unsigned index, struct stats *stats,
                            struct fail *f);
 void load_fini(struct load *l);
+/* deadletter_max_bytes. Any thread. */
+void load_limit(struct load *l, uint64_t max_bytes);
 /* Applies the take and commits it to the queue. ERR_CLOSING: stopped before the end; what was not
  * committed will be taken again by the next process. No other error comes out. */
 must_check err_t load_apply(struct load *l, struct queue_reader *reader, const struct take *take);

@@ -7,16 +7,22 @@
  * retries must find out from the database (the row lock on the positions does that).
  *
  * Three layers of timeouts, from the inside out. The server ends a statement that takes too long
- * (statement_timeout, lock_timeout; session.c), which is clean and keeps the connection. The
- * kernel ends a connection whose peer is silent (tcp_user_timeout, keepalives), also while
- * connecting, which lets libpq go on to the next host of a list. patience_us ends the rest: a
- * stopped backend behind a Unix socket.
+ * (statement_timeout = flush_timeout, lock_timeout; session.c), which is clean and keeps the
+ * connection. The kernel ends a connection whose peer is silent (schema/pg_connect.c), also while
+ * connecting, which lets libpq go on to the next host of a list. patience_us, a quarter longer than
+ * flush_timeout, ends the rest: a stopped backend, whose kernel goes on to acknowledge.
+ *
+ * No cancel request goes out to a server that is given up: libpq's waits, and would wait for the same
+ * dead peer. The server's own statement_timeout ends what it still does.
  *
  * A batch is libpq's pipeline mode: all statements leave in one write, and one Sync ends them.
  * COPY is not allowed in that mode, so it is entered and left around each batch.
  *
- * What an SQLSTATE means is one table, first match wins, longest prefixes first. Codes that are not
- * in it are tried again: waiting loses nothing, a dead letter might.
+ * What an SQLSTATE means is one table, first match wins, longest prefixes first. Three rules made it.
+ * A letter only for what the row itself brings about, whenever it comes. A hold, which an alert shows,
+ * for what lasts until somebody acts: another schema, no privilege, a server that only reads, a broken
+ * one. All else is tried again (08, 40, 53, 55, 57, 58 and what is not known here: connection, rolled
+ * back, resources, locks, operator, system): waiting loses nothing, a letter might.
  */
 #include "flush/pg.h"
 
@@ -30,8 +36,6 @@
 #include "base/str.h"
 #include "schema/errors.h"
 
-#define PG_CONNECT_US  ((uint64_t)30 * 1000 * 1000)
-#define PG_PATIENCE_US ((uint64_t)75 * 1000 * 1000)
 #define PG_ROLLBACK_US ((uint64_t)5 * 1000 * 1000)
 
 static const struct {
@@ -41,14 +45,19 @@ static const struct {
     {"22P03", ERR_SCHEMA},    /* a column has another type than tables.c says */
     {"23505", ERR_PG_REPEAT}, /* unique violation */
     {"25006", ERR_SCHEMA},    /* read-only: a standby, or demoted */
-    {"P0001", ERR_PG_ROW},    /* a trigger of the operator's refused the row */
+    {"54001", ERR_PG},        /* the stack is too small for the statement: not the row's fault */
+    {"P0", ERR_PG_ROW},       /* a trigger of the operator's refused the row */
+    {"21", ERR_PG_ROW},       /* two rows where one may be */
     {"22", ERR_PG_ROW},       /* data exceptions */
     {"23", ERR_PG_ROW},       /* other constraints */
     {"44", ERR_PG_ROW},       /* WITH CHECK OPTION */
     {"54", ERR_PG_ROW},       /* an index row too large */
+    {"0A", ERR_SCHEMA},       /* COPY into a table with row security, a view, a foreign table */
     {"42", ERR_SCHEMA},       /* no such table or column, no privilege */
     {"3D", ERR_SCHEMA},       /* no such database */
     {"3F", ERR_SCHEMA},       /* no such schema */
+    {"F0", ERR_SCHEMA},       /* its configuration file is broken */
+    {"XX", ERR_SCHEMA},       /* internal error, corrupt data or index */
     {"", ERR_PG},
 };
 
@@ -122,11 +131,11 @@ static void pg_begin(struct pg *pg)
     pg->deadline_us = clock_us() + pg->patience_us;
 }
 
-/* Until the socket is ready for events. ERR_CLOSING when halted, ERR_PG when late; both close. */
-static err_t pg_wait(struct pg *pg, short events, bool is_connecting, struct fail *f)
+/* Until fd is ready for events. ERR_CLOSING when halted, ERR_PG when late; both close. */
+static err_t pg_wait_fd(struct pg *pg, int fd, short events, bool is_connecting, struct fail *f)
 {
     for (;;) {
-        struct pollfd fds[2] = {{.fd = PQsocket(pg->conn), .events = events},
+        struct pollfd fds[2] = {{.fd = fd, .events = events},
                                 {.fd = inbox_fd(&pg->halt->inbox), .events = POLLIN}};
         uint64_t now = clock_us();
         uint64_t halt = atomic_load(&pg->halt->deadline_us);
@@ -142,13 +151,17 @@ static err_t pg_wait(struct pg *pg, short events, bool is_connecting, struct fai
             return fail(f, ERR_PG, "PostgreSQL did not answer in time");
         }
         n = poll(fds, 2, (int)((until - now) / 1000 + 1));
-        if (n < 0 && errno != EINTR)
-            return pg_lost(pg, f, "poll");
+        check(n >= 0 || errno == EINTR);
         if (n > 0 && fds[1].revents)
             inbox_clear(&pg->halt->inbox);
         if (n > 0 && fds[0].revents)
             return OK;
     }
+}
+
+static err_t pg_wait(struct pg *pg, short events, bool is_connecting, struct fail *f)
+{
+    return pg_wait_fd(pg, PQsocket(pg->conn), events, is_connecting, f);
 }
 
 /* Sends what libpq has buffered, reading meanwhile so that neither side blocks the other. */
@@ -214,21 +227,53 @@ void pg_close(struct pg *pg)
     pg->conn = NULL;
 }
 
-err_t pg_open(struct pg *pg, const char *uri, const char *name, struct pg_halt *halt,
+static void pg_drop_names(struct pg *pg)
+{
+    pg_names_drop(pg->names);
+    pg->names = NULL;
+}
+
+void pg_fini(struct pg *pg)
+{
+    pg_close(pg);
+    pg_drop_names(pg);
+}
+
+/* Asks for the addresses and waits for them. A question that was given up is not asked twice: it
+ * may still be answered. */
+static err_t pg_look_up(struct pg *pg, const char *uri, struct fail *f)
+{
+    const char *trouble;
+    err_t e;
+
+    if (pg->names && pg_names_are_known(pg->names))
+        pg_drop_names(pg); /* nobody heard it, and it may be old */
+    if (!pg->names)
+        pg->names = pg_names_ask(uri);
+    while (pg->names && !pg_names_are_known(pg->names)) {
+        e = pg_wait_fd(pg, pg_names_fd(pg->names), POLLIN, true, f);
+        if (e == ERR_PG)
+            return fail(f, e, "cannot connect: no answer from the name server in time");
+        if (e)
+            return e;
+    }
+    trouble = pg->names ? pg_names_trouble(pg->names) : NULL;
+    return trouble ? fail(f, ERR_PG, "cannot connect: %s", trouble) : OK;
+}
+
+err_t pg_open(struct pg *pg, const struct pg_terms *terms, const char *name, struct pg_halt *halt,
               struct fail *f)
 {
-    /* What stands before dbname the operator's connection string may override. */
-    static const char *const keys[] = {
-        "tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count",
-        "dbname",           "client_encoding", "application_name",    NULL};
-    const char *values[] = {"8000", "10", "5", "3", uri, "UTF8", name, NULL};
     PostgresPollingStatusType state = PGRES_POLLING_WRITING;
     err_t e;
 
-    *pg = (struct pg){.halt = halt, .patience_us = PG_CONNECT_US};
+    *pg = (struct pg){.halt = halt, .patience_us = terms->connect_us, .names = pg->names};
     pg_begin(pg);
-    pg->patience_us = PG_PATIENCE_US;
-    pg->conn = PQconnectStartParams(keys, values, 1);
+    pg->patience_us = terms->answer_us / 4 * 5;
+    if ((e = pg_look_up(pg, terms->uri, f)))
+        return e;
+    pg->conn = pg_connect_begin(terms, name, pg->names);
+    pg_drop_names(pg);
     if (!pg->conn)
         return fail(f, ERR_PG, "libpq: out of memory");
     while (PQstatus(pg->conn) != CONNECTION_BAD && state != PGRES_POLLING_OK) {

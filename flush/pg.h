@@ -5,8 +5,8 @@
  * at once when the flusher is to stop: libpq's own waiting calls know neither. One owner, one
  * thread; only struct pg_halt is touched by others.
  *
- * Order of calls: pg_open, then any number of pg_run, pg_batch and COPYs, then pg_close. After an
- * error inside a transaction: pg_rollback. An error may leave the connection closed (pg_is_open).
+ * Order of calls: pg_open, then any number of pg_run, pg_batch and COPYs, then pg_close and perhaps
+ * pg_open again; pg_fini. After an error inside a transaction: pg_rollback. An error may leave the connection closed (pg_is_open).
  */
 #ifndef FLUSH_PG_H
 #define FLUSH_PG_H
@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/fail.h"
 #include "base/inbox.h"
+#include "schema/pg_connect.h"
 
 enum { PG_PARAMS = 9, PG_SQLSTATE = 5 };
 
@@ -36,7 +37,8 @@ struct pg {
     uint64_t patience_us;           /* longest one answer may take */
     char sqlstate[PG_SQLSTATE + 1]; /* of the last error; "" = none from the server */
     /* private */
-    uint64_t deadline_us; /* of the call under way */
+    uint64_t deadline_us;   /* of the call under way */
+    struct pg_names *names; /* hosts being looked up; NULL = none */
 };
 
 /* One statement of a batch; values are binary, NULL value = SQL NULL. */
@@ -53,10 +55,13 @@ struct pg_call {
 int pg_halt_init(struct pg_halt *h);
 void pg_halt_fini(struct pg_halt *h);
 
-/* Connects. name is the application_name. ERR_PG, or ERR_CLOSING when asked to halt. */
-must_check err_t pg_open(struct pg *pg, const char *uri, const char *name, struct pg_halt *halt,
-                         struct fail *f);
+/* Connects. name is the application_name. ERR_PG, or ERR_CLOSING when asked to halt. pg: zeros, or
+ * closed. */
+must_check err_t pg_open(struct pg *pg, const struct pg_terms *terms, const char *name,
+                         struct pg_halt *halt, struct fail *f);
 void pg_close(struct pg *pg);
+/* Closes it for good: what pg_close keeps for the next pg_open goes too. */
+void pg_fini(struct pg *pg);
 bool pg_is_open(const struct pg *pg);
 /* Between two calls: closes the connection and answers ERR_PG when the server has ended it. */
 must_check err_t pg_look(struct pg *pg, struct fail *f);

@@ -2,10 +2,16 @@
  * Letters are on disk before the window that skips their points commits: a crash in between writes
  * them again (their id tells), the other order would lose them.
  *
- * The file is only appended to, with one write and one fdatasync for all letters of an attempt. A
+ * The file is appended to, with one write and one fdatasync for all letters of an attempt, under
+ * the folder's lock, through a descriptor of that moment: `sluice deadletter` may have put another
+ * file in its place since. Refusals are rare, so a few more system calls each do not count. A
  * failed fdatasync says nothing about what is on disk, and a second one proves nothing either, so
- * the descriptor is given up and the letters are written once more through a new one; readers see
- * twins at worst. A torn write leaves bytes that readers skip.
+ * the letters are written once more through a new descriptor; readers see twins at worst. A torn
+ * write leaves bytes that readers skip.
+ *
+ * At the limit nothing is written and the window waits: points are refused a place on disk, never
+ * dropped. Empty files take any letters, so that one take larger than the limit does not hold for
+ * ever.
  */
 #include "flush/quarantine.h"
 
@@ -20,27 +26,29 @@
 
 err_t quarantine_open(struct quarantine *q, const char *data_dir, unsigned index, struct fail *f)
 {
-    int n;
+    err_t e;
 
-    *q = (struct quarantine){.fd = -1};
-    n = snprintf(q->path, sizeof(q->path), "%s/%s/flusher-%u%s", data_dir, DEADLETTER_FOLDER, index,
-                 DEADLETTER_SUFFIX);
-    if (n < 0 || (size_t)n >= sizeof(q->path))
-        return fail(f, ERR_SETTING, "data_dir is too long");
+    atomic_init(&q->max_bytes, UINT64_MAX);
     buf_init(&q->pending);
     idmap_init(&q->seen);
     arena_init(&q->arena, 4096);
+    if ((e = letterbox_folder(data_dir, q->folder, f)))
+        return e;
+    snprintf(q->data_dir, sizeof(q->data_dir), "%s", data_dir);
+    snprintf(q->path, sizeof(q->path), "%s/flusher-%u%s", q->folder, index, DEADLETTER_SUFFIX);
     return OK;
 }
 
 void quarantine_close(struct quarantine *q)
 {
-    if (q->fd >= 0)
-        close(q->fd);
-    q->fd = -1;
     buf_fini(&q->pending);
     idmap_fini(&q->seen);
     arena_fini(&q->arena);
+}
+
+void quarantine_limit(struct quarantine *q, uint64_t max_bytes)
+{
+    atomic_store(&q->max_bytes, max_bytes);
 }
 
 void quarantine_begin(struct quarantine *q)
@@ -75,43 +83,32 @@ static int sync_folder(const char *path)
     return result;
 }
 
-/* Creates folder and file where they are missing. */
-static err_t quarantine_create(struct quarantine *q, struct fail *f)
+/* Opens the file; folder and file are made where they are missing, and their names made to last.
+ * -1: errno says why. */
+static int quarantine_file(struct quarantine *q)
 {
-    char folder[sizeof(q->path)], parent[sizeof(q->path)];
+    int fd = open(q->path, O_WRONLY | O_APPEND | O_CLOEXEC);
 
-    if (q->fd >= 0)
-        return OK;
-    snprintf(folder, sizeof(folder), "%s", q->path);
-    *strrchr(folder, '/') = 0;
-    snprintf(parent, sizeof(parent), "%s", folder);
-    *strrchr(parent, '/') = 0;
-    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
-        return fail(f, ERR_DISK, "%s: %s", folder, strerror(errno));
-    q->fd = open(q->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (q->fd < 0)
-        return fail(f, ERR_DISK, "%s: %s", q->path, strerror(errno));
-    if (sync_folder(folder) < 0 || sync_folder(parent) < 0) {
-        int error = errno;
-
-        close(q->fd);
-        q->fd = -1;
-        return fail(f, ERR_DISK, "%s: %s", folder, strerror(error));
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    fd = open(q->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && sync_folder(q->folder) < 0) {
+        close(fd);
+        fd = -1;
     }
-    return OK;
+    return fd;
 }
 
-err_t quarantine_sync(struct quarantine *q, struct fail *f)
+static err_t quarantine_append(struct quarantine *q, struct fail *f)
 {
     struct str rest = buf_str(&q->pending);
-    err_t e;
+    int fd = quarantine_file(q);
+    bool is_good;
 
-    if (rest.n == 0)
-        return OK;
-    if ((e = quarantine_create(q, f)))
-        return e;
+    if (fd < 0)
+        return fail(f, ERR_DISK, "%s: %s", q->path, strerror(errno));
     while (rest.n) {
-        ssize_t n = write(q->fd, rest.p, rest.n);
+        ssize_t n = write(fd, rest.p, rest.n);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -119,13 +116,44 @@ err_t quarantine_sync(struct quarantine *q, struct fail *f)
             break;
         rest = str_skip(rest, (size_t)n);
     }
-    if (rest.n || fdatasync(q->fd) < 0) {
-        int error = errno;
-
-        close(q->fd);
-        q->fd = -1;
-        return fail(f, ERR_DISK, "%s: %s", q->path, strerror(error));
-    }
+    is_good = rest.n == 0 && fdatasync(fd) == 0;
+    if (!is_good)
+        (void)fail(f, ERR_DISK, "%s: %s", q->path, strerror(errno));
+    close(fd);
+    if (!is_good)
+        return ERR_DISK;
     buf_reset(&q->pending);
     return OK;
+}
+
+/* Is there room for what is pending? */
+static err_t quarantine_judge(struct quarantine *q, struct fail *f)
+{
+    uint64_t max = atomic_load(&q->max_bytes);
+    uint64_t used = letterbox_bytes(q->folder);
+
+    if (used == 0 || used + buf_len(&q->pending) <= max)
+        return OK;
+    return fail(
+        f, ERR_DISK,
+        "the dead letters take %llu bytes, %zu more would pass deadletter_max_bytes (%llu); "
+        "make room with `sluice deadletter retry` or `drop`",
+        (unsigned long long)used, buf_len(&q->pending), (unsigned long long)max);
+}
+
+err_t quarantine_sync(struct quarantine *q, struct fail *f)
+{
+    int lock;
+    err_t e;
+
+    if (buf_len(&q->pending) == 0)
+        return OK;
+    if (mkdir(q->folder, 0700) == 0 ? sync_folder(q->data_dir) < 0 : errno != EEXIST)
+        return fail(f, ERR_DISK, "%s: %s", q->folder, strerror(errno));
+    if ((e = letterbox_lock(q->folder, &lock, f)))
+        return e;
+    if (!(e = quarantine_judge(q, f)))
+        e = quarantine_append(q, f);
+    letterbox_unlock(lock);
+    return e;
 }

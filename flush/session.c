@@ -1,7 +1,7 @@
 /*
  * From a connection to one that may write.
  *
- * Settings. statement_timeout makes the server end what takes too long; a window that cannot be
+ * Settings. statement_timeout (flush_timeout) makes the server end what takes too long; a window that cannot be
  * written within it is split by the flusher. lock_timeout makes the window start over before it is
  * half of a deadlock with a stock server (schema/pg_patience.h). The two timeouts for idle
  * transactions and for dead peers free our locks when we are gone without saying so. synchronous_commit is
@@ -15,7 +15,7 @@
  * Refused, we go on with the triggers.
  *
  * The schema is looked at after every connect, because an operator may have upgraded MLflow
- * meanwhile: exactly our revision, and columns of the types we send (schema/tables.c). Our binary
+ * meanwhile (and its revision again before every commit, txn.c): exactly our revision, and columns of the types we send (schema/tables.c). Our binary
  * bytes in a column of another type would make the server refuse every row, and every row would
  * become a dead letter.
  *
@@ -36,7 +36,6 @@
 #include "schema/tables.h"
 
 static const char session_settings[] =
-    "SET statement_timeout = '60s';"
     "SELECT set_config('lock_timeout', " PG_LOCK_PATIENCE ", false);"
     "SET idle_in_transaction_session_timeout = '60s';"
     "SET tcp_user_timeout = '15s'; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;"
@@ -72,7 +71,9 @@ void session_bind_mask(const struct session *s, struct pg_call *c, struct buf *r
 
 /* -- checks ----------------------------------------------------------------------------------- */
 
-static err_t check_revision(const PGresult *r, struct fail *f)
+const char session_sql_head[] = "SELECT version_num::text FROM alembic_version";
+
+err_t session_see_head(const PGresult *r, struct fail *f)
 {
     struct str head;
 
@@ -115,8 +116,7 @@ static err_t session_check(struct session *s, struct fail *f)
                                   " AND attnum > 0 AND NOT attisdropped";
     const struct table *tables[] = {&table_metrics, &table_latest_metrics,
                                     &table_logged_model_metrics};
-    struct pg_call calls[1 + array_len(tables)] = {
-        {.sql = "SELECT version_num::text FROM alembic_version"}};
+    struct pg_call calls[1 + array_len(tables)] = {{.sql = session_sql_head}};
     err_t e;
 
     for (size_t i = 0; i < array_len(tables); i++) {
@@ -125,7 +125,7 @@ static err_t session_check(struct session *s, struct fail *f)
     }
     e = pg_batch(&s->pg, calls, array_len(calls), f);
     if (!e)
-        e = check_revision(calls[0].result, f);
+        e = session_see_head(calls[0].result, f);
     for (size_t i = 0; !e && i < array_len(tables); i++)
         e = check_columns(tables[i], calls[1 + i].result, f);
     pg_batch_clear(calls, array_len(calls));
@@ -180,19 +180,30 @@ static err_t session_trust(struct session *s, struct fail *f)
     return e;
 }
 
-err_t session_open(struct session *s, const char *uri, unsigned index, struct pg_halt *halt,
-                   struct fail *f)
+static err_t session_set(struct session *s, const struct pg_terms *terms, struct fail *f)
+{
+    char timeout[64];
+    err_t e;
+
+    snprintf(timeout, sizeof(timeout), "SET statement_timeout = %" PRIu64, terms->answer_us / 1000);
+    if ((e = pg_run(&s->pg, timeout, f)))
+        return e;
+    return pg_run(&s->pg, session_settings, f);
+}
+
+err_t session_open(struct session *s, const struct pg_terms *terms, unsigned index,
+                   struct pg_halt *halt, struct fail *f)
 {
     char name[64];
     err_t e;
 
     session_close(s);
     snprintf(name, sizeof(name), "sluice flusher %u", index);
-    if ((e = pg_open(&s->pg, uri, name, halt, f)))
+    if ((e = pg_open(&s->pg, terms, name, halt, f)))
         return e;
     s->has_stage = false;
-    if ((e = pg_run(&s->pg, session_settings, f)) || (e = session_trust(s, f)) ||
-        (e = session_check(s, f)) || (e = session_positions(s, f)))
+    if ((e = session_set(s, terms, f)) || (e = session_trust(s, f)) || (e = session_check(s, f)) ||
+        (e = session_positions(s, f)))
         session_close(s);
     return e;
 }
@@ -206,4 +217,9 @@ err_t session_own(struct session *s, uint64_t mask, struct fail *f)
 void session_close(struct session *s)
 {
     pg_close(&s->pg);
+}
+
+void session_fini(struct session *s)
+{
+    pg_fini(&s->pg);
 }

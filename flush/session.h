@@ -2,7 +2,7 @@
  * session: a connection that is fit to write points, and what is known through it.
  *
  * Owned by one flusher. Order of calls: session_open, again after every loss of the connection
- * (positions then show whether a commit whose answer was lost took place), session_close.
+ * (positions then show whether a commit whose answer was lost took place), session_close, session_fini.
  */
 #ifndef FLUSH_SESSION_H
 #define FLUSH_SESSION_H
@@ -28,12 +28,16 @@ uint64_t session_mask(unsigned index, unsigned count);
 /* Connects, sets the connection up, checks that the schema is one we may write to, makes the rows
  * of sluice.positions and reads them. queue_id, mask must be set. ERR_PG: try again later;
  * ERR_SCHEMA: hold until somebody has done something; ERR_CLOSING. Not open unless OK. */
-must_check err_t session_open(struct session *s, const char *uri, unsigned index,
+must_check err_t session_open(struct session *s, const struct pg_terms *terms, unsigned index,
                               struct pg_halt *halt, struct fail *f);
 void session_close(struct session *s);
 /* Other partitions from now on: makes their rows and reads them. The session stays open, unless the
  * connection breaks. */
 must_check err_t session_own(struct session *s, uint64_t mask, struct fail *f);
+void session_fini(struct session *s);
+/* Asks for the schema's revision: a statement of a batch, and what its answer says. OK: ours. */
+extern const char session_sql_head[];
+must_check err_t session_see_head(const PGresult *r, struct fail *f);
 /* Appends the statement's parameters: queue id, and the owned partitions as an array. */
 void session_bind_mask(const struct session *s, struct pg_call *c, struct buf *room);
 

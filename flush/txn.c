@@ -12,9 +12,12 @@
  *      lock_timeout (schema/pg_patience.h). Strictly greater (step, timestamp, value) wins.
  *   5. logged_model_metrics, ON CONFLICT DO NOTHING.
  *   6. the positions.
- *   7. COMMIT.
+ *   7. the schema's revision is still ours. From steps 3 to 5 on we hold locks on the tables that no
+ *      migration gets past, and a migration notes its revision in its own transaction: so what is
+ *      seen here holds until our commit.
+ *   8. COMMIT.
  *
- * Five round trips: {1, 2}, {begin of 3}, {end of 3}, {4, 5, 6}, {7}. The first must be looked at
+ * Five round trips: {1, 2}, {begin of 3}, {end of 3}, {4, 5, 6, 7}, {8}. The first must be looked at
  * before anything is written, COPY cannot share a round trip, and COMMIT stands alone so that a
  * test can die before it; at 50 000 rows a window the trips do not show.
  *
@@ -341,14 +344,14 @@ static err_t txn_rows(struct txn *t, struct fail *f)
     return e;
 }
 
-/* -- steps 4 to 6 ------------------------------------------------------------------------------ */
+/* -- steps 4 to 7 ------------------------------------------------------------------------------ */
 
 static err_t txn_rest(struct txn *t, bool with_positions, struct fail *f)
 {
-    struct pg_call calls[3] = {0};
+    struct pg_call calls[4] = {0};
     struct buf latest, models, mask, pos;
     size_t count = 0;
-    err_t e = OK;
+    err_t e;
 
     buf_init(&latest);
     buf_init(&models);
@@ -364,8 +367,10 @@ static err_t txn_rest(struct txn *t, bool with_positions, struct fail *f)
     }
     if (with_positions)
         bind_positions(&calls[count++], t, &mask, &pos);
-    if (count)
-        e = pg_batch(&t->session->pg, calls, count, f);
+    calls[count++].sql = session_sql_head;
+    e = pg_batch(&t->session->pg, calls, count, f);
+    if (!e)
+        e = session_see_head(calls[count - 1].result, f);
     pg_batch_clear(calls, count);
     buf_fini(&latest);
     buf_fini(&models);

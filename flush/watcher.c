@@ -28,7 +28,7 @@
 
 struct watcher {
     struct queue *queue;
-    const char *uri;
+    struct pg_terms terms;
     pthread_t thread;
     struct pg pg;
     struct pg_halt halt;
@@ -55,7 +55,7 @@ static err_t watcher_turn(struct watcher *w, struct fail *f)
 {
     err_t e = OK;
 
-    if (!pg_is_open(&w->pg) && !(e = pg_open(&w->pg, w->uri, "sluice watcher", &w->halt, f)))
+    if (!pg_is_open(&w->pg) && !(e = pg_open(&w->pg, &w->terms, "sluice watcher", &w->halt, f)))
         e = pg_run(&w->pg, "SET statement_timeout = '5s'; SET jit = off", f);
     if (!e)
         e = watcher_ask(w, f);
@@ -82,11 +82,12 @@ static void *watcher_main(void *arg)
         else if (!e)
             queue_await_question(w->queue, clock_us() + WATCHER_IDLE_US);
     }
-    pg_close(&w->pg);
+    pg_fini(&w->pg);
     return NULL;
 }
 
-err_t watcher_start(struct queue *q, const char *uri, struct watcher **out, struct fail *f)
+err_t watcher_start(struct queue *q, const char *uri, const struct settings *s,
+                    struct watcher **out, struct fail *f)
 {
     struct watcher *w = calloc(1, sizeof(*w));
     sigset_t all, before;
@@ -94,7 +95,7 @@ err_t watcher_start(struct queue *q, const char *uri, struct watcher **out, stru
 
     check(w);
     w->queue = q;
-    w->uri = uri;
+    w->terms = pg_terms_of(uri, s);
     if ((error = pg_halt_init(&w->halt))) {
         free(w);
         return fail(f, ERR_INTERNAL, "eventfd: %s", strerror(error));

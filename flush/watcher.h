@@ -10,12 +10,13 @@
 #define FLUSH_WATCHER_H
 
 #include "ingest/queue.h"
+#include "schema/settings.h"
 
 struct watcher;
 
-/* uri must outlive it. Connects in the background and goes on trying. */
-must_check err_t watcher_start(struct queue *q, const char *uri, struct watcher **out,
-                               struct fail *f);
+/* uri, of the database in use, and s must outlive it. Connects in the background and goes on trying. */
+must_check err_t watcher_start(struct queue *q, const char *uri, const struct settings *s,
+                               struct watcher **out, struct fail *f);
 void watcher_stop(struct watcher *w);
 
 #endif

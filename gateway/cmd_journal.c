@@ -6,14 +6,20 @@
  * The files' formats stand in ingest/segment.c and ingest/frame.c; what counts as damage is what a
  * start would count: bytes in front of a valid frame, an end that stops short of the next segment,
  * a header that is none. Bytes behind the last frame of a segment are unused room, not damage.
+ * `ls` names the files that were kept because of damage (journal.c) as well. To look into one, copy
+ * it as X/journal/<the same digits>.seg and run `sluice journal dump --data-dir X`.
+ *
  * While a server runs, its newest segment may end in the middle of a write; that looks the same.
  */
 #include "gateway/cmd_journal.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -161,6 +167,25 @@ static void look_segment(struct look *l, pos_t base, pos_t next)
     segment_cursor_close(&c);
 }
 
+/* The files that a start or a reader kept for whoever wants to look. */
+static void look_kept(const struct look *l)
+{
+    int fd = openat(l->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct stat st;
+
+    for (struct dirent *item = d ? readdir(d) : NULL; item; item = readdir(d)) {
+        if (str_ends(str_of(item->d_name), STR(".bad")) &&
+            fstatat(l->dir, item->d_name, &st, 0) == 0)
+            printf("%-20s  kept because it is damaged, %" PRIu64 " bytes\n", item->d_name,
+                   (uint64_t)st.st_size);
+    }
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+}
+
 static int look_all(struct look *l)
 {
     char id[QUEUE_ID_BYTES + 1];
@@ -181,6 +206,8 @@ static int look_all(struct look *l)
     for (size_t i = 0; i < count; i++)
         look_segment(l, bases[i], i + 1 < count ? bases[i + 1] : UINT64_MAX);
     free(bases);
+    if (l->verb == JOURNAL_LS)
+        look_kept(l);
     if (l->verb != JOURNAL_DUMP)
         printf("%" PRIu64 " segments, %" PRIu64 " entries, %" PRIu64 " points, %" PRIu64
                " damaged bytes\n",

@@ -2,24 +2,28 @@
  * commands: the table of commands, and the small ones themselves.
  *
  * A command is a function of the settings and of the words behind its name. Words and flags may
- * stand in any order but for this: the first group of flags is where --config is looked for.
+ * stand in any order but for this: the first group of flags is where --config is looked for. A
+ * command's own flags, which are no settings, come to it as words behind all others.
  * Commands that look into a running system (journal, deadletter) live beside what they look into.
  */
 #define _GNU_SOURCE /* environ */
 #include "gateway/commands.h"
 
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "gateway/cmd_deadletter.h"
+#include "gateway/cmd_doctor.h"
 #include "gateway/cmd_journal.h"
+#include "gateway/cmd_schema.h"
+#include "gateway/letter_choice.h"
 #include "gateway/server.h"
 #include "gateway/version.h"
 #include "schema/cluster.h"
 #include "schema/errors.h"
 #include "schema/migrate.h"
+#include "schema/pg_connect.h"
 
 /* One row: words after the name, and what it does. */
 struct command {
@@ -27,6 +31,12 @@ struct command {
     const char *words; /* for help */
     const char *help;
     int (*run)(struct command_line *line, struct settings *s);
+};
+
+/* Flags of one command alone: " name= other ", = where a value follows. */
+struct own_flags {
+    const char *command;
+    const char *flags;
 };
 
 static int commands_fail(const struct fail *f)
@@ -100,38 +110,16 @@ static int command_pg_uri(struct command_line *line, struct settings *s)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
-static err_t commands_create_schema(struct settings *s, PGconn *c, struct fail *f)
-{
-    return migrate_prepare(c, settings_artifact_root(s, &s->arena).p, f);
-}
-
 static int command_schema(struct command_line *line, struct settings *s)
 {
-    bool is_check = strcmp(commands_word(line, 1), "check") == 0;
     struct cluster_info info;
     const char *uri;
     struct fail f;
-    PGconn *c;
-    err_t e;
 
     fail_init(&f, &s->arena);
-    if (!is_check && strcmp(commands_word(line, 1), "create") != 0) {
-        (void)fail(&f, ERR_SETTING, "schema: want check or create");
-        return commands_fail(&f);
-    }
     if (commands_pg_uri(s, &info, &uri, &f) != OK)
         return commands_fail(&f);
-    c = PQconnectdb(uri);
-    if (c == NULL || PQstatus(c) != CONNECTION_OK)
-        e = fail(&f, ERR_PG, "cannot connect to PostgreSQL: %.*s",
-                 STR_ARG(str_trim(str_of(PQerrorMessage(c)))));
-    else
-        e = is_check ? migrate_check(c, &f) : commands_create_schema(s, c, &f);
-    PQfinish(c);
-    if (e)
-        return commands_fail(&f);
-    printf("the schema is MLflow %s's, revision %s\n", MLFLOW_VERSION, MIGRATE_HEAD);
-    return 0;
+    return cmd_schema(line->nwords - 1, line->words + 1, s, uri);
 }
 
 /* -- what others look after ------------------------------------------------------------------ */
@@ -146,19 +134,68 @@ static int command_journal(struct command_line *line, struct settings *s)
     return cmd_journal(line->nwords - 1, line->words + 1, s);
 }
 
+static int command_doctor(struct command_line *line, struct settings *s)
+{
+    return cmd_doctor(line->nwords - 1, line->words + 1, s);
+}
+
 /* -- config, version, help -------------------------------------------------------------------- */
+
+/* All that is wrong with them, then what is odd about them. */
+static int commands_judge(const struct settings *s, unsigned wrong, struct buf *out)
+{
+    struct fail f;
+
+    fail_init(&f, NULL);
+    if (settings_check(s, &f)) {
+        buf_printf(out, "%.*s\n", STR_ARG(f.text));
+        wrong++;
+    }
+    if (wrong) {
+        fprintf(stderr, "%.*s", STR_ARG(buf_str(out)));
+        buf_fini(out);
+        return 1;
+    }
+    printf("the settings are good\n");
+    if (settings_advise(s, "\nwarning: ", out))
+        printf("warning: %.*s\n", STR_ARG(buf_str(out)));
+    buf_fini(out);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* Those in effect, or those that a server started with this file and this environment had. */
+static int commands_check_config(struct command_line *line, struct settings *s)
+{
+    struct settings *other;
+    unsigned wrong;
+    struct buf out;
+    struct fail f;
+    int code;
+
+    buf_init(&out);
+    if (line->nwords < 3)
+        return commands_judge(s, 0, &out);
+    other = settings_new();
+    fail_init(&f, &other->arena);
+    wrong = settings_try_file(other, line->words[2], &out);
+    if (settings_load_env(other, environ, &f)) {
+        buf_printf(&out, "%.*s\n", STR_ARG(f.text));
+        wrong++;
+    }
+    code = commands_judge(other, wrong, &out);
+    settings_free(other);
+    return code;
+}
 
 static int command_config(struct command_line *line, struct settings *s)
 {
     const char *word = commands_word(line, 1);
     struct buf out;
 
-    if (strcmp(word, "check") == 0) {
-        printf("the settings are good\n"); /* or we would not be here */
-        return 0;
-    }
+    if (strcmp(word, "check") == 0)
+        return commands_check_config(line, s);
     if (strcmp(word, "dump") != 0) {
-        fprintf(stderr, "sluice: config: want check or dump\n");
+        fprintf(stderr, "sluice: config: want check [FILE] or dump\n");
         return 1;
     }
     buf_init(&out);
@@ -185,16 +222,29 @@ static int command_help(struct command_line *line, struct settings *s)
 static const struct command commands[] = {
     {"serve", "", "Run the gateway until SIGINT or SIGTERM; SIGHUP reloads settings.",
      command_serve},
-    {"schema", "check|create", "Check the database's schema, or create MLflow's in an empty one.",
+    {"schema", "check|create|tune|untune",
+     "Check the database's schema, create MLflow's in an empty one, or make (un)do indexes for "
+     "speed;"
+     " tune and untune take --dry-run and names.",
      command_schema},
-    {"config", "check|dump", "Check the settings, or print every one with its value.",
+    {"config", "check [FILE]|dump", "Check the settings, or print every one with its value.",
      command_config},
     {"journal", "ls|verify|dump [RUN_ID]", "Look at the journal's segments and entries.",
      command_journal},
-    {"deadletter", "ls|show ID", "Look at the points that PostgreSQL refused.", command_deadletter},
+    {"deadletter", "ls|show|retry|drop [ID]",
+     "Look at the points that PostgreSQL refused, apply them again, or drop them.",
+     command_deadletter},
+    {"doctor", "[--json]", "Check machine, settings and database, and say what to do.",
+     command_doctor},
     {"pg-uri", "", "Print the connection string of the database in use, for psql.", command_pg_uri},
     {"version", "", "Print the versions of this program and of MLflow.", command_version},
     {"help", "", "Print this.", command_help},
+};
+
+static const struct own_flags own_flags[] = {
+    {"deadletter", LETTER_CHOICE_FLAGS},
+    {"doctor", DOCTOR_FLAGS},
+    {"schema", CMD_SCHEMA_FLAGS},
 };
 
 void commands_help(void)
@@ -214,31 +264,109 @@ void commands_help(void)
     (void)commands_print(&out);
 }
 
-/* The words up to the next flag. */
-static err_t commands_take_words(struct command_line *line, int *i, struct fail *f)
+/* -- taking a command line apart --------------------------------------------------------------- */
+
+static err_t commands_add_word(struct command_line *line, char *word, struct fail *f)
 {
-    while (*i < line->argc && strncmp(line->argv[*i], "--", 2) != 0) {
-        if (line->nwords == COMMAND_WORDS_MAX)
-            return fail(f, ERR_SETTING, "more than %d words", COMMAND_WORDS_MAX);
-        line->words[line->nwords++] = line->argv[(*i)++];
+    if (line->nwords == COMMAND_WORDS_MAX)
+        return fail(f, ERR_SETTING, "more than %d words", COMMAND_WORDS_MAX);
+    line->words[line->nwords++] = word;
+    return OK;
+}
+
+/* The words up to the next flag. */
+static err_t commands_take_words(struct command_line *line, int argc, char **argv, int *i,
+                                 struct fail *f)
+{
+    err_t e = OK;
+
+    while (!e && *i < argc && strncmp(argv[*i], "--", 2) != 0)
+        e = commands_add_word(line, argv[(*i)++], f);
+    return e;
+}
+
+/* The own flags of the command that is named among the arguments. */
+static struct str commands_own(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        for (size_t k = 0; k < array_len(own_flags); k++) {
+            if (strcmp(argv[i], own_flags[k].command) == 0)
+                return str_of(own_flags[k].flags);
+        }
+    }
+    return STR("");
+}
+
+/* Is --name among them? *has_value: it wants one. */
+static bool commands_is_own(struct str own, struct str name, bool *has_value)
+{
+    while (own.n) {
+        struct str word = str_cut(&own, ' ');
+
+        *has_value = str_ends(word, STR("="));
+        if (*has_value)
+            word.n--;
+        if (word.n && str_eq(word, name))
+            return true;
+    }
+    return false;
+}
+
+/* A command line as two lists. */
+struct split {
+    char **own; /* own flags, each with its value behind it */
+    char **rest;
+    int own_count;
+    int rest_count;
+};
+
+static err_t commands_split(const struct command_line *line, struct arena *a, struct split *out,
+                            struct fail *f)
+{
+    struct str flags = commands_own(line->argc, line->argv);
+
+    *out = (struct split){.own = arena_array(a, 2 * (size_t)line->argc, sizeof(char *)),
+                          .rest = arena_array(a, (size_t)line->argc, sizeof(char *))};
+    for (int i = 0; i < line->argc; i++) {
+        char *arg = line->argv[i];
+        struct str value = str_of(arg);
+        struct str name = str_cut(&value, '=');
+        bool is_joined = name.n < strlen(arg);
+        bool has_value;
+
+        if (!str_starts(name, STR("--")) ||
+            !commands_is_own(flags, str_skip(name, 2), &has_value)) {
+            out->rest[out->rest_count++] = arg;
+            continue;
+        }
+        if (has_value ? !is_joined && i + 1 == line->argc : is_joined)
+            return fail(f, ERR_SETTING, "%.*s %s", STR_ARG(name),
+                        has_value ? "wants a value" : "takes no value");
+        out->own[out->own_count++] = arena_cstr(a, name);
+        if (has_value)
+            out->own[out->own_count++] = is_joined ? arena_cstr(a, value) : line->argv[++i];
     }
     return OK;
 }
 
 err_t commands_parse(struct command_line *line, struct settings *s, struct fail *f)
 {
+    struct split args;
     int i = 1;
     err_t e;
 
     line->nwords = 0;
-    if ((e = commands_take_words(line, &i, f)))
+    if ((e = commands_split(line, &s->arena, &args, f)) ||
+        (e = commands_take_words(line, args.rest_count, args.rest, &i, f)) ||
+        (e = settings_load(s, args.rest_count, args.rest, environ, &i, f)))
         return e;
-    if ((e = settings_load(s, line->argc, line->argv, environ, &i, f)))
-        return e;
-    while (i < line->argc) {
-        if ((e = commands_take_words(line, &i, f)))
+    while (i < args.rest_count) {
+        if ((e = commands_take_words(line, args.rest_count, args.rest, &i, f)) ||
+            (e = settings_load_args(s, args.rest_count, args.rest, &i, f)))
             return e;
-        if ((e = settings_load_args(s, line->argc, line->argv, &i, f)))
+    }
+    for (i = 0; i < args.own_count; i++) {
+        if ((e = commands_add_word(line, args.own[i], f)))
             return e;
     }
     return settings_check(s, f);

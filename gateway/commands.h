@@ -11,7 +11,7 @@
 #include "base/fail.h"
 #include "schema/settings.h"
 
-enum { COMMAND_WORDS_MAX = 64 };
+enum { COMMAND_WORDS_MAX = 1024 };
 
 /* A command line taken apart. */
 struct command_line {

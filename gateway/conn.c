@@ -36,7 +36,17 @@
  *
  * Closing with unread bytes would reset the connection and may destroy the answer on its way. So
  * unless the peer itself asked for the end, our side is shut down and what still comes is
- * read and dropped, up to a bound in time and bytes.
+ * dropped, up to a bound in time and bytes. The kernel drops it without handing it over, so a peer
+ * that sends 16 MiB behind a refusal costs a worker 2 ms, where reading them took 18.
+ *
+ * Slow peers. A head has head_timeout from its first byte. A body has request_timeout, and within
+ * each third of it must bring min_body_rate: the first bounds how long one connection can be held,
+ * the second what it costs its peer to hold many. An answer has request_timeout, or each part of it.
+ *
+ * Memory. A request that waits, or whose peer does not read, is counted with its body, its arena and
+ * its answer (held_bytes). When a worker's share of body_memory_bytes is used up, bodies that are
+ * coming in, and heads that announce one, are answered 429; long ones at three quarters of it. A body that the helper is to read
+ * counts twice, and what its values may take, because nobody may look at the arena meanwhile.
  */
 #include "gateway/conn.h"
 
@@ -57,16 +67,22 @@
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 enum {
-    READ_ROOM = 4096,   /* for a head and a small body */
-    CHUNK_ROOM = 16384, /* for a chunked body */
-    BODY_ROOM = 65536,  /* for the first read of a long body; then as much as there is */
-    BODY_KEEP = 262144, /* of a body's memory, from one request to the next */
-    READS_MAX = 16,     /* of one connection in a turn */
-    PIPELINE_MAX = 16,  /* answers of one connection in a turn */
-    SKIP_MAX = 65536,   /* rest of a refused body that is worth keeping the connection */
-    LINGER_BYTES_MAX = 64 << 20
+    READ_ROOM = 4096,    /* for a head and a small body */
+    CHUNK_ROOM = 16384,  /* for a chunked body */
+    BODY_ROOM = 65536,   /* for the first read of a long body; then as much as there is */
+    BODY_KEEP = 262144,  /* of a body's memory, from one request to the next */
+    READS_MAX = 16,      /* of one connection in a turn */
+    PIPELINE_MAX = 16,   /* answers of one connection in a turn */
+    SHORT_BODY = 65536,  /* has room of its own in body_memory_bytes */
+    SKIP_MAX = 65536,    /* rest of a refused body that is worth keeping the connection */
+    DROP_ROOM = 1 << 20, /* what the kernel drops at once */
+    DROPS_MAX = 4,       /* of one connection in a turn */
+    LINGER_BYTES_MAX = 64 << 20,
+    LINGER_BYTES_MIN = 65536, /* between two looks; a peer that sends less is not waited for */
+    VALUE_BYTES = 16          /* of a value of JSON in an arena */
 };
 
 enum read_result { READ_SOME, READ_WAIT, READ_END };
@@ -81,6 +97,18 @@ static ssize_t conn_io_read(struct conn *c, void *p, size_t n)
 
 again:
     got = read(c->fd, p, n);
+    if (got < 0 && errno == EINTR)
+        goto again;
+    return got;
+}
+
+/* Bytes that nobody wants: MSG_TRUNC on TCP takes them without a copy. */
+static ssize_t conn_io_drop(struct conn *c, size_t n)
+{
+    ssize_t got;
+
+again:
+    got = recv(c->fd, NULL, n, MSG_TRUNC);
     if (got < 0 && errno == EINTR)
         goto again;
     return got;
@@ -153,6 +181,7 @@ static enum read_result conn_read_into(struct conn *c, struct buf *b, size_t roo
     if (got > 0) {
         buf_added(b, (size_t)got);
         stat_add(c->worker->stats, received_bytes, got);
+        c->received_bytes += (uint64_t)got;
         c->is_readable = (size_t)got == n; /* else the kernel has no more */
         return READ_SOME;
     }
@@ -167,6 +196,74 @@ static bool conn_gone(struct conn *c, const char *why)
 {
     conn_close(c, why);
     return false;
+}
+
+/* -- what peers may take of us ----------------------------------------------------------------- */
+
+/* A body comes, or is dropped, from here on. */
+static void conn_begin_phase(struct conn *c)
+{
+    c->received_bytes = c->received_then = 0;
+    c->since_us = c->worker->now_us;
+}
+
+/* Another look at a body, or at what is dropped, once its list's time is over: did enough come, and
+ * is it not too late altogether? Then it goes on. */
+static bool conn_is_fast(struct conn *c, enum conn_timer timer, uint64_t least)
+{
+    struct worker *w = c->worker;
+    uint64_t got = c->received_bytes - c->received_then;
+
+    if (got < least || w->now_us - c->since_us >= conn_settings(c)->request_timeout)
+        return false;
+    c->received_then = c->received_bytes;
+    worker_set_timer(c, timer);
+    return true;
+}
+
+/* What min_body_rate asks for since the last look. */
+static uint64_t conn_least_bytes(const struct conn *c)
+{
+    uint64_t waited_ms = (c->worker->now_us - c->timer_since_us) / 1000;
+
+    return conn_settings(c)->min_body_rate * waited_ms / 1000;
+}
+
+/* Of an arena that the helper fills: the text once more, and its values. */
+static size_t conn_helper_bytes(const struct req *r)
+{
+    size_t n = r->input.body.n;
+    size_t values = n / 2 < LIMIT_JSON_VALUES ? n / 2 : LIMIT_JSON_VALUES;
+
+    return n + values * VALUE_BYTES;
+}
+
+void conn_count_memory(struct conn *c)
+{
+    struct exchange *x = c->x;
+    struct req *r = &x->req;
+    struct worker *w = c->worker;
+    size_t n = buf_len(&x->body) + buf_len(&r->reply.body);
+
+    n += r->wait == WAIT_BODY ? conn_helper_bytes(r) : arena_used(&r->arena);
+    w->net->held_bytes += n - x->held_bytes;
+    x->held_bytes = n;
+    stat_set(w->stats, held_bytes, w->net->held_bytes);
+}
+
+/* Is there room for a body, or for more of it? A quarter is kept for short ones, so that a few peers
+ * with long ones do not stop the many that log a metric. */
+static err_t conn_memory_room(struct conn *c, struct fail *f)
+{
+    const struct http_head *d = c->x->req.head;
+    const struct worker_net *net = c->worker->net;
+    uint64_t limit = conn_settings(c)->body_memory_bytes / net->worker_count;
+
+    if (d->is_chunked || d->content_length > SHORT_BODY)
+        limit -= limit / 4;
+    if (net->held_bytes <= limit)
+        return OK;
+    return fail(f, ERR_BUSY, "The requests under way take all of body_memory_bytes.");
 }
 
 /* -- answers ----------------------------------------------------------------------------------- */
@@ -197,7 +294,7 @@ static void conn_prepare(struct conn *c, bool is_last)
     struct exchange *x = c->x;
     struct req *r = &x->req;
 
-    if (c->worker->net->is_draining || (r->head && !r->head->is_keep_alive))
+    if (c->worker->net->is_leaving || (r->head && !r->head->is_keep_alive))
         r->reply.must_close = true;
     buf_reset(&x->out);
     if (!r->reply.is_begun)
@@ -314,7 +411,8 @@ static bool conn_answer_unrouted(struct conn *c, unsigned allowed, struct fail *
     return conn_refuse_early(c, f);
 }
 
-/* What can be judged before the body is read: its length, and whether there is room for it. */
+/* What can be judged before the body is read: its length, and whether there is room for it. A body
+ * that is announced takes nothing yet; what counts is that nothing is left. */
 static err_t conn_judge(struct conn *c, struct fail *f)
 {
     struct exchange *x = c->x;
@@ -329,6 +427,8 @@ static err_t conn_judge(struct conn *c, struct fail *f)
     if (d->content_length > max)
         return fail(f, ERR_HTTP_TOO_LARGE, "The body has %llu bytes; this path takes %llu.",
                     (unsigned long long)d->content_length, (unsigned long long)max);
+    if (d->has_body && conn_memory_room(c, f) != OK)
+        return ERR_BUSY;
     if ((kind != BODY_BATCH && kind != BODY_POINT) || d->method != HTTP_M_POST)
         return OK;
     return queue_headroom(c->worker->queue, (size_t)d->content_length, f);
@@ -377,6 +477,8 @@ static bool conn_take_body(struct conn *c)
     http_keep_head(x->http, &x->req.arena);
     buf_consume(&x->in, x->taken_bytes);
     x->taken_bytes = 0;
+    conn_begin_phase(c);
+    worker_set_timer(c, TIMER_RECEIVE);
     conn_goto(c, CONN_BODY);
     return true;
 }
@@ -438,12 +540,11 @@ static bool conn_read_head(struct conn *c)
                 return conn_refuse(c, &f);
         }
         if (reads >= READS_MAX)
-            return conn_await_bytes(c, TIMER_RECEIVE);
+            return conn_await_bytes(c, TIMER_HEAD);
         switch (conn_read_into(c, &x->in, READ_ROOM, SIZE_MAX)) {
         case READ_SOME: break;
         case READ_END: return conn_gone(c, buf_len(&x->in) ? "left in a head" : "closed by peer");
-        default:
-            return buf_len(&x->in) ? conn_await_bytes(c, TIMER_RECEIVE) : conn_await_request(c);
+        default: return buf_len(&x->in) ? conn_await_bytes(c, TIMER_HEAD) : conn_await_request(c);
         }
     }
 }
@@ -454,15 +555,8 @@ static bool conn_read_head(struct conn *c)
  * take the memory of others without sending it. */
 static err_t conn_count_body(struct conn *c, struct fail *f)
 {
-    struct exchange *x = c->x;
-    struct worker_net *net = c->worker->net;
-    size_t n = buf_len(&x->body);
-
-    net->body_bytes += n - x->body_bytes;
-    x->body_bytes = n;
-    if (net->body_bytes <= conn_settings(c)->body_memory_bytes / net->worker_count)
-        return OK;
-    return fail(f, ERR_BUSY, "The bodies on their way take all of body_memory_bytes.");
+    conn_count_memory(c);
+    return conn_memory_room(c, f);
 }
 
 /* One read of body bytes: in place when their number is known. */
@@ -521,6 +615,7 @@ static bool conn_end(struct conn *c)
     worker_put_exchange(c->worker, c->x);
     c->x = NULL;
     c->is_readable = true;
+    conn_begin_phase(c);
     conn_goto(c, CONN_LINGERING);
     return true;
 }
@@ -540,7 +635,7 @@ static bool conn_next(struct conn *c)
         worker_set_timer(c, TIMER_IDLE);
         return true;
     }
-    worker_set_timer(c, TIMER_RECEIVE);
+    worker_set_timer(c, TIMER_HEAD);
     if (++c->pipelined < PIPELINE_MAX)
         return true;
     worker_yield(c);
@@ -596,6 +691,7 @@ static bool conn_write(struct conn *c)
         }
         if (n < 0 && errno != EAGAIN)
             return conn_gone(c, "peer does not take the answer");
+        conn_count_memory(c);
         event_add(&c->writable, NULL);
         if (c->timer != TIMER_SEND)
             worker_set_timer(c, TIMER_SEND);
@@ -615,17 +711,17 @@ static bool conn_write(struct conn *c)
 
 /* -- SKIPPING and LINGERING -------------------------------------------------------------------- */
 
-/* Reads into the scratch; READ_SOME with *got bytes. */
+/* Drops at most max bytes; READ_SOME with *got of them. */
 static enum read_result conn_read_away(struct conn *c, size_t max, size_t *got)
 {
-    struct worker_net *net = c->worker->net;
-    size_t room = max < SCRATCH_BYTES ? max : SCRATCH_BYTES;
     ssize_t n;
 
     if (!c->is_readable)
         return READ_WAIT;
-    n = conn_io_read(c, net->scratch, room);
+    n = conn_io_drop(c, max < DROP_ROOM ? max : DROP_ROOM);
     if (n > 0) {
+        stat_add(c->worker->stats, received_bytes, n);
+        c->received_bytes += (uint64_t)n;
         *got = (size_t)n;
         return READ_SOME;
     }
@@ -652,11 +748,10 @@ static bool conn_linger(struct conn *c)
 {
     size_t n;
 
-    for (unsigned reads = 0; reads < READS_MAX; reads++) {
-        switch (conn_read_away(c, SCRATCH_BYTES, &n)) {
+    for (unsigned drops = 0; drops < DROPS_MAX; drops++) {
+        switch (conn_read_away(c, DROP_ROOM, &n)) {
         case READ_SOME:
-            c->lingered_bytes += n;
-            if (c->lingered_bytes > LINGER_BYTES_MAX)
+            if (c->received_bytes > LINGER_BYTES_MAX)
                 return conn_gone(c, "sends on and on");
             break;
         case READ_END: return conn_gone(c, "done");
@@ -732,10 +827,17 @@ void conn_expire(struct conn *c)
 
     switch (c->timer) {
     case TIMER_IDLE: conn_close(c, "idle"); return;
-    case TIMER_LINGER: conn_close(c, "lingered"); return;
+    case TIMER_LINGER:
+        if (!conn_is_fast(c, TIMER_LINGER, LINGER_BYTES_MIN))
+            conn_close(c, "lingered");
+        return;
     case TIMER_RECEIVE:
         if (c->state == CONN_SKIPPING)
             break;
+        if (conn_is_fast(c, TIMER_RECEIVE, conn_least_bytes(c)))
+            return;
+        /* fall through */
+    case TIMER_HEAD:
         fail_init(&f, NULL);
         (void)fail(&f, ERR_HTTP_TIMEOUT, "The request did not arrive in time.");
         (void)conn_refuse(c, &f);
@@ -747,7 +849,7 @@ void conn_expire(struct conn *c)
     conn_close(c, "too slow");
 }
 
-void conn_open(struct worker *w, int fd, enum route_where where)
+static struct conn *conn_new(struct worker *w, int fd, enum route_where where)
 {
     struct worker_net *net = w->net;
     struct conn *c = net->free;
@@ -761,10 +863,37 @@ void conn_open(struct worker *w, int fd, enum route_where where)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     event_assign(&c->readable, w->base, fd, EV_READ | EV_PERSIST, conn_on_readable, c);
     event_assign(&c->writable, w->base, fd, EV_WRITE, conn_on_writable, c);
-    net->open_count++;
+    return c;
+}
+
+void conn_open(struct worker *w, int fd, enum route_where where)
+{
+    struct conn *c = conn_new(w, fd, where);
+
+    w->net->open_count++;
     stat_add(w->stats, connections, 1);
-    stat_set(w->stats, open_connections, net->open_count);
+    stat_set(w->stats, open_connections, w->net->open_count);
     (void)conn_await_bytes(c, TIMER_IDLE);
+}
+
+void conn_shed(struct worker *w, int fd, enum route_where where, bool may_stay)
+{
+    struct conn *c = conn_new(w, fd, where);
+    struct fail f;
+
+    c->is_shed = true;
+    c->is_readable = true;
+    w->net->shed_count++;
+    stat_add(w->stats, connections_refused, 1);
+    c->x = worker_take_exchange(w, c);
+    fail_init(&f, NULL);
+    (void)fail(&f, ERR_BUSY, "Too many connections are open.");
+    reply_fail(&c->x->req, &f);
+    c->x->req.reply.must_close = true;
+    if (conn_answer(c))
+        conn_drive(c);
+    if (c->state != CONN_CLOSED && (!may_stay || w->net->shed_count > SHED_MAX))
+        conn_close(c, "no room");
 }
 
 /* An answer that has begun ends without being whole: the peer must not take it for the end. */
@@ -804,7 +933,10 @@ void conn_close(struct conn *c, const char *why)
     if (c->x)
         worker_put_exchange(w, c->x);
     c->x = NULL;
-    w->net->open_count--;
+    if (c->is_shed)
+        w->net->shed_count--;
+    else
+        w->net->open_count--;
     stat_set(w->stats, open_connections, w->net->open_count);
     worker_drop(c);
 }

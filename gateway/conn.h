@@ -32,10 +32,11 @@ enum conn_state {
 /* What bounds a connection's time; one list each, oldest first. */
 enum conn_timer {
     TIMER_IDLE,    /* idle_timeout, then closed silently */
-    TIMER_RECEIVE, /* request_timeout, then 408 */
+    TIMER_HEAD,    /* head_timeout, then 408 */
+    TIMER_RECEIVE, /* a part of request_timeout, then 408 unless enough of a body came */
     TIMER_NONE,    /* the request's own waits have deadlines */
     TIMER_SEND,    /* request_timeout, then closed */
-    TIMER_LINGER,  /* LINGER_US, then closed */
+    TIMER_LINGER,  /* LINGER_US, then closed unless much came */
     TIMER_COUNT
 };
 
@@ -45,7 +46,7 @@ struct exchange {
     struct http *http;
     struct buf in;            /* this head, its body when both came together, what is behind them */
     struct buf body;          /* a body that came in pieces */
-    size_t body_bytes;        /* of them counted in the worker's body_bytes */
+    size_t held_bytes;        /* counted in the worker's */
     struct buf out;           /* what goes before the reply's body: head, or begin of a chunk */
     struct str tail;          /* what goes behind it; constant */
     size_t taken_bytes;       /* of in: consumed once the answer is out */
@@ -63,8 +64,11 @@ struct conn {
     bool is_readable;         /* the kernel may have bytes for us */
     bool is_listening;        /* the read event is registered */
     bool is_queued;           /* in the worker's list of those that yielded */
+    bool is_shed;             /* beyond max_connections: open just for its refusal */
     unsigned pipelined;       /* requests answered since it last went through the loop */
-    uint64_t lingered_bytes;
+    uint64_t received_bytes;  /* since a body, or lingering, began */
+    uint64_t received_then;   /* of them when its timer began */
+    uint64_t since_us;        /* when body or lingering began */
     struct event readable;
     struct event writable;
     enum conn_timer timer;
@@ -76,6 +80,8 @@ struct conn {
 
 /* Takes an accepted socket. */
 void conn_open(struct worker *w, int fd, enum route_where where);
+/* Takes one that there is no room for: it is told so and ends. may_stay: until its peer has read it. */
+void conn_shed(struct worker *w, int fd, enum route_where where, bool may_stay);
 /* Unlinks it; why is constant text for the log and the counters. Its request, if one waits for
  * anything but its part to be sent, must have been answered. */
 void conn_close(struct conn *c, const char *why);
@@ -85,5 +91,7 @@ void conn_go_on(struct conn *c);
 void conn_resume(struct conn *c);
 /* Its list's time is over. */
 void conn_expire(struct conn *c);
+/* Counts what its request holds until it is answered: when it begins to wait. */
+void conn_count_memory(struct conn *c);
 
 #endif

@@ -440,7 +440,7 @@ static size_t lex_digits_end(const struct filter_lex *l, size_t from, size_t end
         return end;
     do
         end--;
-    while (((unsigned char)l->text.p[end] & 0xC0) == 0x80);
+    while (end > from && ((unsigned char)l->text.p[end] & 0xC0) == 0x80);
     return end;
 }
 

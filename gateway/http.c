@@ -12,7 +12,7 @@
  * lengths, no length beside a transfer coding) we refuse:
  *   - versions other than 1.0 and 1.1 (RFC 9112 2.3), with HTTP/2's preface among them;
  *   - more than one space in the request line (RFC 9112 3);
- *   - no Host or two of them in HTTP/1.1 (RFC 9112 3.2);
+ *   - no Host, two of them, or one that is no host and port, in HTTP/1.1 (RFC 9112 3.2);
  *   - a target with control bytes, non-ASCII, '#', or an encoded NUL;
  *   - transfer codings other than one "chunked", and any in HTTP/1.0 (RFC 9112 6.1);
  *   - Expect other than 100-continue (RFC 9110 10.1.1);
@@ -103,10 +103,23 @@ static int http_on_header_value(llhttp_t *p, const char *at, size_t n)
     return 0;
 }
 
+/* uri-host [":" port], as far as its bytes go: RFC 3986's reg-name, addresses in brackets. Whether
+ * it is one of ours is for guard.c; what no host can be is not to be compared at all. */
+static bool http_is_authority(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] <= ' ' || s.p[i] >= 0x7f || strchr("\"#/<>?@\\^`{|}", s.p[i]))
+            return false;
+    }
+    return true;
+}
+
 static int http_note_host(struct http *h, struct str value)
 {
     if (h->head.has_host)
         return http_refuse(h, ERR_HTTP_BAD, "more than one Host");
+    if (!http_is_authority(value))
+        return http_refuse(h, ERR_HTTP_BAD, "Host is no host and port");
     h->head.has_host = true;
     h->head.host = value;
     return 0;
@@ -383,7 +396,7 @@ static bool http_take_authority(struct http_head *d, struct str *rest)
         ;
     d->host = str_head(s, n);
     *rest = str_skip(s, n);
-    return n > 0;
+    return n > 0 && http_is_authority(d->host);
 }
 
 /* target into path and query; what is wrong with it, or NULL. */

@@ -5,12 +5,18 @@
  * hash. The trap: a second program of the same user may join such a group unnoticed and take its
  * share. So the address is first bound without SO_REUSEPORT, which fails when anybody listens
  * there.
+ *
+ * A connection inherits the listener's options, so what is set here costs nothing for each. Peers
+ * that vanish without a word (a node that lost power, a cable, a firewall that forgot) are found by
+ * the kernel: keepalive probes when nothing is on its way, TCP_USER_TIMEOUT when something is. The latter also
+ * ends a peer that is there and keeps its window shut for so long.
  */
 #include "gateway/listen.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -122,6 +128,22 @@ err_t listen_open(const char *setting, const char *address, int *fds, unsigned c
     }
     listen_name(&a, url);
     return OK;
+}
+
+void listen_set_peer_timeout(const int *fds, unsigned count, uint64_t timeout_us)
+{
+    int on = 1;
+    int all_ms = (int)(timeout_us / 1000);
+    int idle_s =
+        all_ms >= 2000 ? all_ms / 2000 : 1; /* half of the time; then probes for the rest */
+    int probe_s = all_ms >= 6000 ? all_ms / 6000 : 1;
+
+    for (unsigned i = 0; i < count; i++) {
+        setsockopt(fds[i], SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+        setsockopt(fds[i], IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+        setsockopt(fds[i], IPPROTO_TCP, TCP_KEEPINTVL, &probe_s, sizeof(probe_s));
+        setsockopt(fds[i], IPPROTO_TCP, TCP_USER_TIMEOUT, &all_ms, sizeof(all_ms));
+    }
 }
 
 err_t listen_begin(const int *fds, unsigned count, struct fail *f)

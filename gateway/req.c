@@ -105,6 +105,7 @@ static void req_begin_wait(struct req *r, enum req_wait wait, req_step next)
     r->next = next;
     r->wait_since_us = r->worker->now_us;
     r->wait_until_us = UINT64_MAX;
+    conn_count_memory(r->conn);
     stat_add(r->worker->stats, parked_requests, 1);
 }
 
@@ -122,9 +123,19 @@ static req_step req_end_wait(struct req *r)
     return next;
 }
 
+/* The second of two statements. */
+struct req_both {
+    struct sql_call call;
+    unsigned under_way; /* of the two */
+};
+
 /* What the last wait for SQL brought is not looked at any more. */
 static void req_drop_results(struct req *r)
 {
+    if (r->both) {
+        PQclear(r->both->call.results[0]);
+        r->both->call.results[0] = NULL;
+    }
     for (unsigned i = 0; i < SQL_STEPS_MAX; i++) {
         PQclear(r->sql.results[i]);
         r->sql.results[i] = NULL;
@@ -217,6 +228,49 @@ static err_t req_sql_start(struct req *r, const struct sql_step *steps, unsigned
     req_begin_wait(r, WAIT_SQL, next);
     sql_call(r->worker->sql, &r->sql);
     return OK;
+}
+
+/* The last of the two goes on; a failure of the second counts as one of the first. Its words end with
+ * the call, the other one's may not. */
+static void req_on_both(struct sql_call *call)
+{
+    struct req *r = call->owner;
+    struct sql_call *second = &r->both->call;
+
+    if (call->err)
+        call->message = arena_dup(&r->arena, call->message);
+    if (--r->both->under_way > 0)
+        return;
+    if (!r->sql.err && second->err) {
+        r->sql.err = second->err;
+        r->sql.message = second->message;
+        memcpy(r->sql.sqlstate, second->sqlstate, sizeof(r->sql.sqlstate));
+    }
+    req_on_sql(&r->sql);
+}
+
+err_t req_sql_both(struct req *r, const struct sql_step steps[2], req_step next)
+{
+    if (r->worker->sql == NULL)
+        return ERR_CLOSING;
+    req_drop_results(r);
+    if (!r->both)
+        r->both = arena_zalloc(&r->arena, sizeof(*r->both));
+    r->both->under_way = 2;
+    r->both->call = r->sql =
+        (struct sql_call){.nsteps = 1, .done = req_on_both, .owner = r, .keeps_results = true};
+    r->sql.steps[0] = steps[0];
+    r->both->call.steps[0] = steps[1];
+    r->sql_may_fail = false;
+    req_begin_wait(r, WAIT_SQL, next);
+    sql_call(r->worker->sql, &r->sql);
+    sql_call(r->worker->sql, &r->both->call);
+    return OK;
+}
+
+const PGresult *req_second(const struct req *r)
+{
+    return r->both->call.results[0];
 }
 
 err_t req_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
@@ -528,6 +582,7 @@ void req_reset(struct req *r)
     r->started_us = 0;
     r->data = NULL;
     r->whole = NULL;
+    r->both = NULL;
     r->caught = NULL;
     r->has_run = false;
     r->behind_us = 0;

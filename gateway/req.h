@@ -61,15 +61,16 @@ struct req {
     struct conn *conn;
     const struct route *route;
     const struct http_head *head;
-    struct bind_input input; /* parameters: query, body, content type */
+    struct bind_input input;     /* parameters: query, body, content type */
     struct document_ahead ahead; /* of a long body: input.ahead points here */
-    struct arena arena;      /* reset when the answer is written */
+    struct arena arena;          /* reset when the answer is written */
     struct reply reply;
     enum req_state state;
     uint64_t started_us; /* when its head was complete */
     void *data;          /* the handler's own, in the arena */
     void *whole;         /* what data is a part of, where a handler has parts */
     req_catch caught;    /* NULL = an error is the answer */
+    void *asked;         /* run_search_ask's own, until its next step */
 
     /* what the last wait brought */
     struct sql_call sql;  /* after req_sql: err, and results until the next wait for SQL */
@@ -80,9 +81,10 @@ struct req {
     uint64_t behind_us;   /* > 0: a read wait ran out; Sluice-Behind-Ms says it */
 
     /* private */
-    struct fail *fail; /* of the step on the stack */
+    struct fail *fail;     /* of the step on the stack */
     struct helper_job job; /* reads a long body */
     struct sql_stream *stream;
+    struct req_both *both; /* of req_sql_both, in the arena */
     uint64_t stream_until_us;
     enum req_wait wait;
     bool sql_may_fail;
@@ -90,11 +92,9 @@ struct req {
     struct run_id wait_run;
     pos_t wait_pos;
     unsigned wait_partition; /* QUEUE_PARTITIONS = all */
-    uint64_t wait_since_us;
-    uint64_t wait_until_us; /* UINT64_MAX = somebody else's deadline bounds it */
+    uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX = somebody else's deadline bounds it */
     enum req_park parked_in;
-    struct req *list_next; /* in one of the worker's parked lists */
-    struct req *list_prev;
+    struct req *list_next, *list_prev; /* in one of the worker's parked lists */
 };
 
 /* Runs the statements; next follows with r->sql.results. A failure becomes the answer instead. */

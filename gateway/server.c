@@ -3,16 +3,17 @@
  *
  *   up    signals blocked > addresses bound > private cluster > schema > queue (replay) > runs
  *         > flushers, watcher > file limit > listen > workers > the lines on standard output
- *   down  workers (listeners, idle connections, open requests) > queue seals
- *         > flushers flush what fits > watcher > queue > runs > cluster
+ *   down  not ready > drain_delay > workers (listeners, idle connections, open requests)
+ *         > queue seals > flushers flush what fits > watcher > queue > runs > cluster
  *
  * Addresses are bound first because a taken port is the most frequent mistake and should not cost
  * the start of a cluster; nobody can connect before listen(). Each step up is undone by the same
  * function that stops a running server (server_stop), which looks at how far it came.
  *
  * Signals are blocked in every thread; the main thread waits for them and tends the cluster
- * meanwhile. SIGHUP makes a new snapshot of the settings from the same sources. Settings marked
- * RESTART keep their value (and a line in the log says so). A snapshot is freed when every worker
+ * meanwhile. On the way down it goes on hearing them: a second SIGTERM moves every deadline to now.
+ * SIGHUP makes a new snapshot of the settings from the same sources. Settings marked RESTART keep
+ * their value (and a line in the log names them). A snapshot is freed when every worker
  * has taken the next one, except the first, which the queue and the flushers were opened with (the
  * flushers are told of each new one, and copy what they need).
  */
@@ -41,6 +42,7 @@
 #include "schema/cluster.h"
 #include "schema/errors.h"
 #include "schema/migrate.h"
+#include "schema/pg_connect.h"
 
 enum { WORKERS_MAX = 256, FLUSHERS_MAX = 16, WORKERS_AUTO_MAX = 8 };
 enum server_stage { STAGE_STARTING, STAGE_SERVING, STAGE_DRAINING };
@@ -67,6 +69,7 @@ struct server {
     struct flusher *flushers[FLUSHERS_MAX];
     unsigned worker_count;
     unsigned flusher_count;
+    unsigned max_connections; /* what the limit of file descriptors leaves of the setting */
     _Atomic unsigned workers_started;
     unsigned flushers_started;
 
@@ -75,6 +78,8 @@ struct server {
     char url[LISTEN_URL_MAX]; /* "" = not served */
     char admin_url[LISTEN_URL_MAX];
     sigset_t signals;
+    uint64_t until_us; /* drain_timeout ends then */
+    bool is_hurried;
 };
 
 /* -- what other threads ask -------------------------------------------------------------------- */
@@ -107,18 +112,29 @@ uint64_t server_open_connections(struct server *sv)
     return sum;
 }
 
-static unsigned server_connected_flushers(struct server *sv)
-{
-    uint64_t sum = 0;
+/* How many flushers have a connection, and how many hold. */
+struct flushing {
+    uint64_t connected;
+    uint64_t held;
+};
 
-    for (unsigned i = 0; i < sv->flusher_count; i++)
-        sum += atomic_load_explicit(&sv->flusher_stats[i]->flusher_connected, memory_order_relaxed);
-    return (unsigned)sum;
+static struct flushing server_flushing(const struct server *sv)
+{
+    struct flushing sum = {0};
+
+    for (unsigned i = 0; i < sv->flusher_count; i++) {
+        const struct stats *s = sv->flusher_stats[i];
+
+        sum.connected += atomic_load_explicit(&s->flusher_connected, memory_order_relaxed);
+        sum.held += atomic_load_explicit(&s->flusher_held, memory_order_relaxed);
+    }
+    return sum;
 }
 
 bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
 {
     int stage = atomic_load_explicit(&sv->stage, memory_order_acquire);
+    struct flushing flushing = server_flushing(sv);
     const struct {
         const char *name;
         bool is_good;
@@ -127,8 +143,10 @@ bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
         {"serving", stage == STAGE_SERVING, stage == STAGE_STARTING ? "starting" : "draining"},
         {queue_kind(sv->queue), queue_is_healthy(sv->queue),
          queue_is_shared(sv->queue) ? "no broker takes writes" : "the journal cannot be written"},
-        {"postgresql", server_connected_flushers(sv) == sv->flusher_count,
+        {"postgresql", flushing.connected + flushing.held >= sv->flusher_count,
          "a flusher has no connection to PostgreSQL"},
+        {"flushing", flushing.held == 0,
+         "held until somebody acts on the database; the log says why"},
     };
     bool is_ready = true;
 
@@ -169,30 +187,60 @@ static void server_block_signals(struct server *sv)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void server_raise_file_limit(const struct server *sv)
+static unsigned server_processors(void)
 {
-    const struct settings *s = sv->first;
-    struct rlimit limit;
-    rlim_t want = s->max_connections + sv->worker_count * (s->sql_connections + 16) + 256;
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
-        return;
-    limit.rlim_cur = want;
-    if (limit.rlim_max < want) {
-        struct rlimit more = {want, want};
-
-        if (setrlimit(RLIMIT_NOFILE, &more) == 0) /* root may */
-            return;
-        limit.rlim_cur = limit.rlim_max;
-        log_warn("", "fewer file descriptors than max_connections needs", "limit=%llu want=%llu",
-                 (unsigned long long)limit.rlim_max, (unsigned long long)want);
-    }
-    setrlimit(RLIMIT_NOFILE, &limit);
+    if (n < 1)
+        return 1;
+    return n > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (unsigned)n;
 }
 
 static bool server_is_none(const char *address)
 {
     return strcmp(address, "none") == 0;
+}
+
+static unsigned server_workers(const struct settings *s)
+{
+    if (server_is_none(s->listen))
+        return 1; /* for admin_listen */
+    return s->workers ? (unsigned)s->workers : server_processors();
+}
+
+uint64_t server_files(const struct settings *s)
+{
+    return s->max_connections + server_workers(s) * (s->sql_connections + 16) + 256;
+}
+
+/* Asks for as many file descriptors as max_connections needs. With fewer, fewer connections are
+ * taken: a client is told so, where one that meets the limit itself would take them from the journal
+ * and from PostgreSQL as well. */
+static void server_raise_file_limit(struct server *sv)
+{
+    const struct settings *s = sv->first;
+    struct rlimit limit;
+    rlim_t want = server_files(s);
+    rlim_t others = want - s->max_connections;
+    struct rlimit more = {want, want};
+
+    sv->max_connections = (unsigned)s->max_connections;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
+        return;
+    more.rlim_max = limit.rlim_max > want ? limit.rlim_max : want;
+    if (setrlimit(RLIMIT_NOFILE, &more) == 0) /* beyond rlim_max root may */
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur > 2 * others)
+        limit.rlim_max = limit.rlim_cur - others;
+    else
+        limit.rlim_max = limit.rlim_cur / 2;
+    if (sv->max_connections > limit.rlim_max)
+        sv->max_connections = (unsigned)limit.rlim_max;
+    log_warn("", "fewer connections than max_connections: file descriptors are limited",
+             "limit=%llu want=%llu connections=%u", (unsigned long long)limit.rlim_cur,
+             (unsigned long long)want, sv->max_connections);
 }
 
 static err_t server_bind(struct server *sv, struct fail *f)
@@ -219,9 +267,22 @@ static err_t server_refuse_database(PGconn *c, struct fail *f)
     return fail(f, ERR_PG, "cannot connect to PostgreSQL: %.*s", STR_ARG(why));
 }
 
+/* The waits at a start are libpq's, which no signal ends: meanwhile one that asks us to stop ends the
+ * process at once. Nothing is open yet that would mind. */
+static void server_let_signals_kill(bool is_so)
+{
+    sigset_t stop;
+
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGTERM);
+    pthread_sigmask(is_so ? SIG_UNBLOCK : SIG_BLOCK, &stop, NULL);
+}
+
 static err_t server_open_database(struct server *sv, struct fail *f)
 {
     const struct settings *s = sv->first;
+    struct pg_terms terms;
     PGconn *c;
     err_t e;
 
@@ -231,12 +292,15 @@ static err_t server_open_database(struct server *sv, struct fail *f)
             return e;
         sv->pg_uri = cluster_uri(sv->cluster);
     }
-    c = PQconnectdb(sv->pg_uri);
+    terms = pg_terms_of(sv->pg_uri, s);
+    server_let_signals_kill(true);
+    c = pg_connect_wait(&terms, "sluice start");
     if (c && PQstatus(c) == CONNECTION_OK)
         e = migrate_prepare(c, sv->artifact_root, f);
     else
         e = server_refuse_database(c, f);
     PQfinish(c);
+    server_let_signals_kill(false);
     return e;
 }
 
@@ -264,6 +328,7 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
         struct worker_config c = {.server = sv,
                                   .count = sv->worker_count,
                                   .index = i,
+                                  .max_connections = sv->max_connections,
                                   .settings = sv->first,
                                   .queue = sv->queue,
                                   .runs = sv->runs,
@@ -299,10 +364,14 @@ static err_t server_start(struct server *sv, struct fail *f)
     if ((e = server_start_flushers(sv, f)))
         return e;
     if (queue_is_shared(sv->queue) && sv->url[0] &&
-        (e = watcher_start(sv->queue, sv->pg_uri, &sv->watcher, f)))
+        (e = watcher_start(sv->queue, sv->pg_uri, s, &sv->watcher, f)))
         return e;
     server_raise_file_limit(sv);
     sv->helper = helper_start();
+    if (sv->url[0])
+        listen_set_peer_timeout(sv->listen_fds, sv->worker_count, s->peer_timeout);
+    if (sv->admin_url[0])
+        listen_set_peer_timeout(&sv->admin_fd, 1, s->peer_timeout);
     if (sv->url[0] && (e = listen_begin(sv->listen_fds, sv->worker_count, f)))
         return e;
     if (sv->admin_url[0] && (e = listen_begin(&sv->admin_fd, 1, f)))
@@ -349,37 +418,6 @@ static void server_print(const struct server *sv)
 
 /* -- reload ------------------------------------------------------------------------------------ */
 
-static bool server_is_same_text(const char *a, const char *b)
-{
-    return strcmp(a, b) == 0;
-}
-
-/* Takes back every RESTART setting of s that differs from what we run with. */
-static void server_keep_restart_settings(struct settings *s, const struct settings *old)
-{
-#define SAME_SIZE(a, b)   ((a) == (b))
-#define SAME_TIME(a, b)   ((a) == (b))
-#define SAME_COUNT(a, b)  ((a) == (b))
-#define SAME_BOOL(a, b)   ((a) == (b))
-#define SAME_TEXT(a, b)   server_is_same_text(a, b)
-#define SAME_SECRET(a, b) server_is_same_text(a, b)
-#define COPY_SIZE(v)      (v)
-#define COPY_TIME(v)      (v)
-#define COPY_COUNT(v)     (v)
-#define COPY_BOOL(v)      (v)
-#define COPY_TEXT(v)      arena_cstr(&s->arena, str_of(v))
-#define COPY_SECRET(v)    arena_cstr(&s->arena, str_of(v))
-#define KEEP_RELOAD(type, name)
-#define KEEP_RESTART(type, name)                                                     \
-    if (!SAME_##type(s->name, old->name)) {                                          \
-        log_warn("", "setting takes effect at the next start", "setting=%s", #name); \
-        s->name = COPY_##type(old->name);                                            \
-    }
-#define SETTING(type, name, def, min, max, reload, help) KEEP_##reload(type, name)
-#include "schema/settings.def"
-#undef SETTING
-}
-
 static void server_set_log(const struct settings *s)
 {
     static const char *const levels[] = {"error", "warn", "info", "debug"};
@@ -402,19 +440,24 @@ static void server_await_reload(struct server *sv)
     }
 }
 
+/* All of it or nothing: a file with one bad line changes no setting. */
 static void server_reload(struct server *sv)
 {
     struct settings *old = sv->current;
     struct settings *s = settings_new();
+    struct buf changed, kept;
     struct fail f;
 
-    fail_init(&f, &sv->arena);
+    fail_init(&f, &s->arena);
     if (sv->source->load(sv->source->arg, s, &f) != OK) {
-        log_error("", "settings not reloaded", "why=\"%.*s\"", STR_ARG(f.text));
+        log_each(LOG_ERROR, "", "settings not reloaded, the old ones stay", "why=\"%.*s\"",
+                 STR_ARG(f.text));
         settings_free(s);
         return;
     }
-    server_keep_restart_settings(s, sv->first);
+    buf_init(&changed);
+    buf_init(&kept);
+    settings_follow(s, old, &changed, &kept);
     server_set_log(s);
     sv->current = s;
     for (unsigned i = 0; i < sv->worker_count; i++)
@@ -424,28 +467,98 @@ static void server_reload(struct server *sv)
     server_await_reload(sv);
     if (old != sv->first)
         settings_free(old);
-    log_info("", "settings reloaded", "%s", "");
+    if (buf_len(&kept))
+        log_each(LOG_WARN, "", "settings take effect at the next start only", "settings=%.*s",
+                 STR_ARG(buf_str(&kept)));
+    log_each(LOG_INFO, "", "settings reloaded", "changed=%.*s",
+             STR_ARG(buf_len(&changed) ? buf_str(&changed) : STR("none")));
+    buf_fini(&changed);
+    buf_fini(&kept);
 }
 
 /* -- down -------------------------------------------------------------------------------------- */
 
+/* A second signal: what is open is answered 503, what is not in PostgreSQL stays in the journal. */
+static void server_hurry(struct server *sv)
+{
+    if (sv->is_hurried)
+        return;
+    log_warn("", "hurrying", "backlog_points=%llu",
+             sv->queue ? (unsigned long long)queue_backlog_points(sv->queue) : 0);
+    sv->is_hurried = true;
+    sv->until_us = clock_us();
+    for (unsigned i = 0; i < atomic_load(&sv->workers_started); i++)
+        worker_drain(sv->workers[i], sv->until_us);
+    for (unsigned i = 0; i < sv->flushers_started; i++)
+        flusher_stop(sv->flushers[i], sv->until_us);
+}
+
+/* A moment, within which signals are heard. */
+static void server_pause(struct server *sv)
+{
+    static const struct timespec moment = {.tv_nsec = 2000000};
+    int sig = sigtimedwait(&sv->signals, NULL, &moment);
+
+    if (sig == SIGINT || sig == SIGTERM)
+        server_hurry(sv);
+    else if (sig == SIGHUP)
+        log_warn("", "settings not reloaded: stopping", "%s", "");
+}
+
+/* Load balancers learn from /readyz that they should go elsewhere; until they have, all is served. */
+static void server_linger(struct server *sv)
+{
+    uint64_t until_us = clock_us() + sv->current->drain_delay;
+
+    if (sv->current->drain_delay == 0)
+        return;
+    for (unsigned i = 0; i < atomic_load(&sv->workers_started); i++)
+        worker_leave(sv->workers[i]);
+    while (!sv->is_hurried && clock_us() < until_us)
+        server_pause(sv);
+}
+
+static void server_stop_workers(struct server *sv)
+{
+    unsigned workers = atomic_load(&sv->workers_started);
+
+    for (unsigned i = 0; i < workers; i++)
+        worker_drain(sv->workers[i], sv->until_us);
+    for (unsigned i = 0; i < workers; i++) {
+        while (!worker_has_ended(sv->workers[i]))
+            server_pause(sv);
+        worker_join(sv->workers[i]);
+    }
+}
+
+static void server_stop_flushers(struct server *sv)
+{
+    for (unsigned i = 0; i < sv->flushers_started; i++)
+        flusher_stop(sv->flushers[i], sv->until_us);
+    for (unsigned i = 0; i < sv->flushers_started; i++) {
+        while (!flusher_has_ended(sv->flushers[i]))
+            server_pause(sv);
+    }
+    for (unsigned i = 0; i < sv->flushers_started; i++)
+        flusher_join(sv->flushers[i]);
+    sv->flushers_started = 0;
+}
+
 static void server_stop(struct server *sv)
 {
-    uint64_t until_us = clock_us() + sv->current->drain_timeout;
+    bool has_served = atomic_load(&sv->stage) == STAGE_SERVING;
     unsigned workers = atomic_load(&sv->workers_started);
 
     atomic_store_explicit(&sv->stage, STAGE_DRAINING, memory_order_release);
-    for (unsigned i = 0; i < workers; i++)
-        worker_drain(sv->workers[i], until_us);
-    for (unsigned i = 0; i < workers; i++)
-        worker_join(sv->workers[i]);
+    if (has_served)
+        server_linger(sv);
+    if (!sv->is_hurried)
+        sv->until_us = clock_us() + sv->current->drain_timeout;
+    server_stop_workers(sv);
     helper_stop(sv->helper);
     if (sv->queue)
         queue_stop(sv->queue);
-    for (unsigned i = 0; i < sv->flushers_started; i++)
-        flusher_stop(sv->flushers[i], until_us);
-    for (unsigned i = 0; i < sv->flushers_started; i++)
-        flusher_join(sv->flushers[i]);
+    server_stop_flushers(sv);
     watcher_stop(sv->watcher);
     if (sv->queue)
         queue_close(sv->queue);
@@ -479,15 +592,6 @@ static void server_free(struct server *sv)
 
 /* -- all of it --------------------------------------------------------------------------------- */
 
-static unsigned server_processors(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (n < 1)
-        return 1;
-    return n > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (unsigned)n;
-}
-
 static struct server *server_new(struct settings *s, const struct server_source *source)
 {
     struct server *sv = calloc(1, sizeof(*sv));
@@ -501,9 +605,7 @@ static struct server *server_new(struct settings *s, const struct server_source 
         sv->listen_fds[i] = -1;
     arena_init(&sv->arena, 1024);
     sv->artifact_root = settings_artifact_root(s, &sv->arena).p;
-    sv->worker_count = s->workers ? (unsigned)s->workers : server_processors();
-    if (server_is_none(s->listen))
-        sv->worker_count = 1; /* for admin_listen */
+    sv->worker_count = server_workers(s);
     sv->flusher_count = (unsigned)s->flushers;
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)

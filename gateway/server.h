@@ -26,6 +26,8 @@ struct server_source {
 
 /* Does all of it; takes s over. 0 after a clean stop. */
 int server_run(struct settings *s, const struct server_source *source);
+/* File descriptors that it may come to need. */
+uint64_t server_files(const struct settings *s);
 /* Sums the statistics of all threads. Any thread. */
 void server_stats(struct server *sv, struct stats_view *v);
 /* Sums one route's latency histograms; class is the first digit of the status. Any thread. */

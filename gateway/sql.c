@@ -276,7 +276,7 @@ err_t sql_pool_open(struct event_base *base, const struct settings *s, const cha
     p = calloc(1, sizeof(*p));
     check(p);
     p->base = base;
-    p->uri = uri;
+    p->terms = pg_terms_of(uri, s);
     p->stats = stats;
     p->nconns = (unsigned)s->sql_connections;
     p->holds_max = p->nconns > 1 ? p->nconns / 2 : 1;
@@ -317,8 +317,7 @@ void sql_pool_close(struct sql_pool *p)
             sql_call_fail_later(p, c->call, ERR_CLOSING, "the server is shutting down");
         if (c->state != SQL_CLOSED)
             sql_conn_close(c);
-        free(c->prepared);
-        free(c->values);
+        sql_conn_fini(c);
     }
     while ((call = list_take(&p->queue)) || (call = list_take(&p->holders)))
         sql_call_fail_later(p, call, ERR_CLOSING, "the server is shutting down");

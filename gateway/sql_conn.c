@@ -2,6 +2,7 @@
  * sql_conn: one PostgreSQL session of a worker's pool.
  *
  *   CLOSED -sql_conn_open-> CONNECTING -conn_connected-> SETUP -conn_end_setup-> IDLE
+ *   CLOSED -sql_conn_open-> LOOKING -conn_connect-> CONNECTING (when a host has to be looked up)
  *   IDLE -sql_conn_send-> BUSY -conn_end_call-> IDLE         any -sql_conn_close-> CLOSED
  *   BUSY -conn_end_call-> HELD -sql_conn_send-> BUSY
  *                         HELD -sql_conn_release-> ENDING -conn_end_hold-> IDLE
@@ -30,8 +31,10 @@
  *     commit; it is sent again, until sql_timeout is over;
  *   - else it may have committed: it fails, ERR_PG, and the client decides.
  *
- * Not done: cancel requests (libpq's block), and name look-ups without blocking (libpq's block too:
- * a host name in pg_uri that DNS is slow to answer holds the worker while it reconnects).
+ * A server that only reads (25006: a standby, or one that was demoted) renews all sessions as well: the
+ * next ones may reach another, when pg_uri names several or its name has moved.
+ *
+ * Not done: cancel requests (libpq's block). statement_timeout ends on the server what is given up here.
  */
 #include "gateway/sql_pool.h"
 
@@ -44,7 +47,7 @@
 #include "schema/errors.h"
 #include "schema/pg_patience.h"
 
-enum { ATTEMPTS_MAX = 3, CONNECT_WAIT_US = 5 * 1000 * 1000, VALUES_FIRST = 16 };
+enum { ATTEMPTS_MAX = 3, VALUES_FIRST = 16 };
 
 static void conn_drive(struct sql_conn *c);
 
@@ -94,13 +97,19 @@ static void prepared_forget(struct sql_conn *c)
 
 /* -- what an error means ------------------------------------------------------------------------ */
 
+/* True when the server only reads. */
+static bool state_is_read_only(const char *sqlstate)
+{
+    return strcmp(sqlstate, "25006") == 0;
+}
+
 /* The classes that psycopg calls OperationalError, which MLflow answers 503: connection, resources,
  * operator, rolled back. A server that became read-only is a failover under way. */
 static bool state_is_passing(const char *sqlstate)
 {
     static const char classes[] = "08 26 27 28 34 40 53 54 55 57 58 F0";
 
-    if (strcmp(sqlstate, "25006") == 0)
+    if (state_is_read_only(sqlstate))
         return true;
     for (const char *p = classes; *p; p += p[2] ? 3 : 2)
         if (strncmp(p, sqlstate, 2) == 0)
@@ -165,7 +174,7 @@ static void conn_on_event(evutil_socket_t fd, short what, void *arg)
 /* On its way to its first call: nobody needs to open another for that one. */
 static bool conn_is_opening(enum sql_state state)
 {
-    return state == SQL_CONNECTING || state == SQL_SETUP;
+    return state == SQL_LOOKING || state == SQL_CONNECTING || state == SQL_SETUP;
 }
 
 static bool conn_is_live(enum sql_state state)
@@ -176,7 +185,8 @@ static bool conn_is_live(enum sql_state state)
 static void conn_goto(struct sql_conn *c, enum sql_state state)
 {
     static const unsigned edges[] = {
-        [SQL_CLOSED] = 1u << SQL_CONNECTING,
+        [SQL_CLOSED] = 1u << SQL_LOOKING | 1u << SQL_CONNECTING,
+        [SQL_LOOKING] = 1u << SQL_CONNECTING,
         [SQL_CONNECTING] = 1u << SQL_SETUP,
         [SQL_SETUP] = 1u << SQL_IDLE,
         [SQL_IDLE] = 1u << SQL_BUSY,
@@ -276,6 +286,13 @@ static void conn_on_notice(void *arg, const PGresult *res)
     c->is_doomed |= state && state_is_shutdown(state);
 }
 
+void sql_conn_fini(struct sql_conn *c)
+{
+    pg_names_drop(c->names);
+    free(c->prepared);
+    free(c->values);
+}
+
 /* Registers the socket libpq uses now, which may change while it tries several hosts. */
 static void conn_watch(struct sql_conn *c)
 {
@@ -285,14 +302,18 @@ static void conn_watch(struct sql_conn *c)
     event_assign(&c->writable, base, PQsocket(c->pg), EV_WRITE, conn_on_event, c);
 }
 
-void sql_conn_open(struct sql_conn *c)
+static void conn_drop_names(struct sql_conn *c)
 {
-    static const char *const keys[] = {"dbname", "application_name", "client_encoding", NULL};
-    const char *const values[] = {c->pool->uri, "sluice worker", "UTF8", NULL};
+    pg_names_drop(c->names);
+    c->names = NULL;
+}
 
+/* The addresses are known, or are libpq's to find. */
+static void conn_connect(struct sql_conn *c)
+{
     conn_goto(c, SQL_CONNECTING);
-    c->deadline_us = clock_us() + CONNECT_WAIT_US;
-    c->pg = PQconnectStartParams(keys, values, 1);
+    c->pg = pg_connect_begin(&c->pool->terms, "sluice worker", c->names);
+    conn_drop_names(c);
     check(c->pg);
     if (PQstatus(c->pg) == CONNECTION_BAD) {
         sql_conn_break(c, "no connection");
@@ -303,7 +324,44 @@ void sql_conn_open(struct sql_conn *c)
     event_add(&c->writable, NULL); /* libpq says: begin as if PQconnectPoll had asked to write */
 }
 
-/* Session settings, in a transaction of their own. A cursor is read to its end, so it is planned for
+/* Looks whether the answer has come. */
+static void conn_look(struct sql_conn *c)
+{
+    const char *trouble;
+
+    if (!pg_names_are_known(c->names))
+        return;
+    event_del(&c->readable);
+    trouble = pg_names_trouble(c->names);
+    if (!trouble) {
+        conn_connect(c);
+        return;
+    }
+    sql_conn_break(c, trouble);
+    conn_drop_names(c);
+}
+
+void sql_conn_open(struct sql_conn *c)
+{
+    c->deadline_us = clock_us() + c->pool->terms.connect_us;
+    if (c->names && pg_names_are_known(c->names))
+        conn_drop_names(c); /* nobody heard that answer, and it may be old */
+    if (!c->names)
+        c->names = pg_names_ask(c->pool->terms.uri);
+    if (!c->names) {
+        conn_connect(c);
+        return;
+    }
+    conn_goto(c, SQL_LOOKING);
+    event_assign(&c->readable, c->pool->base, pg_names_fd(c->names), EV_READ | EV_PERSIST,
+                 conn_on_event, c);
+    event_assign(&c->writable, c->pool->base, -1, 0, conn_on_event, c);
+    event_add(&c->readable, NULL);
+}
+
+/* Session settings, in a transaction of their own. Many are served at once, so a statement gets one
+ * process: starting others takes 10 ms and more, a search by index 3. No statement of ours looks the same
+ * row up twice, so there is nothing to memoize. A cursor is read to its end, so it is planned for
  * that; how long it may pause is ours to bound (stream_timeout), not the server's. */
 static bool conn_send_setup(struct sql_conn *c)
 {
@@ -312,6 +370,9 @@ static bool conn_send_setup(struct sql_conn *c)
                                " set_config('extra_float_digits', '1', false),"
                                " set_config('jit', 'off', false),"
                                " set_config('cursor_tuple_fraction', '1', false),"
+                               " set_config('max_parallel_workers_per_gather', '0', false),"
+                               " CASE WHEN current_setting('server_version_num')::int >= 140000"
+                               " THEN set_config('enable_memoize', 'off', false) END,"
                                " set_config('idle_in_transaction_session_timeout', '0', false)";
     char timeout[32];
     const char *values[] = {timeout};
@@ -509,7 +570,7 @@ static void conn_leave_call(struct sql_conn *c, const struct sql_call *call)
 /* Its call has ended; so does the session, when it is not to be used again. */
 static void conn_end_session(struct sql_conn *c, const struct sql_call *call)
 {
-    if (state_is_stale(call->sqlstate))
+    if (state_is_stale(call->sqlstate) || state_is_read_only(call->sqlstate))
         sql_pool_renew(c->pool); /* c goes with the others */
     else if (c->is_outdated && c->state == SQL_IDLE)
         sql_conn_close(c);
@@ -624,6 +685,7 @@ static void conn_drive(struct sql_conn *c)
 {
     switch (c->state) {
     case SQL_CLOSED: return;
+    case SQL_LOOKING: conn_look(c); return;
     case SQL_CONNECTING: conn_poll(c); return;
     case SQL_SETUP:
     case SQL_ENDING:

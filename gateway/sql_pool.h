@@ -8,9 +8,11 @@
 #include <event2/event_struct.h>
 
 #include "gateway/sql.h"
+#include "schema/pg_connect.h"
 
 enum sql_state {
     SQL_CLOSED,
+    SQL_LOOKING, /* its host is being looked up */
     SQL_CONNECTING,
     SQL_SETUP, /* session settings are under way */
     SQL_IDLE,
@@ -28,7 +30,8 @@ struct sql_op {
 struct sql_conn {
     struct sql_pool *pool;
     enum sql_state state;
-    PGconn *pg; /* NULL when CLOSED */
+    PGconn *pg;             /* NULL when CLOSED or LOOKING */
+    struct pg_names *names; /* the question, which may outlast LOOKING; NULL = none */
     struct event readable;
     struct event writable;
     struct sql_call *call; /* BUSY only */
@@ -57,7 +60,7 @@ struct sql_list {
 
 struct sql_pool {
     struct event_base *base;
-    const char *uri;
+    struct pg_terms terms;
     struct stats *stats;
     uint64_t queue_max;
     uint64_t timeout_us;
@@ -66,7 +69,7 @@ struct sql_pool {
     unsigned live;    /* SETUP and what comes after it */
     unsigned holding; /* those with a hold, holds_max at most */
     unsigned holds_max;
-    unsigned opening;  /* CONNECTING or SETUP */
+    unsigned opening;  /* LOOKING, CONNECTING or SETUP */
     unsigned failures; /* attempts in a row that did not connect */
     uint64_t retry_us; /* no attempt before; meaningful when failures > 0 */
     uint64_t random;
@@ -81,8 +84,10 @@ struct sql_pool {
 
 /* -- a session: sql_conn.c -------------------------------------------------------------------- */
 
-/* CLOSED to CONNECTING; the rest follows by events. */
+/* CLOSED to LOOKING or CONNECTING; the rest follows by events. */
 void sql_conn_open(struct sql_conn *c);
+/* Gives back what outlives sql_conn_close. CLOSED only. */
+void sql_conn_fini(struct sql_conn *c);
 /* Closes the socket and forgets what was answered; the call is the caller's. */
 void sql_conn_close(struct sql_conn *c);
 /* The connection is of no more use: decides what becomes of its call, and closes it. */

@@ -11,13 +11,16 @@
  * the same for all, so the list is in order of expiry as well, and the tick (TICK_US) looks at the
  * first of each list only. Ten thousand idle connections cost five comparisons.
  *
- * Out of file descriptors: one is kept in reserve. It is closed to accept the next socket, which is
- * closed at once; the peer sees the end of the connection instead of silence, and the listener does
- * not spin.
+ * Too many connections: one beyond max_connections is accepted, told so with a 429, and closed when
+ * its peer has read that (SHED_MAX at a time; others at once). The server takes fewer than
+ * max_connections when the limit of file descriptors is lower, so that running out of them is left
+ * for accidents. For those one is kept in reserve: it is given up to accept and refuse a few sockets
+ * of the backlog, and then accepting pauses until the next tick; what is level-triggered would spin
+ * otherwise. Connections that are open go on meanwhile.
  *
- * The end. worker_drain sends a note. What the kernel has accepted is taken in, listeners close,
- * connections without a request close, every answer from then on closes its connection; when none
- * is left the thread ends. At the deadline what still waits is answered 503, the rest is closed.
+ * The end. worker_leave sends a note: every answer from then on closes its connection, so clients
+ * go elsewhere when they hear of an elsewhere. worker_drain sends another. What the kernel has accepted is taken in, listeners close,
+ * connections without a request close, answers close theirs; when none is left the thread ends. At the deadline what still waits is answered 503, the rest is closed.
  */
 #define _GNU_SOURCE /* accept4 */
 #include "gateway/worker.h"
@@ -46,10 +49,13 @@ enum {
     STATUS_CLASSES = 6, /* by the first digit; 0 is not used */
     KEEP_IN = 16384,    /* memory an exchange takes back to the pool */
     KEEP_BODY = 65536,
-    ADMIN_CONNECTIONS = 64 /* beyond max_connections, so that probes get through */
+    ADMIN_CONNECTIONS = 64, /* beyond max_connections, so that probes get through */
+    SHED_ROUND = 16,        /* refused in a tick without a descriptor to spare */
+    RECEIVE_PARTS = 3       /* of request_timeout; after each a body is looked at */
 };
-#define TICK_US   100000u
-#define LINGER_US 2000000u
+#define TICK_US        100000u
+#define LINGER_US      2000000u
+#define RECEIVE_MIN_US 1000000u
 
 void worker_touch(struct worker *w)
 {
@@ -137,8 +143,11 @@ static void exchange_free(struct exchange *x)
 
 void worker_empty_body(struct worker *w, struct exchange *x, size_t keep)
 {
-    w->net->body_bytes -= x->body_bytes;
-    x->body_bytes = 0;
+    if (x->held_bytes) {
+        w->net->held_bytes -= x->held_bytes;
+        x->held_bytes = 0;
+        stat_set(w->stats, held_bytes, w->net->held_bytes);
+    }
     buf_shrink(&x->body, keep);
 }
 
@@ -166,17 +175,51 @@ static bool worker_has_room(struct worker *w, enum route_where where)
     return server_open_connections(w->server) < limit;
 }
 
+/* There is no descriptor, or no memory, for another socket: until the next tick none is taken. */
+static void worker_pause(struct worker *w)
+{
+    for (unsigned i = 0; i < array_len(w->net->listeners); i++) {
+        if (w->net->listeners[i].event)
+            event_del(w->net->listeners[i].event);
+    }
+    w->net->is_paused = true;
+}
+
+static void worker_unpause(struct worker *w)
+{
+    for (unsigned i = 0; w->net->is_paused && i < array_len(w->net->listeners); i++) {
+        if (w->net->listeners[i].event)
+            check(event_add(w->net->listeners[i].event, NULL) == 0);
+    }
+    w->net->is_paused = false;
+}
+
+/* With the descriptor in reserve a few of the backlog are refused, so that their peers hear of it. */
 static void worker_shed(struct worker *w, struct listener *l)
 {
-    int fd;
+    struct worker_net *net = w->net;
 
-    close(w->net->reserve_fd);
-    fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0)
-        close(fd);
-    w->net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    stat_add(w->stats, connections_refused, 1);
-    log_warn("", "out of file descriptors: connection closed", "worker=%u", w->index);
+    for (unsigned i = 0; i < SHED_ROUND && net->reserve_fd >= 0; i++) {
+        int fd;
+
+        close(net->reserve_fd);
+        fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0)
+            conn_shed(w, fd, l->where, false);
+        net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            break;
+    }
+    log_warn("", "out of file descriptors: connections refused", "worker=%u", w->index);
+}
+
+static void worker_not_accepted(struct worker *w, struct listener *l, int why)
+{
+    if (why == EAGAIN)
+        return;
+    if (why == EMFILE || why == ENFILE)
+        worker_shed(w, l);
+    worker_pause(w);
 }
 
 static void worker_on_accept(evutil_socket_t listen_fd, short what, void *arg)
@@ -189,19 +232,16 @@ static void worker_on_accept(evutil_socket_t listen_fd, short what, void *arg)
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE)
-                worker_shed(w, l);
-            if (errno == EINTR || errno == ECONNABORTED)
-                continue;
-            return; /* EAGAIN: that was the last */
-        }
-        if (!worker_has_room(w, l->where)) {
-            close(fd);
-            stat_add(w->stats, connections_refused, 1);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
             continue;
+        if (fd < 0) {
+            worker_not_accepted(w, l, errno);
+            return;
         }
-        conn_open(w, fd, l->where);
+        if (worker_has_room(w, l->where))
+            conn_open(w, fd, l->where);
+        else
+            conn_shed(w, fd, l->where, true);
     }
 }
 
@@ -268,6 +308,16 @@ static void worker_expire(struct worker *w, enum conn_timer timer, uint64_t limi
     }
 }
 
+/* How often a body that is coming is looked at. */
+static uint64_t worker_receive_us(const struct worker *w)
+{
+    uint64_t all_us = w->settings->request_timeout;
+
+    if (all_us <= RECEIVE_MIN_US)
+        return all_us;
+    return all_us / RECEIVE_PARTS > RECEIVE_MIN_US ? all_us / RECEIVE_PARTS : RECEIVE_MIN_US;
+}
+
 static void worker_on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *w = arg;
@@ -276,9 +326,11 @@ static void worker_on_tick(evutil_socket_t fd, short what, void *arg)
     worker_touch(w);
     worker_set_date(w);
     worker_expire(w, TIMER_IDLE, w->settings->idle_timeout);
-    worker_expire(w, TIMER_RECEIVE, w->settings->request_timeout);
+    worker_expire(w, TIMER_HEAD, w->settings->head_timeout);
+    worker_expire(w, TIMER_RECEIVE, worker_receive_us(w));
     worker_expire(w, TIMER_SEND, w->settings->request_timeout);
     worker_expire(w, TIMER_LINGER, LINGER_US);
+    worker_unpause(w);
     req_expire_parked(w);
 }
 
@@ -290,7 +342,7 @@ static void worker_begin_drain(struct worker *w, uint64_t until_us)
 
     worker_accept_rest(w);
     worker_stop_listening(w);
-    net->is_draining = true;
+    net->is_leaving = net->is_draining = true;
     net->drain_until_us = until_us;
     while (net->timers[TIMER_IDLE].first) {
         struct conn *c = net->timers[TIMER_IDLE].first;
@@ -317,6 +369,7 @@ static void worker_take_notes(struct worker *w)
     inbox_clear(&w->inbox);
     while (inbox_take(&w->inbox, &n)) {
         switch ((enum worker_note)n.kind) {
+        case WORKER_LEAVE: w->net->is_leaving = true; break;
         case WORKER_DRAIN: worker_begin_drain(w, n.pos); break;
         case WORKER_SETTINGS:
             worker_take_settings(w, (const struct settings *)(uintptr_t)n.ref);
@@ -419,6 +472,7 @@ static void *worker_main(void *arg)
         worker_turn_end(w);
     }
     worker_end_now(w);
+    atomic_store_explicit(&net->has_ended, true, memory_order_release);
     return NULL;
 }
 
@@ -498,7 +552,7 @@ static struct worker *worker_new(const struct worker_config *c)
     check(w->route_hists != NULL);
     arena_init(&w->run_arena, 4096);
     net->yielded_end = &net->yielded;
-    net->max_connections = (unsigned)c->settings->max_connections;
+    net->max_connections = c->max_connections;
     net->worker_count = c->count;
     net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     net->inbox_event =
@@ -529,6 +583,18 @@ err_t worker_start(const struct worker_config *c, struct worker **out, struct fa
     check(pthread_create(&w->net->thread, NULL, worker_main, w) == 0);
     *out = w;
     return OK;
+}
+
+void worker_leave(struct worker *w)
+{
+    struct note n = {.kind = WORKER_LEAVE};
+
+    check(inbox_send(&w->inbox, &n));
+}
+
+bool worker_has_ended(const struct worker *w)
+{
+    return atomic_load_explicit(&w->net->has_ended, memory_order_acquire);
 }
 
 void worker_drain(struct worker *w, uint64_t deadline_us)

@@ -1,8 +1,9 @@
 /*
  * worker: one thread, one event loop, its own listener, connections, pools and parked requests.
  *
- * Order of calls: worker_start, worker_drain (any thread: stop accepting, close idle connections,
- * answer what is open), worker_join, worker_free. All other fields belong to the worker's thread.
+ * Order of calls: worker_start, worker_leave (may be left out), worker_drain (stop accepting, close
+ * idle connections, answer what is open), worker_join, worker_free. The fields belong to the
+ * worker's thread.
  */
 #ifndef GATEWAY_WORKER_H
 #define GATEWAY_WORKER_H
@@ -55,6 +56,7 @@ struct worker {
 
 /* What the notes in a worker's inbox say. */
 enum worker_note {
+    WORKER_LEAVE,    /* answers close their connections from now on */
     WORKER_DRAIN,    /* pos: until when */
     WORKER_SETTINGS, /* ref: the new snapshot */
     WORKER_BODY      /* ref: the request whose body the helper has read */
@@ -64,7 +66,8 @@ struct worker_config {
     struct server *server;
     struct helper *helper;
     unsigned index;
-    unsigned count; /* of workers */
+    unsigned count;           /* of workers */
+    unsigned max_connections; /* of all of them; at most the setting */
     const struct settings *settings;
     struct queue *queue;
     struct runs *runs;
@@ -75,8 +78,13 @@ struct worker_config {
 };
 
 must_check err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f);
-/* Asks; open requests are answered until deadline_us. Any thread. */
+/* Asks: every answer tells the client to come again through another connection. Any thread. */
+void worker_leave(struct worker *w);
+/* Asks; open requests are answered until deadline_us. Once more with an earlier one: hurry. Any
+ * thread. */
 void worker_drain(struct worker *w, uint64_t deadline_us);
+/* Its thread is about to end: worker_join will not wait. Any thread. */
+bool worker_has_ended(const struct worker *w);
 /* Takes a newer snapshot of the settings; true once every request goes by it. Any thread. */
 void worker_reload(struct worker *w, const struct settings *s);
 bool worker_has_reloaded(const struct worker *w, const struct settings *s);

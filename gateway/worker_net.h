@@ -11,8 +11,8 @@
 #include "gateway/conn.h"
 
 enum {
-    SCRATCH_BYTES = 65536, /* where bytes are read that nobody wants */
-    POOL_EXCHANGES = 256   /* kept for reuse; more are freed */
+    POOL_EXCHANGES = 256, /* kept for reuse; more are freed */
+    SHED_MAX = 64         /* refused connections that wait until their peers have read it */
 };
 
 struct conn_list {
@@ -36,12 +36,16 @@ struct worker_net {
     int reserve_fd;                      /* given up to accept and close when there are no more */
     unsigned max_connections;            /* of all workers together */
     unsigned worker_count;               /* that share body_memory_bytes evenly */
-    uint64_t body_bytes;                 /* of bodies that come in pieces, until they are answered */
+    uint64_t held_bytes;                 /* of bodies, and what is made of them, until answered */
+    bool is_leaving;                     /* answers close their connections */
     bool is_draining;
+    bool is_paused;                      /* no accepting until the next tick */
     uint64_t drain_until_us;
+    _Atomic bool has_ended;
     _Atomic(const struct settings *) settings_seen;
     struct conn_list timers[TIMER_COUNT]; /* every open connection is in one */
     unsigned open_count;
+    unsigned shed_count;                 /* not in open_count */
     struct conn *yielded;                /* go on in the next turn, in order */
     struct conn **yielded_end;
     struct conn *closed;                 /* freed at the end of the turn */
@@ -51,14 +55,13 @@ struct worker_net {
     char good_host[96];                  /* the last one that guard let through */
     size_t good_host_len;
     time_t date_second;
-    char scratch[SCRATCH_BYTES];
 };
 
 /* Takes an exchange from the pool, or makes one. */
 struct exchange *worker_take_exchange(struct worker *w, struct conn *c);
 /* Gives it back, emptied. */
 void worker_put_exchange(struct worker *w, struct exchange *x);
-/* Forgets x's body, and its memory when that is more than keep bytes. */
+/* Forgets x's body, and its memory when that is more than keep bytes: nothing is held any more. */
 void worker_empty_body(struct worker *w, struct exchange *x, size_t keep);
 /* Moves c to the end of another list, its time beginning now. */
 void worker_set_timer(struct conn *c, enum conn_timer timer);

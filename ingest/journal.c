@@ -4,7 +4,9 @@
  *   lock, id     whose it is and what its name is (journal_dir.c)
  *   <base>.seg   segments (segment.c), each holding a stretch of the stream
  *   next.tmp     a segment in the making; spare-N.tmp a finished one kept for reuse
- *   <base>.bad   a file that was no segment of ours, moved aside and never touched again
+ *   <base>.bad   for whoever wants to look, and never touched again: a file that was no segment of
+ *                ours, moved aside; or a segment in which damage was found, by a second name that
+ *                stays when the segment goes (segment_keep). They are outside of max_bytes
  *
  * Positions are bytes of an endless stream and only grow. A new start begins a new segment at the
  * first multiple of POS_STEP that is at least one step behind everything that any file here could
@@ -22,13 +24,17 @@
  * append 265-343, fallocated 293-334, zeros 512 KiB ahead 170-276, reused file 145-164. Old
  * frames in a reused file do not validate, because their pos is another (frame.c).
  *
- * Replay reads all segments once: finds where each one's frames end, counts points by partition,
- * counts and logs damage. It keeps nothing in memory; readers read the files again. The tail behind
- * the last valid frame is cut off afterwards, when the new segment is safely there.
+ * Replay first looks at all headers and touches nothing when one is of a newer version. Then it
+ * reads all segments once: finds where each one's frames end, counts points by partition, counts,
+ * logs and keeps damage. It keeps nothing in memory; readers read the files again. The tail behind
+ * the last valid frame is cut off afterwards, when the new segment is safely there. What the disk
+ * does not give (EIO) is neither damage nor the end: such a segment counts as full to its end, so
+ * that it is not given back before a reader got all of it.
  *
  * After a failed write or fdatasync the kernel may have dropped the pages and marked them clean,
  * so a second fdatasync that succeeds proves nothing: the segment is poisoned, nothing is retried
- * on it, and what follows goes to a new file.
+ * on it, and what follows goes to a new file. A segment whose name is gone counts as failed too:
+ * somebody removed the directory, and what is synced to it nobody will ever find.
  */
 #define _GNU_SOURCE /* fallocate */
 #include "ingest/journal.h"
@@ -122,6 +128,29 @@ static uint64_t journal_file_bytes(const struct journal *j, pos_t base)
     return fstatat(j->dir, name, &st, 0) == 0 ? (uint64_t)st.st_size : 0;
 }
 
+static void journal_note_damage(struct journal *j, struct journal_segment *s, uint64_t bytes)
+{
+    s->may_recycle = false;
+    stat_add(j->stats, journal_quarantined_bytes, bytes);
+    segment_keep(j->dir, s->base);
+}
+
+/* Nobody knows what is in it: it ends where the file does, and stays until a reader got there. */
+static void journal_note_unreadable(struct journal *j, struct journal_segment *s, uint64_t bytes,
+                                    pos_t next)
+{
+    uint64_t most = s->bytes > SEGMENT_HEAD ? s->bytes - SEGMENT_HEAD : 0;
+    pos_t end = next - s->base < most ? next : s->base + most;
+
+    s->may_recycle = false;
+    s->end = end > s->end ? end : s->end;
+    stat_add(j->stats, journal_unreadable_bytes, bytes);
+    log_error("",
+              "the disk does not give all of a journal segment: nothing of it is given up, "
+              "flushing stops there until it does",
+              "segment=%016" PRIx64 " bytes=%" PRIu64, s->base, bytes);
+}
+
 /* Finds the end of the segment's frames and counts its points. next: base of the one behind it. */
 static void journal_scan(struct journal *j, struct segment_cursor *c, pos_t next)
 {
@@ -131,18 +160,32 @@ static void journal_scan(struct journal *j, struct segment_cursor *c, pos_t next
     while (segment_cursor_next(c, next, &e))
         s->points[e.partition] += record_points(e.payload, e.version);
     s->end = c->at;
-    s->may_recycle = c->unreadable_bytes == 0 && c->head.queue_id[0];
+    s->may_recycle = c->head.queue_id[0] != '\0';
+    /* What was passed over for it is no damage, or none that can be told: a reader will see. */
+    if (c->unreadable_bytes > 0) {
+        journal_note_unreadable(j, s, c->unreadable_bytes, next);
+        return;
+    }
     if (c->skipped_bytes > 0) {
-        stat_add(j->stats, journal_quarantined_bytes, c->skipped_bytes);
         log_error("", "the journal is damaged, what follows the damage was kept",
                   "segment=%016" PRIx64 " lost_bytes=%" PRIu64, s->base, c->skipped_bytes);
+        journal_note_damage(j, s, c->skipped_bytes);
     }
     /* The next one began within this file, but not where this one's frames end. */
     if (next - s->base <= c->file_bytes - SEGMENT_HEAD && next > s->end) {
-        s->may_recycle = false;
-        stat_add(j->stats, journal_quarantined_bytes, next - s->end);
         log_error("", "the end of a journal segment is damaged",
                   "segment=%016" PRIx64 " lost_bytes=%" PRIu64, s->base, next - s->end);
+        journal_note_damage(j, s, next - s->end);
+        return;
+    }
+    uint64_t torn = segment_cursor_torn(c, next);
+
+    if (torn > 0) {
+        stat_add(j->stats, journal_torn_bytes, torn);
+        log_warn("",
+                 "the last entry of a journal segment is not whole and was never answered, "
+                 "unless the disk damaged it",
+                 "segment=%016" PRIx64 " bytes=%" PRIu64, s->base, torn);
     }
 }
 
@@ -151,19 +194,21 @@ static err_t journal_replay_file(struct journal *j, pos_t base, pos_t next, stru
 {
     struct segment_cursor c;
     struct fail why;
-    char name[SEGMENT_NAME];
 
     fail_init(&why, NULL);
     err_t e = segment_cursor_open(&c, j->dir, base, &why);
 
-    segment_name(base, name);
-    if (e == ERR_CORRUPT && c.head.format > SEGMENT_FORMAT)
-        return fail(f, ERR_CORRUPT, "journal segment %s: %.*s", name, STR_ARG(why.text));
+    if (e == ERR_DISK && c.unreadable_bytes > 0) {
+        journal_note_unreadable(j, journal_add(j, base, c.file_bytes), c.unreadable_bytes, next);
+        return OK;
+    }
     if (e && e != ERR_CORRUPT)
         return fail(f, e, "journal segment %.*s", STR_ARG(why.text));
     bool has_id = !e && c.head.queue_id[0]; /* a damaged header does not say */
 
-    if (has_id && j->id[0] && strcmp(c.head.queue_id, j->id) != 0) {
+    if (has_id && !j->id[0]) /* the survey could not read this header, and there is no file id */
+        memcpy(j->id, c.head.queue_id, sizeof(j->id));
+    if (has_id && strcmp(c.head.queue_id, j->id) != 0) {
         e = fail(&why, ERR_CORRUPT, "it belongs to another queue, %s", c.head.queue_id);
         segment_cursor_close(&c);
     }
@@ -171,15 +216,45 @@ static err_t journal_replay_file(struct journal *j, pos_t base, pos_t next, stru
         journal_set_aside(j, base, journal_file_bytes(j, base), &why);
         return OK;
     }
-    if (has_id && !j->id[0]) {
-        /* The file id is gone, but the segments still say what it held. */
-        memcpy(j->id, c.head.queue_id, sizeof(j->id));
-        e = journal_dir_write_id(j->dir, j->id, f);
-    }
-    if (!e)
-        journal_scan(j, &c, next);
+    journal_scan(j, &c, next);
     segment_cursor_close(&c);
-    return e;
+    return OK;
+}
+
+/* Looks at all headers, before anything is changed: does a newer version own this journal, and what
+ * is the queue's name when the file id does not say it, or says it without a checksum? */
+static err_t journal_survey(struct journal *j, const pos_t *bases, size_t count, struct fail *f)
+{
+    enum journal_id kind = journal_dir_read_id(j->dir, j->id);
+    char newest[QUEUE_ID_BYTES + 1] = "";
+    bool is_confirmed = false;
+    struct fail why;
+
+    fail_init(&why, NULL);
+    for (size_t i = 0; i < count; i++) {
+        struct segment_head h;
+        err_t e = segment_head_load(j->dir, bases[i], &h, &why);
+
+        if (e == ERR_CORRUPT && h.format > SEGMENT_FORMAT)
+            return fail(f, ERR_CORRUPT, "journal segment %016" PRIx64 ".seg: %.*s", bases[i],
+                        STR_ARG(why.text));
+        if (e || h.base != bases[i])
+            continue;
+        memcpy(newest, h.queue_id, sizeof(newest));
+        is_confirmed |= strcmp(newest, j->id) == 0;
+    }
+    if (kind == JOURNAL_ID_SOUND)
+        return OK;
+    if (newest[0] && !is_confirmed)
+        memcpy(j->id, newest, sizeof(newest));
+    if (!j->id[0])
+        return OK;
+    /* Without it the next start asks the segments again: no reason not to start. */
+    if (journal_dir_write_id(j->dir, j->id, &why))
+        log_warn("", "the journal's id was not written", "reason=\"%.*s\"", STR_ARG(why.text));
+    else
+        log_info("", "the journal's id was written anew", "id=%s", j->id);
+    return OK;
 }
 
 static void journal_remove_file(const struct journal *j, const char *name)
@@ -215,11 +290,11 @@ static err_t journal_replay(struct journal *j, struct fail *f)
     size_t count = 0;
     err_t e = OK;
 
-    (void)journal_dir_read_id(j->dir, j->id);
-    if (strlen(j->id) != QUEUE_ID_BYTES)
-        j->id[0] = '\0';
     if ((e = segment_list(j->dir, &bases, &count, f)))
         return e;
+    e = journal_survey(j, bases, count, f);
+    if (!e)
+        journal_remove_temporaries(j);
     for (size_t i = 0; i < count && !e; i++) {
         pos_t extent = bases[i] + journal_file_bytes(j, bases[i]);
 
@@ -296,7 +371,6 @@ err_t journal_open(const char *data_dir, uint64_t segment_bytes, uint64_t max_by
         goto out;
     if ((e = journal_dir_lock(j->dir, data_dir, &j->lock, f)))
         goto out;
-    journal_remove_temporaries(j);
     if ((e = journal_replay(j, f)))
         goto out;
     /* On a full disk what is here must still be flushed, or it would never get room again. */
@@ -357,6 +431,30 @@ uint64_t journal_room(const struct journal *j)
     return j->fd >= 0 && j->used < j->segment_bytes ? j->segment_bytes - j->used : 0;
 }
 
+/* Writes all of it, through short writes and signals. Changes the pieces. */
+static bool journal_write_all(int fd, struct iovec *pieces, int count, uint64_t offset)
+{
+    while (count > 0) {
+        ssize_t n = pwritev(fd, pieces, count, (off_t)offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        offset += (size_t)n;
+        while (count > 0 && (size_t)n >= pieces->iov_len) {
+            n -= (ssize_t)pieces->iov_len;
+            pieces++;
+            count--;
+        }
+        if (count > 0) {
+            pieces->iov_base = (char *)pieces->iov_base + n;
+            pieces->iov_len -= (size_t)n;
+        }
+    }
+    return true;
+}
+
 /* A file with the header of the segment at base, on disk but not yet under its name. */
 static err_t journal_make_file(struct journal *j, pos_t base, int *fd, char name[JOURNAL_NAME],
                                struct fail *f)
@@ -371,6 +469,8 @@ static err_t journal_make_file(struct journal *j, pos_t base, int *fd, char name
     else
         journal_spare_name(--j->spares, name);
     *fd = openat(j->dir, name, O_RDWR | O_CLOEXEC | (is_fresh ? O_CREAT | O_TRUNC : 0), 0600);
+    if (*fd < 0 && errno == ENOENT)
+        return fail(f, ERR_DISK, "the journal directory was removed: restart to begin a new one");
     if (*fd < 0)
         return fail(f, ERR_DISK, "journal segment %s cannot be made: %m", name);
     if (is_fresh && fallocate(*fd, 0, 0, (off_t)j->segment_bytes) < 0 && errno != EOPNOTSUPP &&
@@ -379,8 +479,9 @@ static err_t journal_make_file(struct journal *j, pos_t base, int *fd, char name
                     j->segment_bytes);
     memcpy(h.queue_id, j->id, sizeof(h.queue_id));
     segment_head_write(&h, head);
-    ssize_t n = pwrite(*fd, head, sizeof(head), 0);
-    if (n != SEGMENT_HEAD || fsync(*fd) < 0)
+    struct iovec piece = {head, sizeof(head)};
+
+    if (!journal_write_all(*fd, &piece, 1, 0) || fsync(*fd) < 0)
         return fail(f, ERR_DISK, "journal segment %s cannot be written: %m", name);
     j->zeroed = is_fresh ? SEGMENT_HEAD : j->segment_bytes;
     return OK;
@@ -418,30 +519,6 @@ err_t journal_roll(struct journal *j, pos_t base, struct fail *f)
     journal_add(j, base, j->segment_bytes)->may_recycle = true;
     journal_note_size(j);
     return OK;
-}
-
-/* Writes all of it, through short writes and signals. Changes the pieces. */
-static bool journal_write_all(int fd, struct iovec *pieces, int count, uint64_t offset)
-{
-    while (count > 0) {
-        ssize_t n = pwritev(fd, pieces, count, (off_t)offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        offset += (size_t)n;
-        while (count > 0 && (size_t)n >= pieces->iov_len) {
-            n -= (ssize_t)pieces->iov_len;
-            pieces++;
-            count--;
-        }
-        if (count > 0) {
-            pieces->iov_base = (char *)pieces->iov_base + n;
-            pieces->iov_len -= (size_t)n;
-        }
-    }
-    return true;
 }
 
 /* Zeros in front of the data, so that the next fdatasyncs find written blocks. */
@@ -492,6 +569,7 @@ err_t journal_write(struct journal *j, struct iovec *pieces, int count, struct f
 err_t journal_sync(struct journal *j, struct fail *f)
 {
     uint64_t begin_us = clock_us();
+    struct stat st;
 
     fault_point("journal_before_sync");
     if (!j->skips_sync && fdatasync(j->fd) < 0) {
@@ -499,6 +577,10 @@ err_t journal_sync(struct journal *j, struct fail *f)
         return fail(f, ERR_DISK, "the journal cannot be synced: %m");
     }
     fault_point("journal_after_sync");
+    if (fstat(j->fd, &st) == 0 && st.st_nlink == 0) {
+        stat_add(j->stats, journal_failures, 1);
+        return fail(f, ERR_DISK, "the journal segment being written was removed");
+    }
     stat_add(j->stats, journal_syncs, 1);
     stat_time(j->stats, fsync, clock_us() - begin_us);
     return OK;
@@ -523,10 +605,13 @@ static bool journal_retire(struct journal *j, const struct journal_segment *s)
 {
     char name[SEGMENT_NAME];
     char spare[JOURNAL_NAME];
+    struct stat st;
 
     segment_name(s->base, name);
+    /* Not when it has a second name: somebody wants to look at what is in it. */
     fault_point("segment_before_remove");
-    if (s->may_recycle && s->bytes == j->segment_bytes && j->spares < JOURNAL_SPARES) {
+    if (s->may_recycle && s->bytes == j->segment_bytes && j->spares < JOURNAL_SPARES &&
+        fstatat(j->dir, name, &st, 0) == 0 && st.st_nlink == 1) {
         journal_spare_name(j->spares, spare);
         if (renameat(j->dir, name, j->dir, spare) == 0) {
             j->spares++;
@@ -555,8 +640,10 @@ void journal_trim(struct journal *j, pos_t committed)
     journal_note_size(j);
     /* A spare must not be rewritten while a crash could still bring its old name back. */
     fail_init(&f, NULL);
-    if (journal_dir_sync(j->dir, &f))
-        log_error("", "journal directory not synced", "reason=\"%.*s\"", STR_ARG(f.text));
+    if (!journal_dir_sync(j->dir, &f))
+        return;
+    log_error("", "journal directory not synced", "reason=\"%.*s\"", STR_ARG(f.text));
+    journal_remove_temporaries(j);
 }
 
 pos_t journal_budget_end(const struct journal *j)

@@ -4,22 +4,41 @@
  *   lock  flock'ed by the owner for as long as it lives; holds its process id as text, for the
  *         message only. The kernel lets go of the lock whatever way the process ends, so a stale file means
  *         nothing and is never removed (removing it would let two processes lock two files).
- *   id    32 hex digits and a newline: the name of this queue in every segment and in PostgreSQL.
- *         Written beside, synced, renamed, directory synced: it is there whole or not at all.
+ *   id    32 hex digits, a space, the XXH3-64 of the 32 digits as 16 hex digits, a newline: the name
+ *         of this queue in every segment and in PostgreSQL. Written beside, synced, renamed,
+ *         directory synced: it is there whole or not at all. One flipped digit would be another
+ *         queue, whose segments are none of ours, so a name that its checksum does not fit is none.
+ *         The old form, the digits and a newline, is read as well; journal.c then asks the segments.
+ *         Programs that know only the old form read the first 32 bytes of this one, and are right.
  */
 #include "ingest/journal_dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "schema/errors.h"
+
+enum {
+    ID_OLD = QUEUE_ID_BYTES + 1,      /* bytes of the file in the old form */
+    ID_NEW = QUEUE_ID_BYTES + 1 + 17, /* and in the one with a checksum */
+};
+
+/* The whole text of the file. */
+static void journal_dir_id_text(const char *id, char out[ID_NEW + 1])
+{
+    snprintf(out, ID_NEW + 1, "%.*s %016" PRIx64 "\n", QUEUE_ID_BYTES, id,
+             (uint64_t)XXH3_64bits(id, QUEUE_ID_BYTES));
+}
 
 /* Makes the name of data_dir itself durable. Always tried: an earlier start, or whatever else made
  * it, may have been killed before. Who may not read what holds it has not made it either. */
@@ -62,6 +81,8 @@ err_t journal_dir_open(const char *data_dir, bool may_create, int *dir, struct f
 
 err_t journal_dir_sync(int dir, struct fail *f)
 {
+    if (fault_switch("SLUICE_TEST_SKIP_DIR_SYNC"))
+        return OK;
     return fsync(dir) < 0 ? fail(f, ERR_DISK, "the journal directory cannot be synced: %m") : OK;
 }
 
@@ -85,26 +106,37 @@ err_t journal_dir_lock(int dir, const char *data_dir, int *lock, struct fail *f)
     return OK;
 }
 
-bool journal_dir_read_id(int dir, char id[QUEUE_ID_BYTES + 1])
+enum journal_id journal_dir_read_id(int dir, char id[QUEUE_ID_BYTES + 1])
 {
+    char text[ID_NEW + 2] = "";
+    char want[ID_NEW + 1];
     int fd = openat(dir, "id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : pread(fd, id, QUEUE_ID_BYTES, 0);
+    ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
 
     if (fd >= 0)
         close(fd);
-    id[n == QUEUE_ID_BYTES ? QUEUE_ID_BYTES : 0] = '\0';
-    return strspn(id, "0123456789abcdef") == QUEUE_ID_BYTES;
+    id[0] = '\0';
+    if (n < QUEUE_ID_BYTES || strspn(text, "0123456789abcdef") != QUEUE_ID_BYTES)
+        return JOURNAL_ID_NONE;
+    journal_dir_id_text(text, want);
+    bool is_old = n == ID_OLD && text[QUEUE_ID_BYTES] == '\n';
+
+    if (!is_old && (n != ID_NEW || memcmp(text, want, ID_NEW) != 0))
+        return JOURNAL_ID_NONE;
+    memcpy(id, text, QUEUE_ID_BYTES);
+    id[QUEUE_ID_BYTES] = '\0';
+    return is_old ? JOURNAL_ID_OLD : JOURNAL_ID_SOUND;
 }
 
 err_t journal_dir_write_id(int dir, const char *id, struct fail *f)
 {
-    char text[QUEUE_ID_BYTES + 2];
+    char text[ID_NEW + 1];
     int fd = openat(dir, "id.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool is_written = false;
 
     if (fd >= 0) {
-        snprintf(text, sizeof(text), "%s\n", id);
-        is_written = write(fd, text, QUEUE_ID_BYTES + 1) == QUEUE_ID_BYTES + 1 && fsync(fd) == 0;
+        journal_dir_id_text(id, text);
+        is_written = write(fd, text, ID_NEW) == ID_NEW && fsync(fd) == 0;
         close(fd);
     }
     if (!is_written || renameat(dir, "id.tmp", dir, "id") < 0)

@@ -12,12 +12,15 @@
 #include "base/fail.h"
 #include "ingest/queue.h"
 
+/* NONE: no file, or a damaged one. OLD: without a checksum, as the first versions wrote it. */
+enum journal_id { JOURNAL_ID_NONE, JOURNAL_ID_OLD, JOURNAL_ID_SOUND };
+
 /* <data_dir>/journal as a descriptor; both are made when may_create. */
 must_check err_t journal_dir_open(const char *data_dir, bool may_create, int *dir, struct fail *f);
 /* *lock is the descriptor to keep, also after a failure; ERR_LOCKED names the owner. */
 must_check err_t journal_dir_lock(int dir, const char *data_dir, int *lock, struct fail *f);
-/* Reads the queue id; false, and an unusable id, when there is none. */
-bool journal_dir_read_id(int dir, char id[QUEUE_ID_BYTES + 1]);
+/* Reads the queue id; "" with JOURNAL_ID_NONE. */
+enum journal_id journal_dir_read_id(int dir, char id[QUEUE_ID_BYTES + 1]);
 /* Durably: PostgreSQL will know the queue by this name. */
 must_check err_t journal_dir_write_id(int dir, const char *id, struct fail *f);
 /* A new random id, written. */

@@ -10,7 +10,9 @@
  *                         that is half a ring behind, not to one that keeps up.
  *   before that           from the segment file, with its checksum; gaps between segments and
  *                         damaged stretches are passed over (segment.c). A file is only read up
- *                         to the durable mark, so what is being written is never looked at.
+ *                         to the durable mark, so what is being written is never looked at. What
+ *                         the disk does not give is not passed over: the take fails, and the next
+ *                         one tries again.
  *
  * Ranges that a failed disk lost are passed over in both, wherever their bytes may be.
  *
@@ -234,6 +236,7 @@ static err_t reader_find_file(struct queue_reader *r, pos_t durable, struct fail
 
     free(bases);
     r->has_file = e == OK;
+    r->file.is_strict = true;
     if (e == ERR_DISK)
         return fail(f, e, "the journal cannot be read: %.*s", STR_ARG(why.text));
     if (e == ERR_CORRUPT)
@@ -254,6 +257,7 @@ static void reader_log_damage(struct queue_reader *r)
     r->file_skipped = r->file.skipped_bytes;
     log_error("", "a damaged stretch of the journal is passed over",
               "segment=%016" PRIx64 " bytes=%" PRIu64, r->file.head.base, bytes);
+    segment_keep(r->queue->journal->dir, r->file.head.base);
 }
 
 /* One frame from the files, of those before durable; or one move towards it. */
@@ -267,6 +271,11 @@ static err_t reader_step_file(struct queue_reader *r, pos_t durable, struct fail
     segment_cursor_seek(&r->file, r->cursor);
     bool is_found = segment_cursor_next(&r->file, limit, &e);
 
+    if (!is_found && r->file.error)
+        return fail(f, ERR_DISK,
+                    "journal segment %016" PRIx64 " cannot be read behind position %" PRIu64
+                    ": %s; nothing is skipped, it is tried again",
+                    r->file.head.base, r->cursor, strerror(r->file.error));
     if (is_found) {
         reader_log_damage(r);
         r->cursor = e.end;

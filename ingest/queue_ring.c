@@ -39,11 +39,13 @@
  */
 #include "ingest/queue_ring.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "schema/errors.h"
 #include "schema/record.h"
 
@@ -131,6 +133,7 @@ static err_t queue_map_ring(struct queue *q, const struct settings *s, struct fa
     while (q->ring_bytes < s->ring_bytes)
         q->ring_bytes *= 2;
     q->window_bytes = q->ring_bytes / 2;
+    q->max_age_us = s->backlog_max_age;
     q->ring = mmap(NULL, q->ring_bytes, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (q->ring == MAP_FAILED) {
@@ -194,6 +197,9 @@ err_t ring_open(const struct settings *s, unsigned producers, struct stats *stat
     if ((e = journal_open(s->data_dir, segment_bytes, s->journal_max_bytes, stats, &q->journal, f)))
         goto out;
     queue_init_marks(q);
+    if (s->flushers == 0)
+        log_warn("", "flushers = 0: nothing moves points into PostgreSQL, the journal fills up",
+                 "journal_max_bytes=%" PRIu64, s->journal_max_bytes);
     if ((e = sealer_start(q, f)))
         goto out;
     *out = q;
@@ -247,6 +253,8 @@ static err_t queue_check_room(const struct queue *q, pos_t end, uint64_t spare, 
         return fail(f, ERR_BUSY, "The queue is full: the journal's disk is behind");
     if (end > atomic_load(&q->budget_end))
         return fail(f, ERR_BUSY, "The journal has reached journal_max_bytes: PostgreSQL is behind");
+    if (q->max_age_us && queue_backlog_us(q) > q->max_age_us)
+        return fail(f, ERR_BUSY, "The backlog has reached backlog_max_age: PostgreSQL is behind");
     return OK;
 }
 

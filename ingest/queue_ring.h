@@ -50,6 +50,7 @@ struct queue {
     char *ring;
     uint64_t ring_bytes;     /* a power of two */
     uint64_t window_bytes;   /* how far reserved may run ahead of durable */
+    uint64_t max_age_us;     /* of the backlog, 0 = none */
     pos_t start;             /* the first position of this process: older ones are in files only */
     struct journal *journal; /* the sealer's from queue_open on, but for ->dir and ->id */
     struct journal_segment *replayed; /* as found at start; constant */

@@ -31,6 +31,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "schema/errors.h"
 #include "schema/record.h"
@@ -56,6 +57,7 @@ struct sealer {
     struct journal *journal;
     uint64_t retry_at_us; /* LOSING: when a new segment is tried */
     uint64_t retry_us;    /* and how long after that again */
+    bool acks_early;      /* a test broke it on purpose */
     struct age ages[SEALER_AGES];
     size_t age_count;
 };
@@ -268,6 +270,8 @@ static void sealer_seal(struct sealer *s, pos_t limit)
                 atomic_store(&q->budget_end, journal_budget_end(s->journal));
             continue;
         }
+        if (s->acks_early)
+            sealer_set_durable(s, cut);
         e = sealer_write(s, from, cut, &why);
         if (!e) {
             sealer_set_durable(s, cut);
@@ -323,6 +327,7 @@ err_t sealer_start(struct queue *q, struct fail *f)
     s->queue = q;
     s->journal = q->journal;
     s->retry_us = SEALER_RETRY_US;
+    s->acks_early = fault_switch("SLUICE_TEST_ACK_EARLY");
     if (q->replayed_count > 0)
         sealer_note_age(s, q->replayed[q->replayed_count - 1].end);
     sealer_tell_age(s, 0);

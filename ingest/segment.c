@@ -15,11 +15,20 @@
  * a recycled file held before. Where the frames end is therefore nowhere noted; it is where the
  * last valid one ends.
  *
+ * The 64 bytes of the header mean the same in every version, so that a program can tell a newer
+ * file, which it must leave alone, from a header in which a bit has flipped, which must not keep it
+ * from starting: the format is believed only under a right checksum. A newer version may put
+ * anything behind them. tests/golden holds a file of each version, which must be readable for ever.
+ *
  * Validity rule: a frame is valid when its own pos is where it stands, its length fits in the
  * file, and its checksum is right. Where there is none the cursor tries the next multiple of 8, up
  * to the end of the file: after a torn tail it finds nothing, after a damaged block in the middle
- * it finds the frames behind it, and the bytes between are counted in skipped_bytes. A page that the
- * disk cannot read counts as zeros, for the same reason: one bad page must not hide the rest.
+ * it finds the frames behind it, and the bytes between are counted in skipped_bytes.
+ *
+ * What the disk does not give (EIO) is not damage: it may give it at the next try, and entries in it
+ * were acked. Who counts and shows (replay, `sluice journal`) passes over such a page as if it were
+ * zeros, so that it does not hide the rest; who moves entries on (the flushers' reader) is strict: it
+ * stops in front of it, says so, and tries again.
  *
  * A damaged header must not hide its frames either: they carry their positions themselves, and the
  * name of the file says where the first one belongs. So a file without a sound header is a segment
@@ -146,20 +155,72 @@ err_t segment_head_read(const char in[SEGMENT_HEAD], struct segment_head *h, str
     memset(h, 0, sizeof(*h));
     if (memcmp(in, segment_magic, sizeof(segment_magic)) != 0)
         return fail(f, ERR_CORRUPT, "it does not begin as a journal segment");
+    if (get_le(in + 56, 8) != XXH3_64bits(in, 56))
+        return fail(f, ERR_CORRUPT, "the checksum of its header is wrong");
     h->format = (uint32_t)get_le(in + 8, 4);
-    /* A newer format may have another header, so its checksum cannot be asked for first. */
     if (h->format > SEGMENT_FORMAT)
         return fail(f, ERR_CORRUPT,
                     "it has format version %u and this program reads up to %d: start the version "
                     "that wrote it, or let that one flush it",
                     h->format, SEGMENT_FORMAT);
-    if (get_le(in + 56, 8) != XXH3_64bits(in, 56) || get_le(in + 12, 4) != SEGMENT_HEAD)
-        return fail(f, ERR_CORRUPT, "the checksum of its header is wrong");
+    if (h->format == 0 || get_le(in + 12, 4) != SEGMENT_HEAD)
+        return fail(f, ERR_CORRUPT, "its header is none that any version has written");
     h->base = get_le(in + 16, 8);
     h->created_ms = get_le(in + 40, 8);
     for (size_t i = 0; i < QUEUE_ID_BYTES / 2; i++)
         snprintf(h->queue_id + 2 * i, 3, "%02x", (unsigned)(unsigned char)in[24 + i]);
     return OK;
+}
+
+static err_t segment_open_file(int dir, pos_t base, int *fd, struct fail *f)
+{
+    char name[SEGMENT_NAME];
+
+    segment_name(base, name);
+    *fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
+        return fail(f, errno == ENOENT ? ERR_NOT_FOUND : ERR_DISK, "%s: %m", name);
+    return OK;
+}
+
+/* ERR_DISK: the header may be there, the disk does not give it. */
+static err_t segment_head_from(int fd, struct segment_head *h, struct fail *f)
+{
+    char head[SEGMENT_HEAD];
+    ssize_t n = pread(fd, head, sizeof(head), 0);
+
+    memset(h, 0, sizeof(*h));
+    if (n < 0)
+        return fail(f, ERR_DISK, "its header cannot be read: %m");
+    if (n != SEGMENT_HEAD)
+        return fail(f, ERR_CORRUPT, "it is shorter than a header");
+    return segment_head_read(head, h, f);
+}
+
+err_t segment_head_load(int dir, pos_t base, struct segment_head *h, struct fail *f)
+{
+    int fd = -1;
+    err_t e = segment_open_file(dir, base, &fd, f);
+
+    memset(h, 0, sizeof(*h));
+    if (e)
+        return e;
+    e = segment_head_from(fd, h, f);
+    close(fd);
+    return e;
+}
+
+void segment_keep(int dir, pos_t base)
+{
+    char name[SEGMENT_NAME];
+    char kept[SEGMENT_NAME];
+
+    segment_name(base, name);
+    snprintf(kept, sizeof(kept), "%.16s.bad", name);
+    if (linkat(dir, name, dir, kept, 0) == 0)
+        log_info("", "a damaged journal segment is kept", "file=%s as=%s", name, kept);
+    else if (errno != EEXIST)
+        log_warn("", "a damaged journal segment cannot be kept", "file=%s error=\"%m\"", name);
 }
 
 /* -- reading ------------------------------------------------------------------------------- */
@@ -174,36 +235,38 @@ static bool segment_adopt(struct segment_cursor *c, pos_t base)
     if (!segment_cursor_next(c, UINT64_MAX, &e))
         return false;
     c->at = base;
-    c->skipped_bytes = SEGMENT_HEAD;
-    c->unreadable_bytes = 0;
+    c->skipped_bytes = c->unreadable_bytes = 0;
     c->loaded = 0; /* it holds bytes that a writer may not have written yet */
     return true;
 }
 
 err_t segment_cursor_open(struct segment_cursor *c, int dir, pos_t base, struct fail *f)
 {
-    char name[SEGMENT_NAME];
-    char head[SEGMENT_HEAD];
     struct stat st;
+    err_t head = OK;
     err_t e = OK;
 
     memset(c, 0, sizeof(*c));
-    segment_name(base, name);
-    c->fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-    if (c->fd < 0)
-        return fail(f, errno == ENOENT ? ERR_NOT_FOUND : ERR_DISK, "%s: %m", name);
-    if (fstat(c->fd, &st) < 0)
-        e = fail(f, ERR_DISK, "%s: %m", name);
-    else if (pread(c->fd, head, sizeof(head), 0) != SEGMENT_HEAD)
-        e = fail(f, ERR_CORRUPT, "its header is too short, or cannot be read");
-    else
-        e = segment_head_read(head, &c->head, f);
-    c->file_bytes = e == ERR_DISK ? 0 : (uint64_t)st.st_size;
+    if ((e = segment_open_file(dir, base, &c->fd, f)))
+        return e;
+    if (fstat(c->fd, &st) < 0) {
+        e = fail(f, ERR_DISK, "%016" PRIx64 ".seg: %m", base);
+        goto out;
+    }
+    c->file_bytes = (uint64_t)st.st_size;
     c->at = base;
-    if (e == ERR_CORRUPT && c->head.format <= SEGMENT_FORMAT && segment_adopt(c, base))
+    e = head = segment_head_from(c->fd, &c->head, f);
+    if (e && c->head.format <= SEGMENT_FORMAT && segment_adopt(c, base)) {
+        *(head == ERR_DISK ? &c->unreadable_bytes : &c->skipped_bytes) = SEGMENT_HEAD;
         e = OK;
+    } else if (e == ERR_DISK) {
+        c->unreadable_bytes = c->file_bytes;
+    } else if (e == ERR_CORRUPT && c->unreadable_bytes > 0) {
+        e = fail(f, ERR_DISK, "its header is damaged and its frames cannot be read");
+    }
     if (!e && c->head.base != base)
         e = fail(f, ERR_CORRUPT, "its header is that of another segment");
+out:
     if (e)
         segment_cursor_close(c);
     return e;
@@ -225,11 +288,13 @@ void segment_cursor_seek(struct segment_cursor *c, pos_t pos)
     c->at = pos;
 }
 
-/* As much as there is, up to n bytes; what cannot be read is zeros. */
-static size_t segment_read(struct segment_cursor *c, char *out, size_t n, uint64_t offset)
+/* As much as there is, up to n bytes; what cannot be read is zeros, or the end when strict. */
+static size_t segment_read(struct segment_cursor *c, char *out, size_t n, uint64_t offset,
+                           int *error)
 {
     size_t have = 0;
 
+    *error = 0;
     while (have < n) {
         ssize_t got = pread(c->fd, out + have, n - have, (off_t)(offset + have));
 
@@ -237,6 +302,9 @@ static size_t segment_read(struct segment_cursor *c, char *out, size_t n, uint64
             break;
         if (got > 0) {
             have += (size_t)got;
+        } else if (errno != EINTR && c->is_strict) {
+            *error = errno;
+            break;
         } else if (errno != EINTR) {
             size_t page = SEGMENT_PAGE - (offset + have) % SEGMENT_PAGE;
 
@@ -267,10 +335,14 @@ static const char *segment_load(struct segment_cursor *c, pos_t pos, size_t n, p
         check(c->buffer);
     }
     size_t want = end - pos < c->buffer_bytes ? end - pos : c->buffer_bytes;
+    int error = 0;
 
     c->loaded_at = offset;
-    c->loaded = segment_read(c, c->buffer, want, offset);
-    return c->loaded < n ? NULL : c->buffer;
+    c->loaded = segment_read(c, c->buffer, want, offset, &error);
+    if (c->loaded >= n)
+        return c->buffer;
+    c->error = error;
+    return NULL;
 }
 
 /* Is there a valid frame at pos, and does it end by end? */
@@ -306,6 +378,7 @@ static bool segment_has_grown(struct segment_cursor *c)
 
 bool segment_cursor_next(struct segment_cursor *c, pos_t limit, struct entry *out)
 {
+    c->error = 0;
     do {
         pos_t file_end = segment_file_end(c);
         pos_t end = limit < file_end ? limit : file_end;
@@ -316,7 +389,21 @@ bool segment_cursor_next(struct segment_cursor *c, pos_t limit, struct entry *ou
                 c->at = out->end;
                 return true;
             }
+            if (c->error)
+                return false;
         }
     } while (limit > segment_file_end(c) && segment_has_grown(c));
     return false;
+}
+
+uint64_t segment_cursor_torn(struct segment_cursor *c, pos_t limit)
+{
+    pos_t file_end = segment_file_end(c);
+    pos_t end = limit < file_end ? limit : file_end;
+    struct entry e;
+    const char *bytes = c->at + FRAME_HEAD <= end ? segment_load(c, c->at, FRAME_HEAD, end) : NULL;
+
+    if (!bytes || !frame_head_read(bytes, c->at, &e))
+        return 0;
+    return (e.end < end ? e.end : end) - c->at;
 }

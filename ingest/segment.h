@@ -35,7 +35,9 @@ struct segment_cursor {
     uint64_t file_bytes;
     pos_t at;                  /* where the next frame may begin */
     uint64_t skipped_bytes;    /* passed over in front of a valid frame: nothing there was valid */
-    uint64_t unreadable_bytes; /* that the disk did not give */
+    uint64_t unreadable_bytes; /* that the disk did not give, and that were passed over */
+    bool is_strict;            /* set after opening: stop at what the disk does not give */
+    int error;                 /* errno of that stop; 0 = there is no further frame */
     /* private */
     int fd;
     char *buffer;
@@ -55,14 +57,21 @@ void segment_head_write(const struct segment_head *h, char out[SEGMENT_HEAD]);
 /* ERR_CORRUPT when it is no header or one of a newer format: h->format > SEGMENT_FORMAT then. */
 must_check err_t segment_head_read(const char in[SEGMENT_HEAD], struct segment_head *h,
                                    struct fail *f);
+/* The same for the file of the segment at base; ERR_NOT_FOUND, ERR_DISK when it cannot be read. */
+must_check err_t segment_head_load(int dir, pos_t base, struct segment_head *h, struct fail *f);
+/* Keeps the file, as it is now, for whoever wants to look: <base>.bad, a second name of it. */
+void segment_keep(int dir, pos_t base);
 
 /* Opens the segment that begins at base. ERR_NOT_FOUND when there is no such file; else as
- * segment_head_read, but a damaged header in front of valid frames is passed over. */
+ * segment_head_read, but a damaged header in front of valid frames is passed over. ERR_DISK with
+ * unreadable_bytes when the disk gives neither: the next try may. */
 must_check err_t segment_cursor_open(struct segment_cursor *c, int dir, pos_t base, struct fail *f);
 void segment_cursor_close(struct segment_cursor *c);
 /* Goes on at pos, which lies in this segment. */
 void segment_cursor_seek(struct segment_cursor *c, pos_t pos);
-/* The next valid frame that ends at or before limit. False when there is none. */
+/* The next valid frame that ends at or before limit. False when there is none, or c->error. */
 bool segment_cursor_next(struct segment_cursor *c, pos_t limit, struct entry *out);
+/* After the last frame: bytes of one that was begun there and is not whole; 0 = there is none. */
+uint64_t segment_cursor_torn(struct segment_cursor *c, pos_t limit);
 
 #endif

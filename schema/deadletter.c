@@ -2,17 +2,22 @@
  * The dead-letter file: frames one after the other, only ever appended to. Integers are little
  * endian.
  *
- *    0  4  magic "SLDL"
+ *    0  4  magic "SLD2"
  *    4  4  bytes of the payload
- *    8  8  XXH3-64 of the payload
+ *    8  8  XXH3-64 of the payload, with the seed 2
  *   16  .  payload:
  *              u64 time, ms since the epoch
  *              u64 position of the entry in the queue
  *              u32 partition
  *              u32 points
  *              u32 version of the record
- *              then five strings, each a u32 length and its bytes: queue id, run id, SQLSTATE,
- *              reason, record
+ *              u64 position of the first entry of the window that met the refusal
+ *              u64 position behind that window
+ *              then six strings, each a u32 length and its bytes: queue id, run id, SQLSTATE,
+ *              reason, client, record
+ *
+ * The first format has the magic "SLDL", the seed 0, no window and no client; it is read, not
+ * written (docs/decisions/009-letter-format.md).
  *
  * Validity: a frame counts when its magic, its length and its checksum fit. Writing is one append
  * and one fdatasync; a crash may leave the beginning of a frame, and what is appended after the
@@ -32,12 +37,16 @@
 
 #include <xxhash.h>
 
-#define DEADLETTER_MAGIC "SLDL"
+#define DEADLETTER_MAGIC       "SLD2"
+#define DEADLETTER_MAGIC_FIRST "SLDL"
 
 enum {
     DEADLETTER_HEAD = 16,
-    DEADLETTER_FIXED = 28,
-    DEADLETTER_STRINGS = 5,
+    DEADLETTER_FIXED_FIRST = 28,
+    DEADLETTER_FIXED = 44,
+    DEADLETTER_STRINGS = 6,
+    DEADLETTER_SEED_FIRST = 0,
+    DEADLETTER_SEED = 2,
     DEADLETTER_MAX = 1 << 30 /* payload: an entry is at most one request body */
 };
 
@@ -88,7 +97,7 @@ uint64_t deadletter_id(const struct deadletter *d)
 void deadletter_write(const struct deadletter *d, struct buf *out)
 {
     size_t n = DEADLETTER_FIXED + DEADLETTER_STRINGS * 4 + d->queue_id.n + d->run_id.n +
-               d->sqlstate.n + d->reason.n + d->record.n;
+               d->sqlstate.n + d->reason.n + d->client.n + d->record.n;
     struct str whole;
     size_t at = buf_len(out);
     uint32_t length;
@@ -104,15 +113,18 @@ void deadletter_write(const struct deadletter *d, struct buf *out)
     put_u32(out, d->partition);
     put_u32(out, d->points);
     put_u32(out, d->version);
+    put_u64(out, d->window_from);
+    put_u64(out, d->window_end);
     put_str(out, d->queue_id);
     put_str(out, d->run_id);
     put_str(out, d->sqlstate);
     put_str(out, d->reason);
+    put_str(out, d->client);
     put_str(out, d->record);
 
     whole = str_skip(buf_str(out), at);
     check(whole.n == DEADLETTER_HEAD + n);
-    sum = htole64(XXH3_64bits(whole.p + DEADLETTER_HEAD, n));
+    sum = htole64(XXH3_64bits_withSeed(whole.p + DEADLETTER_HEAD, n, DEADLETTER_SEED));
     length = htole32((uint32_t)n);
     memcpy(head, DEADLETTER_MAGIC, 4);
     memcpy(head + 4, &length, 4);
@@ -130,35 +142,48 @@ static bool take_str(struct str *rest, struct str *out)
     return true;
 }
 
-static bool deadletter_parse(struct str payload, struct deadletter *out)
+static bool deadletter_parse(struct str payload, bool is_first, struct deadletter *out)
 {
-    struct str rest = str_skip(payload, DEADLETTER_FIXED);
+    size_t fixed = is_first ? DEADLETTER_FIXED_FIRST : DEADLETTER_FIXED;
+    struct str rest = str_skip(payload, fixed);
 
-    if (payload.n < DEADLETTER_FIXED)
+    if (payload.n < fixed)
         return false;
-    out->time_ms = (int64_t)get_u64(payload.p);
-    out->pos = get_u64(payload.p + 8);
-    out->partition = get_u32(payload.p + 16);
-    out->points = get_u32(payload.p + 20);
-    out->version = get_u32(payload.p + 24);
+    *out = (struct deadletter){.time_ms = (int64_t)get_u64(payload.p),
+                               .pos = get_u64(payload.p + 8),
+                               .partition = get_u32(payload.p + 16),
+                               .points = get_u32(payload.p + 20),
+                               .version = get_u32(payload.p + 24)};
+    if (!is_first) {
+        out->window_from = get_u64(payload.p + 28);
+        out->window_end = get_u64(payload.p + 36);
+    }
     return take_str(&rest, &out->queue_id) && take_str(&rest, &out->run_id) &&
            take_str(&rest, &out->sqlstate) && take_str(&rest, &out->reason) &&
-           take_str(&rest, &out->record) && rest.n == 0;
+           (is_first || take_str(&rest, &out->client)) && take_str(&rest, &out->record) &&
+           rest.n == 0;
 }
 
 /* Is there a sound frame at the very front? Then its length, else 0. */
 static size_t deadletter_frame(struct str bytes, struct deadletter *out)
 {
     struct str payload;
+    uint64_t seed;
+    bool is_first;
     size_t n;
 
-    if (bytes.n < DEADLETTER_HEAD || memcmp(bytes.p, DEADLETTER_MAGIC, 4) != 0)
+    if (bytes.n < DEADLETTER_HEAD)
+        return 0;
+    is_first = memcmp(bytes.p, DEADLETTER_MAGIC_FIRST, 4) == 0;
+    if (!is_first && memcmp(bytes.p, DEADLETTER_MAGIC, 4) != 0)
         return 0;
     n = get_u32(bytes.p + 4);
     if (n > DEADLETTER_MAX || n > bytes.n - DEADLETTER_HEAD)
         return 0;
     payload = (struct str){bytes.p + DEADLETTER_HEAD, n};
-    if (get_u64(bytes.p + 8) != XXH3_64bits(payload.p, n) || !deadletter_parse(payload, out))
+    seed = is_first ? DEADLETTER_SEED_FIRST : DEADLETTER_SEED;
+    if (get_u64(bytes.p + 8) != XXH3_64bits_withSeed(payload.p, n, seed) ||
+        !deadletter_parse(payload, is_first, out))
         return 0;
     return DEADLETTER_HEAD + n;
 }

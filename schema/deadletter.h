@@ -27,9 +27,12 @@ struct deadletter {
     uint64_t pos; /* of the entry in the queue */
     uint32_t partition;
     uint32_t points;
-    struct str run_id;   /* empty when the record cannot be read */
-    struct str sqlstate; /* empty when PostgreSQL was not asked */
+    uint64_t window_from; /* the window that met it: entries from here ... */
+    uint64_t window_end;  /* ... to before here; both 0 in letters of the first format */
+    struct str run_id;    /* empty when the record cannot be read */
+    struct str sqlstate;  /* empty when PostgreSQL was not asked */
     struct str reason;
+    struct str client; /* who sent it; empty when that was not kept */
     uint32_t version;  /* of record */
     struct str record; /* as schema/record.h makes it: the refused points only */
 };
@@ -37,9 +40,9 @@ struct deadletter {
 /* Names the letter by what it says (queue, place, reason, points), not by when: the same refusal
  * written twice, before and after a crash, has one id. */
 uint64_t deadletter_id(const struct deadletter *d);
-/* Appends one letter. */
+/* Appends one letter, in the newest format. */
 void deadletter_write(const struct deadletter *d, struct buf *out);
-/* Cuts the next sound letter off the front of *bytes; false at their end. Bytes that are no letter
+/* Cuts the next sound letter (of either format) off the front of *bytes; false at their end. Bytes that are no letter
  * (the torn end of a write that a crash cut short) are skipped and added to *skipped. */
 bool deadletter_read(struct str *bytes, struct deadletter *out, size_t *skipped);
 

@@ -54,6 +54,8 @@ must_check err_t settings_set(struct settings *s, struct str name, struct str va
                               struct fail *f);
 /* Lines `name = value`, # begins a comment. */
 must_check err_t settings_load_file(struct settings *s, const char *path, struct fail *f);
+/* The same, but goes on behind what it refuses, and adds a line for each; how many. */
+unsigned settings_try_file(struct settings *s, const char *path, struct buf *out);
 /* SLUICE_NAME, SLUICE_NAME_FILE for secrets; then MLflow's own variables (MLFLOW_BACKEND_STORE_URI
  * and those that docs/config.md lists) for what nobody has set. */
 must_check err_t settings_load_env(struct settings *s, char **envp, struct fail *f);
@@ -63,9 +65,15 @@ must_check err_t settings_load_args(struct settings *s, int argc, char **argv, i
                                     struct fail *f);
 /* The rules between settings, and the forms of addresses. */
 must_check err_t settings_check(const struct settings *s, struct fail *f);
+/* What is allowed and hardly meant, a sentence each, with a text between them; how many. */
+unsigned settings_advise(const struct settings *s, const char *between, struct buf *out);
 /* File named by --config or SLUICE_CONFIG, then environment, then flags; then settings_check. */
 must_check err_t settings_load(struct settings *s, int argc, char **argv, char **envp, int *argi,
                                struct fail *f);
+/* s is to follow old while the program runs: settings that need a restart get old's value back.
+ * Names, comma separated, go to changed (they take effect) and kept (they do not). */
+void settings_follow(struct settings *s, const struct settings *old, struct buf *changed,
+                     struct buf *kept);
 /* Where new experiments keep artifacts: as chosen, else as MLflow chooses; paths are absolute. */
 struct str settings_artifact_root(const struct settings *s, struct arena *a);
 /* `name = value` for every setting, secrets as ***. */

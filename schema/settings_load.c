@@ -104,6 +104,26 @@ err_t settings_load_file(struct settings *s, const char *path, struct fail *f)
     return OK;
 }
 
+unsigned settings_try_file(struct settings *s, const char *path, struct buf *out)
+{
+    unsigned count = 0;
+    struct str text;
+    struct fail f;
+
+    fail_init(&f, &s->arena);
+    if (read_file(s, path, &text, &f)) {
+        buf_printf(out, "%.*s\n", STR_ARG(f.text));
+        return 1;
+    }
+    for (int number = 1; text.n; number++) {
+        if (load_line(s, str_cut(&text, '\n'), &f) == OK)
+            continue;
+        buf_printf(out, "%s:%d: %.*s\n", path, number, STR_ARG(f.text));
+        count++;
+    }
+    return count;
+}
+
 /* --- the environment -------------------------------------------------------------------------- */
 
 static bool is_foreign_variable(struct str name)

@@ -147,7 +147,9 @@ static const char doc_head[] =
     "out of\n"
     "its bounds stops the start with a line that says what is allowed. `sluice config check` looks "
     "at the\n"
-    "settings without starting, `sluice config dump` shows those in effect.\n\n"
+    "settings without starting and warns of those that hardly fit each other, `sluice config check "
+    "FILE`\n"
+    "lists all that is wrong in a file, `sluice config dump` shows those in effect.\n\n"
     "| setting | type | default | bounds | change takes | meaning |\n"
     "|---|---|---|---|---|---|\n";
 
@@ -173,6 +175,16 @@ static const char doc_rules[] =
     "made for\n"
     "the stock server works unchanged:\n\n"
     "| variable | setting |\n|---|---|\n";
+
+static const char doc_reload[] =
+    "\n## Changing settings while it runs\n\n"
+    "`kill -HUP` makes the program read file and environment again. A file with anything wrong in "
+    "it is\n"
+    "refused as a whole, with a line in the log; the settings in use stay. These take effect at "
+    "once:\n";
+
+static const char doc_reload_rest[] =
+    ".\n\nAll others keep their value until the next start; the log names those that differ.\n";
 
 static const char doc_tail[] =
     "\n`MLFLOW_BACKEND_STORE_URI` counts when it names PostgreSQL and `pg_uri` is empty. A driver "
@@ -200,11 +212,26 @@ static void add_doc_row(struct buf *out, const struct setting_row *row)
     buf_printf(out, " | %s | %s |\n", row->is_reload ? "SIGHUP" : "restart", row->help);
 }
 
+static void add_doc_reload(struct buf *out)
+{
+    const char *between = "";
+
+    buf_add_str(out, str_of(doc_reload));
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        if (!setting_rows[i].is_reload)
+            continue;
+        buf_printf(out, "%s`%s`", between, setting_rows[i].name);
+        between = ",\n";
+    }
+    buf_add_str(out, str_of(doc_reload_rest));
+}
+
 void settings_doc(struct buf *out)
 {
     buf_add_str(out, str_of(doc_head));
     for (int i = 0; i < SETTING_COUNT; i++)
         add_doc_row(out, &setting_rows[i]);
+    add_doc_reload(out);
     buf_add_str(out, str_of(doc_rules));
     for (size_t i = 0; i < setting_fallback_count; i++)
         buf_printf(out, "| `%s` | `%s` |\n", setting_fallbacks[i].variable,

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs the suites, shows what each prints, adds up their counts.
 
-    tests/run.py [lint] [unit] [fuzz] [wire] [api] [conform] [conform-full] [crash] [pods] [tsan]
+    tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [crash]
+                 [crash-asan] [states] [load] [pods] [tsan] [valgrind]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
 and reads the numbers they print: cmocka's `[  PASSED  ] N test(s)`, pytest's last line, and
@@ -24,6 +25,9 @@ VENV = os.path.join(ROOT, "build/venv/bin/python")
 RELEASE = os.path.join(ROOT, "build/sluice")
 SANITIZED = os.path.join(ROOT, "build/asan/sluice")
 
+VALGRIND = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full",
+            "--errors-for-leak-kinds=definite", "--track-fds=no", "--child-silent-after-fork=yes",
+            "--suppressions=tests/tools/valgrind.supp"]
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -72,7 +76,8 @@ def counted(command, limit_s, env=None):
     return judge(code, passed, failed, command[1])
 
 
-def cmocka(folder):
+def cmocka(folder, below=(), limit_s=120):
+    """The unit tests of one build variant, below another program if need be."""
     passed = failed = 0
     sources = sorted(glob.glob(os.path.join(ROOT, "tests/unit/test_*.c")))
     names = [os.path.basename(s)[:-2] for s in sources]
@@ -84,7 +89,7 @@ def cmocka(folder):
             print(f"{binary} was not built")
             failed += 1
             continue
-        code, output = run([binary], 120)
+        code, output = run([*below, binary], limit_s)
         good = sum(map(int, re.findall(r"\[  PASSED  \] (\d+) test", output)))
         bad = sum(map(int, re.findall(r"\[  FAILED  \] (\d+) test", output)))
         good, bad = judge(code, good, bad, os.path.basename(binary))
@@ -102,12 +107,28 @@ def pytest(binary, limit_s, *paths):
                  paths[0])
 
 
+def added(*counts):
+    return sum(passed for passed, _ in counts), sum(failed for _, failed in counts)
+
+
 def tsan():
-    """The files with two threads, then the whole program under parallel clients and restarts."""
-    unit = cmocka("build/tsan/unit")
-    whole = pytest(os.path.join(ROOT, "build/tsan/sluice"), 900, "tests/api/test_client.py",
-                   "tests/api/test_restart.py")
-    return unit[0] + whole[0], unit[1] + whole[1]
+    """The files with two threads, then the whole program: parallel clients, restarts, streams of
+    batches, searches in parts, and the load of the crash suite with its kills and its drain."""
+    program = os.path.join(ROOT, "build/tsan/sluice")
+    return added(cmocka("build/tsan/unit"),
+                 pytest(program, 1800, "tests/api/test_client.py", "tests/api/test_restart.py",
+                        "tests/api/test_msgpack.py", "tests/api/test_stream.py"),
+                 counted([VENV, "tests/crash/run.py", program, "--kills", "2", "--only", "kills",
+                          "--only", "points", "--only", "drain", "--only", "postgres"], 1200))
+
+
+def valgrind():
+    """What AddressSanitizer does not see: bytes that nobody wrote. The unit tests, and a part of the
+    api suite, with the program as it is shipped but for its allocator."""
+    unit = cmocka("build/memcheck/unit", VALGRIND, 600)
+    whole = pytest(os.path.join(ROOT, "tests/tools/sluice-valgrind"), 1800,
+                   "tests/api/test_client.py", "tests/api/test_restart.py")
+    return added(unit, whole)
 
 
 def conform(requests, limit_s, *more):
@@ -125,15 +146,21 @@ SUITES = {
     # One seed, so that a run of today and one of next year test the same; the full one looks on.
     "conform": lambda: conform(2000, 1200, "--seed", "1"),
     "conform-full": lambda: conform(20000, 7200),
-    "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 900),
-    "pods": lambda: counted([VENV, "tests/pods/run.py", RELEASE], 900),
+    "hostile": lambda: pytest(SANITIZED, 1200, "tests/hostile"),
+    "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 1500),
+    "states": lambda: counted([VENV, "tests/crash/states.py"], 900),
+    "load": lambda: counted([VENV, "tests/load/run.py", RELEASE], 900),
+    "crash-asan": lambda: counted([VENV, "tests/crash/run.py", SANITIZED, "--kills", "8"], 1800),
+    "pods": lambda: counted([VENV, "tests/pods/run.py", RELEASE], 1500),
     "tsan": tsan,
+    "valgrind": valgrind,
 }
 
 
 def main():
     os.chdir(ROOT)
-    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "conform", "crash", "pods"]
+    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "crash",
+                              "states", "load", "pods"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")

@@ -8,17 +8,17 @@ not count: others are served meanwhile.
 
 import base64
 import json
-import os
 import uuid
 
 import pytest
 import requests
 
+from peer import worker_s
+
 MIB = 1 << 20
 BATCH, SEARCH = "runs/log-batch", "runs/search"
 BATCHES_MAX = 100   # a request may cost as much as so many batches of 1000 metrics
 RECEIVES_MAX = 2    # and as much as receiving its bytes so many times
-OTHERS = {"helper", "sealer", "flusher"}
 
 
 class Server:
@@ -39,21 +39,11 @@ class Server:
         return self.session.post(f"{self.sluice.url}/api/2.0/mlflow/{path}", data=body,
                                  headers={"Content-Type": "application/json"}, timeout=120)
 
-    def worker_s(self):
-        """CPU seconds that the workers have used."""
-        ticks = 0
-        folder = f"/proc/{self.sluice.process.pid}/task"
-        for task in os.listdir(folder):
-            with open(f"{folder}/{task}/stat", encoding="utf-8", errors="replace") as f:
-                name, rest = f.read().split("(", 1)[1].rsplit(")", 1)
-            ticks += 0 if name in OTHERS else sum(map(int, rest.split()[11:13]))
-        return ticks / os.sysconf("SC_CLK_TCK")
-
     def cost(self, path, body, times):
-        before = self.worker_s()
+        before = worker_s(self.sluice)
         for _ in range(times):
             self.post(path, body)
-        return (self.worker_s() - before) / times
+        return (worker_s(self.sluice) - before) / times
 
 
 def legitimate(run):

@@ -79,11 +79,14 @@ class Client(threading.Thread):
         del self.history[run][:-50]
         return made
 
+    def connect(self):
+        self.socket = socket.create_connection(self.load.address, timeout=30)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
     def exchange(self, data):
         """The status of the answer; raises OSError when there is none."""
         if self.socket is None:
-            self.socket = socket.create_connection(self.load.address, timeout=30)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.connect()
         self.socket.sendall(data)
         answer = b""
         while b"\r\n\r\n" not in answer:
@@ -140,6 +143,7 @@ class Load:
         self.batch_share = batch_share
         self.batch_points = batch_points
         self.is_over = threading.Event()
+        self.lock = threading.Lock()
         self.acks = 0
         self.clients = [Client(self, i) for i in range(clients)]
 
@@ -147,6 +151,9 @@ class Load:
         for client in self.clients:
             client.start()
         return self
+
+    def statuses_so_far(self, *which):
+        return sum(client.statuses[status] for client in self.clients for status in which)
 
     def stop(self):
         """Ends the load; then ledger and statuses are whole."""

@@ -10,7 +10,13 @@ program again, waits until nothing is queued, and asks the oracle (tests/tools/o
   points       the program kills itself at each named place of the write and flush path
   power        kill -9 on a disk that forgets what was not synced and tears what was not
                (shim.c): what kill -9 alone can never show
+  syscalls     strace kills it at a system call: the n-th fdatasync, write, rename, send to
+               PostgreSQL, ...
   eio, enospc  the journal's disk fails for a while under load: 503, recovery by itself
+  small_disk   a disk that is really full (tmpfs), at the start and under load
+  slow         fdatasync takes two seconds: acks wait, everything else does not
+  bits         writes are short and interrupted: nobody notices
+  budget       PostgreSQL takes nothing, journal_max_bytes is reached: 429, reads go on
   postgres     PostgreSQL dies while the journal fills, then the program does
   private      the same kills with the private cluster
   drain        SIGTERM under load; a second owner of the directory
@@ -31,6 +37,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -64,7 +71,7 @@ PLACES = [("journal_before_write", (5, 200)), ("journal_before_sync", (5, 200)),
 class Scene:
     """One program on one database, with as many lives as the scenario takes."""
 
-    def __init__(self, suite, name, env=None, args=(), private=False):
+    def __init__(self, suite, name, env=None, args=(), private=False, start=True):
         self.suite = suite
         self.random = random.Random(f"{suite.seed}/{name}")
         self.name = name
@@ -72,13 +79,15 @@ class Scene:
         self.ledger = oracle.Ledger()
         self.rounds = 0
         self.acked = 0
+        self.starts = start
         uri = None if private else suite.cluster.create_database("crash_" + name)
         self.server = Sluice(uri, data_dir=os.path.join(self.folder, "data"),
                              args=ARGS + list(args), env=env, binary=suite.binary)
 
     def __enter__(self):
         try:
-            self.server.start()
+            if self.starts:
+                self.server.start()
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
@@ -248,6 +257,43 @@ def power(suite):
         return kill_rounds(scene, suite.kills)
 
 
+# What strace may kill it at, with the passes to choose from.
+SYSCALLS = [("fdatasync", (3, 150)), ("pwritev", (3, 150)), ("renameat", (2, 4)), ("fsync", (4, 9)),
+            ("fallocate", (2, 4)), ("sendto", (5, 60)), ("sendmsg", (20, 400)),
+            ("unlinkat", (1, 4)), ("recvfrom", (5, 60))]
+
+
+def syscalls(suite):
+    """The same at system calls that strace counts."""
+    args = ["--flush-interval", "100ms"]
+    with Scene(suite, "syscalls", args=args, start=False) as scene:
+        # Every call stops twice under strace, so that each of these takes a while.
+        chosen = scene.random.sample(SYSCALLS, min(len(SYSCALLS), max(3, suite.kills // 4)))
+        for name, passes in chosen:
+            nth = scene.random.randint(*passes)
+            scene.server.wrapper = [
+                "strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={name}",
+                "-e", f"inject={name}:signal=SIGKILL:when={nth}"]
+            ledger = None
+            try:
+                scene.server.start()
+                load = scene.begin(batch_share=0.9, batch_points=300)
+                scene.died(60)
+                ledger = scene.end(load)
+            except (AssertionError, requests.RequestException):
+                # It may have come to its end before it was ready, or before there were runs.
+                if ledger or scene.server.process.wait(timeout=60) != -signal.SIGKILL:
+                    raise
+            scene.server.wrapper = []
+            scene.again({}, args)
+            if ledger:
+                scene.sound(ledger, least=0)
+            scene.server.stop()
+        scene.again({}, args)
+        assert not scene.problems(scene.ledger), "all calls together"
+        return f"{', '.join(name for name, _ in chosen)}: {scene.acked} points acked"
+
+
 def failing_disk(suite, what, readable):
     control = os.path.join(suite.folder, what)
     env = suite.shim_env(CRASH_SHIM_CONTROL=control)
@@ -288,6 +334,162 @@ def enospc(suite):
     return failing_disk(suite, "enospc", "disk full")
 
 
+class Health(threading.Thread):
+    """Asks /health all the time; remembers how long the answers took."""
+
+    def __init__(self, url):
+        super().__init__(daemon=True)
+        self.url = url
+        self.took = []
+        self.is_over = threading.Event()
+        self.start()
+
+    def run(self):
+        with requests.Session() as session:
+            while not self.is_over.wait(0.01):
+                begin = time.monotonic()
+                assert session.get(self.url + "/health", timeout=30).text == "OK"
+                self.took.append(time.monotonic() - begin)
+
+    def stop(self):
+        self.is_over.set()
+        self.join()
+        return sorted(self.took)
+
+
+def say(path, text):
+    """What the shim reads, whole or not at all."""
+    with open(path + ".new", "w", encoding="ascii") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+
+
+def slow(suite):
+    """fdatasync takes 2 s more: only acks are slow, and each sync is for everybody who waits."""
+    control = os.path.join(suite.folder, "slow")
+    with Scene(suite, "slow", env=suite.shim_env(CRASH_SHIM_CONTROL=control)) as scene:
+        load = scene.begin(clients=32)
+        wait_until(lambda: load.acks > 300, 30, "acks before")
+
+        def counts():
+            return load.acks, scene.server.stat("sluice_journal_syncs_total")
+
+        def group(before):
+            after = counts()
+            return (after[0] - before[0]) / max(1, after[1] - before[1])
+
+        before = counts()
+        wait_until(lambda: load.acks > before[0] + 300, 30, "acks")
+        quick = group(before)
+        say(control, "slow")
+        # From here on every sync that begins is slow.
+        syncs = counts()[1]
+        wait_until(lambda: counts()[1] > syncs + 1, 30, "slow syncs")
+        before = counts()
+        health = Health(scene.server.url)
+        wait_until(lambda: counts()[1] > before[1] + 3, 60, "more slow syncs")
+        took = health.stop()
+        grown = group(before)
+        assert load.statuses_so_far(500, 503, 429) == 0, "slow is no failure"
+        # The loop is alive: no answer waited for a sync, and there were many during each.
+        assert took[-1] < 1.5 and len(took) > 60, f"{len(took)} answers, slowest {took[-1]:.3f} s"
+        assert grown > quick, f"{quick:.1f} requests a sync before, {grown:.1f} now"
+        os.unlink(control)
+        acks = load.acks
+        wait_until(lambda: load.acks > acks + 300, 30, "acks after")
+        scene.server.kill()
+        ledger = scene.end(load)
+        scene.again()
+        scene.sound(ledger, least=300)
+        return (f"{quick:.1f} requests a sync before, {grown:.1f} when slow; /health then: median "
+                f"{1000 * took[len(took) // 2]:.1f} ms, slowest {1000 * took[-1]:.0f} ms of {len(took)}")
+
+
+def bits(suite):
+    """Writes are short or interrupted: all of it gets there, and nothing counts as a failure."""
+    control = os.path.join(suite.folder, "bits")
+    with Scene(suite, "bits", env=suite.shim_env(CRASH_SHIM_CONTROL=control)) as scene:
+        say(control, "bits")
+        load = scene.begin()
+        wait_until(lambda: load.acks > 300, 60, "acks")
+        assert scene.server.stat("sluice_journal_failures_total") == 0
+        scene.server.kill()
+        ledger = scene.end(load)
+        assert load.statuses[503] + load.statuses[500] == 0, load.statuses
+        os.unlink(control)
+        scene.again()
+        scene.sound(ledger, least=300)
+        return f"{ledger.acked_count()} points acked"
+
+
+def budget(suite):
+    """PostgreSQL takes nothing in: 429 at journal_max_bytes, reads go on, then it resumes alone."""
+    args = ["--journal-max-bytes", "8MiB", "--flush-interval", "50ms"]
+    with Scene(suite, "budget", args=args) as scene:
+        runs = scene.new_runs(1)
+        with psycopg.connect(scene.uri()) as pg:
+            pg.execute("LOCK TABLE metrics IN EXCLUSIVE MODE")  # others may read
+            load = scene.begin(batch_share=1, batch_points=1000)
+            wait_until(lambda: load.statuses_so_far(429) > 20, 60, "refusals")
+            acks = load.acks
+            answer = requests.get(scene.server.url + "/api/2.0/mlflow/runs/get", timeout=10,
+                                  params={"run_id": runs[0]})
+            assert answer.status_code == 200, answer.text
+            answer = requests.post(
+                scene.server.url + "/api/2.0/mlflow/runs/log-batch", timeout=10,
+                json={"run_id": runs[0], "metrics": [
+                    {"key": "k" * 200, "value": i, "timestamp": i, "step": i}
+                    for i in range(1000)]})
+            assert answer.status_code == 429, answer.text
+            assert int(answer.headers["Retry-After"]) >= 1, answer.headers
+            bytes_then = scene.server.stat("sluice_journal_disk_bytes")
+            assert bytes_then <= 8 << 20, bytes_then
+            pg.rollback()
+        wait_until(lambda: load.acks > acks + 300, 60, "acks after, by itself")
+        scene.server.kill()
+        ledger = scene.end(load)
+        assert load.statuses[500] + load.statuses[503] == 0, load.statuses
+        scene.again(args=args)
+        scene.sound(ledger, least=300)
+        return (f"{load.statuses[429]} writes refused at {bytes_then / (1 << 20):.1f} MiB, "
+                f"{ledger.acked_count()} points acked")
+
+
+def small_disk(suite):
+    """A disk that really is full: what was there is flushed, nothing acked is lost, it resumes."""
+    args = ["--journal-max-bytes", "64MiB", "--flush-interval", "50ms"]
+    with Scene(suite, "small_disk", args=args, start=False) as scene:
+        disk = os.path.join(scene.server.data_dir, "journal")
+        os.makedirs(disk)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], check=True)
+        try:
+            scene.server.start()
+            with psycopg.connect(scene.uri()) as pg:
+                pg.execute("LOCK TABLE metrics IN EXCLUSIVE MODE")
+                load = scene.begin(batch_share=1, batch_points=1000)
+                wait_until(lambda: load.statuses_so_far(503) > 20, 60, "refusals")
+                assert scene.server.stat("sluice_journal_failures_total") > 0
+                scene.server.kill()
+                ledger = scene.end(load)
+                pg.rollback()
+            # Nothing is left for a new segment: it starts all the same, flushes, and has room then.
+            scene.server.start()
+            assert "no journal segment could be begun" in scene.server.output()
+            scene.sound(ledger, least=100)
+            load = scene.begin()
+            wait_until(lambda: load.acks > 100, 30, "acks after, by itself")
+            scene.server.stop()
+            ledger = scene.end(load)
+            scene.again(args=args)
+            scene.sound(ledger, least=100)
+            scene.server.stop()
+            return f"{scene.acked} points acked"
+        finally:
+            if scene.server.process and scene.server.process.poll() is None:
+                scene.server.kill()
+            subprocess.run(["umount", disk], check=True)
+
+
 def postgres(suite):
     """PostgreSQL is killed; the journal absorbs; then the program is killed as well."""
     with Cluster(fsync=True) as cluster:
@@ -320,7 +522,7 @@ def postgres(suite):
 def private(suite):
     """With the private cluster, which survives us and is adopted."""
     with Scene(suite, "private", private=True) as scene:
-        return kill_rounds(scene, max(2, suite.kills // 7))
+        return kill_rounds(scene, max(2, suite.kills // 5))
 
 
 def drain(suite):
@@ -379,8 +581,8 @@ def caught_position_first(suite):
         return must_be_caught(scene, env, (), 3, lambda load: scene.died(30))
 
 
-SCENARIOS = [kills, points, power, eio, enospc, postgres, private, drain,
-             caught_skipped_sync, caught_position_first]
+SCENARIOS = [kills, points, syscalls, power, eio, enospc, small_disk, slow, bits, budget, postgres,
+             private, drain, caught_skipped_sync, caught_position_first]
 
 
 def main():

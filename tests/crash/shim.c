@@ -10,7 +10,9 @@
  *                          once, the others wait, as a kernel may write back early
  *   CRASH_SHIM_CONTROL=F   while the file F says "eio", fdatasync fails with EIO and what was held
  *                          back is gone for good, as after a failed fsync; while it says "enospc",
- *                          writes and allocations fail with ENOSPC
+ *                          writes and allocations fail with ENOSPC; "slow": fdatasync takes 2 s
+ *                          more; "bits": every second write is interrupted (EINTR), and the others
+ *                          write only part of what they were given
  *
  * A file is of the journal when its name ends in .seg or .tmp and it is opened for writing below a
  * directory whose name ends in /journal.
@@ -74,7 +76,8 @@ static bool is_journal_dir(int fd)
     return ends(path, "/journal");
 }
 
-/* What the test wants to go wrong now: 'e' for eio, 'n' for enospc, 0 for nothing. */
+/* What the test wants to go wrong now: 'e' for eio, 'n' for enospc, 's' for slow, 'b' for bits, 0 for
+ * nothing. */
 static char trouble(void)
 {
     const char *path = getenv("CRASH_SHIM_CONTROL");
@@ -89,7 +92,9 @@ static char trouble(void)
     if (read(fd, text, sizeof(text) - 1) < 0)
         text[0] = '\0';
     REAL(close)(fd);
-    return strncmp(text, "eio", 3) == 0 ? 'e' : strncmp(text, "enospc", 6) == 0 ? 'n' : '\0';
+    if (strncmp(text, "enospc", 6) == 0)
+        return 'n';
+    return strchr("esb", text[0]) ? text[0] : '\0';
 }
 
 static void drop(int fd)
@@ -174,12 +179,26 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
     return (ssize_t)len;
 }
 
+/* The first piece, or the first half of it; every second time nothing at all. */
+static ssize_t write_bit(int fd, const struct iovec *piece, off_t offset)
+{
+    static _Atomic unsigned calls;
+
+    if (calls++ % 2 == 0) {
+        errno = EINTR;
+        return -1;
+    }
+    return pwrite(fd, piece->iov_base, (piece->iov_len + 1) / 2, offset);
+}
+
 ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
 {
     ssize_t total = 0;
 
     if (fd < 0 || fd >= FDS || !is_journal[fd])
         return REAL(pwritev)(fd, pieces, count, offset);
+    if (trouble() == 'b')
+        return write_bit(fd, pieces, offset);
     for (int i = 0; i < count; i++) {
         ssize_t n = pwrite(fd, pieces[i].iov_base, pieces[i].iov_len, offset + total);
 
@@ -203,6 +222,8 @@ static int apply(int fd)
 {
     char what = trouble();
 
+    if (what == 's')
+        sleep(2);
     pthread_mutex_lock(&lock);
     for (struct held *h = first[fd]; h && what != 'e'; h = h->next)
         if (REAL(pwrite)(fd, h->bytes, h->len, h->offset) != (ssize_t)h->len)

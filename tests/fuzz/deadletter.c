@@ -18,7 +18,10 @@ static struct deadletter letter_of(struct str text, uint64_t n)
                                .points = 1,
                                .run_id = str_head(text, 32),
                                .sqlstate = STR("23503"),
+                               .window_from = n,
+                               .window_end = 9 * n,
                                .reason = text,
+                               .client = str_head(text, 7),
                                .version = 1,
                                .record = text};
 }
@@ -50,6 +53,7 @@ static void fuzz_one(struct arena *a, struct str in)
         check(deadletter_id(&got) == deadletter_id(&want) && got.time_ms == want.time_ms);
         check(got.pos == want.pos && got.partition == want.partition);
         check(str_eq(got.run_id, want.run_id) && str_eq(got.reason, want.reason));
+        check(got.window_end == want.window_end && str_eq(got.client, want.client));
         check(str_eq(got.record, want.record) && str_eq(got.sqlstate, want.sqlstate));
         check(fuzz_is_within(got.record, buf_str(&file)));
     }

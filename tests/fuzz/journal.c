@@ -12,6 +12,7 @@
  *     flip S AT X   in segment S, byte AT is xor-ed with X
  *     wipe S AT N   N bytes become zero
  *     tear S N      the file ends N bytes early
+ *     format S N    its header is one of format version N, with the right checksum
  *
  * The files are written, read with a cursor, and opened as a journal twice: the second time there
  * must be as much in it as the first time.
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -204,7 +206,7 @@ static void write_line(struct arena *a, struct model *m, struct str line)
 static bool is_damage(struct str line)
 {
     return str_starts(line, STR("flip ")) || str_starts(line, STR("wipe ")) ||
-           str_starts(line, STR("tear "));
+           str_starts(line, STR("tear ")) || str_starts(line, STR("format "));
 }
 
 static void damage_line(struct model *m, struct str line)
@@ -223,6 +225,12 @@ static void damage_line(struct model *m, struct str line)
         buf_add_str(&shorter, kept);
         buf_fini(&s->bytes);
         s->bytes = shorter;
+    } else if (str_eq(word, STR("format"))) {
+        struct segment_head h = {.base = s->base, .format = (uint32_t)at, .created_ms = 5};
+
+        memcpy(h.queue_id, queue_name, sizeof(h.queue_id));
+        if (bytes.n >= SEGMENT_HEAD)
+            segment_head_write(&h, p);
     } else if (str_eq(word, STR("flip")) && at < bytes.n) {
         p[at] = (char)(p[at] ^ (char)n);
     } else {
@@ -249,16 +257,18 @@ static bool frame_is_expected(const struct model *m, const struct frame *e)
            is_intact(s, e->pos - s->base + SEGMENT_HEAD, e->bytes);
 }
 
-/* Does it look as if a newer program wrote it? Then nobody touches it. */
+/* Did a newer program write it? Then nobody touches it. A flipped bit does not make it newer. */
 static bool is_from_the_future(const struct image *s)
 {
     struct str now = buf_str(&s->bytes);
+    uint64_t sum = 0;
     uint32_t format = 0;
 
     if (now.n < SEGMENT_HEAD || memcmp(now.p, "SLUICEJ1", 8) != 0)
         return false;
     memcpy(&format, now.p + 8, sizeof(format));
-    return format > SEGMENT_FORMAT;
+    memcpy(&sum, now.p + 56, sizeof(sum));
+    return format > SEGMENT_FORMAT && sum == XXH3_64bits(now.p, 56);
 }
 
 static void check_cursor(const struct model *m, int dir, size_t segment)

@@ -19,6 +19,7 @@ FOLDERS = {
     "ingest": "requests to batches; the queue",
     "flush": "windows into PostgreSQL",
     "gateway": "sockets, HTTP, handlers, statements",
+    "loadtest": "generates load, and proves what became of it",
 }
 
 

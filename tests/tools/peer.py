@@ -1,7 +1,11 @@
 """A client on a bare socket, for what an HTTP library hides: framing, pauses, resets."""
 
+import os
 import socket
 import struct
+
+# Threads that are no workers.
+OTHERS = {"helper", "sealer", "flusher"}
 
 
 class Peer:
@@ -77,6 +81,31 @@ class Peer:
         self.socket.close()
 
 
-def rss(server):
+def status_bytes(server, field):
     with open(f"/proc/{server.process.pid}/status", encoding="ascii") as f:
-        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmRSS"))
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith(field))
+
+
+def rss(server):
+    return status_bytes(server, "VmRSS")
+
+
+def peak_rss(server):
+    """The most that was ever resident, or since reset_peak."""
+    return status_bytes(server, "VmHWM")
+
+
+def reset_peak(server):
+    with open(f"/proc/{server.process.pid}/clear_refs", "w", encoding="ascii") as f:
+        f.write("5")
+
+
+def worker_s(server):
+    """CPU seconds that the workers have used."""
+    ticks = 0
+    folder = f"/proc/{server.process.pid}/task"
+    for task in os.listdir(folder):
+        with open(f"{folder}/{task}/stat", encoding="utf-8", errors="replace") as f:
+            name, rest = f.read().split("(", 1)[1].rsplit(")", 1)
+        ticks += 0 if name in OTHERS else sum(map(int, rest.split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -108,9 +108,10 @@ class Sluice(Server):
         self.args = list(args)
         self.env = env or {}
         self.admin_url = None
+        self.wrapper = []  # a command that runs it, in place of itself
 
     def command(self):
-        command = [self.binary, "serve", "--listen", "127.0.0.1:0",
+        command = self.wrapper + [self.binary, "serve", "--listen", "127.0.0.1:0",
                    "--admin-listen", "127.0.0.1:0", "--data-dir", self.data_dir]
         if self.pg_uri:
             command += ["--pg-uri", self.pg_uri]

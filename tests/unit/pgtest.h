@@ -27,6 +27,7 @@
 #include <libpq-fe.h>
 
 #include "schema/migrate.h"
+#include "schema/pg_connect.h"
 #include "schema/sql_files.h"
 
 #define PGTEST_UNUSED __attribute__((unused))
@@ -41,6 +42,16 @@ static struct {
     unsigned databases;
     PGconn *conn; /* to the newest database */
 } pgtest;
+
+/* As the settings have them at first; good until the next call. */
+static PGTEST_UNUSED const struct pg_terms *pgtest_terms(const char *uri)
+{
+    static struct pg_terms terms = {
+        .connect_us = 10000000, .silence_us = 8000000, .answer_us = 30000000};
+
+    terms.uri = uri;
+    return &terms;
+}
 
 static void pgtest_die(const char *what, const char *why)
 {

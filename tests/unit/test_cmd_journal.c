@@ -96,6 +96,20 @@ static void test_verify_finds_damage(void **state)
     assert_non_null(strstr(printed, "5 entries, 20 points, "));
     assert_null(strstr(printed, " 0 damaged bytes"));
     assert_int_equal(run(1, "ls", ""), 0);
+    assert_null(strstr(printed, ".bad"));
+    struct queue *q = NULL;
+
+    assert_ok(queue_open(&fixture_settings, 1, fixture_stats, &q, &fixture_fail));
+    queue_stop(q);
+    queue_close(q);
+    assert_int_equal(run(1, "ls", ""), 0);
+    assert_non_null(strstr(printed, ".bad  kept because it is damaged, "));
+}
+
+static void test_verify_finds_a_damaged_header(void **state)
+{
+    (void)state;
+    fill();
     spoil(3);
     assert_int_equal(run(1, "verify", ""), 1);
 }
@@ -137,6 +151,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
         CASE(test_ls_counts_entries_and_points),
         CASE(test_verify_finds_damage),
+        CASE(test_verify_finds_a_damaged_header),
         CASE(test_dump_is_one_json_line_an_entry),
         CASE(test_nonsense_and_absence_are_said),
     };

@@ -7,6 +7,8 @@
 #include "ingest/frame.h"
 #include "tests/unit/queue_fixture.h"
 
+#include "tests/unit/bad_disk.h"
+
 enum { SEGMENT_BYTES = 64 << 10, MAX_BYTES = 1 << 20, FRAMES_MAX = 4096 };
 
 /* What the tests have written: the oracle. */
@@ -328,7 +330,8 @@ static void test_a_damaged_header_does_not_hide_its_frames(void **state)
     for (int i = 0; i < 2; i++) {
         reopen_journal();
         assert_string_equal(journal->id, id);
-        assert_int_equal(fixture_files(".bad"), 0);
+        assert_int_equal(fixture_files(".bad"), 2); /* kept for who wants to look */
+        assert_int_equal(fixture_files(".seg"), 4);
         assert_int_equal(read_back(found), frame_count);
         assert_int_equal(replayed_points(), written_points(NULL));
     }
@@ -349,6 +352,129 @@ static void test_a_segment_of_another_queue_is_set_aside(void **state)
     reopen_journal();
     assert_int_equal(fixture_files(".bad"), 1);
     assert_int_equal(replayed_points(), 1);
+}
+
+static void put_id(const char *text)
+{
+    int fd = openat(journal->dir, "id", O_WRONLY | O_TRUNC);
+
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+/* As versions without the checksum wrote it; a flipped digit there must not disown the segments. */
+static void test_an_id_without_checksum_is_believed_when_the_segments_agree(void **state)
+{
+    (void)state;
+    static bool found[FRAMES_MAX];
+    char id[QUEUE_ID_BYTES + 1];
+    char text[QUEUE_ID_BYTES + 2];
+    char now[QUEUE_ID_BYTES + 1];
+
+    append(1);
+    snprintf(id, sizeof(id), "%s", journal->id);
+    for (int i = 0; i < 3; i++) {
+        snprintf(text, sizeof(text), "%s\n", id);
+        if (i == 1)
+            text[9] = text[9] == '0' ? '1' : '0';
+        put_id(text);
+        if (i == 2) /* and with a checksum that does not fit */
+            put_id("00112233445566778899aabbccddeeff 0011223344556677\n");
+        reopen_journal();
+        assert_string_equal(journal->id, id);
+        assert_int_equal(journal_dir_read_id(journal->dir, now), JOURNAL_ID_SOUND);
+        assert_string_equal(now, id);
+        assert_int_equal(read_back(found), 1);
+        assert_int_equal(fixture_files(".bad"), 0);
+    }
+}
+
+/* What the disk does not give at the start stays until it does: not aside, not trimmed, not cut. */
+static void test_unreadable_is_not_damaged(void **state)
+{
+    (void)state;
+    static bool found[FRAMES_MAX];
+    char name[SEGMENT_NAME];
+    static const off_t ranges[][2] = {{8192, 12288}, {0, SEGMENT_BYTES}, {40000, SEGMENT_BYTES}};
+
+    while (journal->count < 3)
+        append(100);
+    pos_t base = journal->segments[1].base;
+    pos_t end = journal->segments[1].end;
+
+    segment_name(base, name);
+    for (size_t i = 0; i < array_len(ranges); i++) {
+        bad_disk_begin(journal->dir, name, ranges[i][0], ranges[i][1]);
+        reopen_journal();
+        bad_disk_end();
+        size_t at =
+            i == 0 ? 1 : 0; /* the first segment is committed, and goes in the first round */
+
+        assert_int_equal(journal->segments[at].base, base);
+        assert_int_equal(journal->segments[at].end, end);
+        journal_trim(journal, end - 1);
+        assert_int_equal(journal->segments[0].base, base);
+        assert_int_equal(fixture_files(".bad"), 0);
+        reopen_journal();
+        (void)read_back(found);
+        for (size_t k = 0; k < frame_count; k++)
+            assert_true(found[k] || frames[k].pos < base);
+    }
+    assert_true(atomic_load(&fixture_stats->journal_unreadable_bytes) > 0);
+    assert_int_equal(fixture_stats->journal_quarantined_bytes, 0);
+}
+
+/* The directory goes away below a running program: what is synced there nobody would ever find. */
+static void test_a_removed_directory_is_noticed_at_once(void **state)
+{
+    (void)state;
+    char bytes[8] = "1234567";
+    struct iovec piece = {bytes, sizeof(bytes)};
+    char path[128];
+
+    append(1);
+    int parent = open(fixture_dir, O_RDONLY | O_DIRECTORY);
+
+    fixture_remove(parent, "journal");
+    close(parent);
+    assert_ok(journal_write(journal, &piece, 1, &fixture_fail));
+    assert_int_equal(journal_sync(journal, &fixture_fail), ERR_DISK);
+    journal_poison(journal, journal_end(journal));
+    assert_int_equal(journal_roll(journal, journal_end(journal), &fixture_fail), ERR_DISK);
+    assert_non_null(strstr(fixture_fail.small, "was removed"));
+    snprintf(path, sizeof(path), "%s/journal", fixture_dir);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+/* Damage is kept to be looked at, also when the segment was committed and is gone. */
+static void test_a_damaged_segment_can_be_looked_at_for_ever(void **state)
+{
+    (void)state;
+    char path[128];
+    char byte = 0;
+
+    while (journal->count < 3)
+        append(100);
+    pos_t base = journal->segments[0].base;
+
+    spoil(base, 5000, "spoilt", 6);
+    reopen_journal();
+    assert_int_equal(fixture_files(".bad"), 1);
+    assert_true(fixture_stats->journal_quarantined_bytes > 0);
+    assert_int_equal(fixture_stats->journal_torn_bytes, 0);
+    journal_trim(journal, journal->start);
+    assert_int_equal(fixture_files(".seg"), 1);
+    for (int i = 0; i < 3; i++) {
+        append(2000);
+        assert_ok(journal_roll(journal, journal_end(journal), &fixture_fail));
+        journal_trim(journal, journal_end(journal));
+    }
+    snprintf(path, sizeof(path), "%s/journal/%016" PRIx64 ".bad", fixture_dir, base);
+    int fd = open(path, O_RDONLY);
+
+    assert_int_equal(pread(fd, &byte, 1, 5000), 1);
+    assert_int_equal(byte, 's');
+    close(fd);
 }
 
 static void test_a_newer_format_refuses_to_start(void **state)
@@ -621,6 +747,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_damaged_header_does_not_hide_its_frames, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_segment_of_another_queue_is_set_aside, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_an_id_without_checksum_is_believed_when_the_segments_agree, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unreadable_is_not_damaged, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_removed_directory_is_noticed_at_once, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_damaged_segment_can_be_looked_at_for_ever, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_newer_format_refuses_to_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_second_owner_is_refused, set_up, tear_down),

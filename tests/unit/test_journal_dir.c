@@ -127,8 +127,21 @@ static void test_id_is_kept_and_damage_to_it_noticed(void **state)
     assert_string_equal(read, made);
     int fd = openat(dir, "id", O_WRONLY);
 
+    char byte = made[7] == '3' ? '4' : '3'; /* a digit still: it would name another queue */
+
+    assert_int_equal(pwrite(fd, &byte, 1, 7), 1);
+    assert_false(journal_dir_read_id(dir, read));
+    assert_int_equal(pwrite(fd, made + 7, 1, 7), 1);
+    assert_int_equal(journal_dir_read_id(dir, read), JOURNAL_ID_SOUND);
     assert_int_equal(pwrite(fd, "Z", 1, 7), 1);
     assert_false(journal_dir_read_id(dir, read));
+    assert_int_equal(pwrite(fd, made + 7, 1, 7), 1);
+    assert_int_equal(ftruncate(fd, 40), 0);
+    assert_false(journal_dir_read_id(dir, read));
+    assert_int_equal(pwrite(fd, "\n", 1, QUEUE_ID_BYTES), 1);
+    assert_int_equal(ftruncate(fd, QUEUE_ID_BYTES + 1), 0);
+    assert_int_equal(journal_dir_read_id(dir, read), JOURNAL_ID_OLD);
+    assert_string_equal(read, made);
     assert_int_equal(ftruncate(fd, 5), 0);
     assert_false(journal_dir_read_id(dir, read));
     close(fd);

@@ -28,7 +28,8 @@ static int setup(void **state)
     (void)state;
     uri = pgtest_database();
     stats = stats_new();
-    return link_init(&l, uri, "0123456789abcdef0123456789abcdef", 0, 1, "flusher=0", stats, NULL);
+    return link_init(&l, pgtest_terms(uri), "0123456789abcdef0123456789abcdef", 0, 1, "flusher=0",
+                     stats, NULL);
 }
 
 static int teardown(void **state)
@@ -88,7 +89,7 @@ static void test_ready_can_be_stopped_while_the_server_is_away(void **state)
     pthread_t thread;
 
     (void)state;
-    l.uri = "host=/nonexistent dbname=x";
+    l.terms = pgtest_terms("host=/nonexistent dbname=x");
     assert_int_equal(pthread_create(&thread, NULL, stop_when_it_waits, NULL), 0);
     assert_int_equal(link_ready(&l), ERR_CLOSING);
     assert_int_equal(atomic_load(&stats->flusher_connected), 0);
@@ -106,8 +107,27 @@ static void test_a_hold_can_be_stopped(void **state)
     (void)(fail)(&f, ERR_SCHEMA, "no such table");
     stop(clock_us() + 1000 * 1000);
     assert_int_equal(link_recover(&l, ERR_SCHEMA, &f), ERR_CLOSING);
+    assert_int_equal(atomic_load(&stats->flusher_held), 1);
     assert_false(pg_is_open(&l.session.pg));
     assert_int_equal(atomic_load(&stats->flusher_connected), 0);
+}
+
+static void test_a_hold_is_over_with_the_next_connection(void **state)
+{
+    struct fail f;
+
+    (void)state;
+    fail_init(&f, NULL);
+    stat_set(stats, flusher_held, 1);
+    assert_int_equal(link_ready(&l), OK);
+    assert_int_equal(atomic_load(&stats->flusher_held), 0);
+    /* A server that is away is no hold, whatever was before. */
+    stat_set(stats, flusher_held, 1);
+    session_close(&l.session);
+    stop(clock_us());
+    (void)(fail)(&f, ERR_PG, "away");
+    assert_int_equal(link_wait(&l, ERR_PG, &f), ERR_CLOSING);
+    assert_int_equal(atomic_load(&stats->flusher_held), 0);
 }
 
 static void test_a_conflict_keeps_the_connection(void **state)
@@ -169,6 +189,7 @@ int main(void)
         TEST(test_ready_connects_and_says_so),
         TEST(test_ready_can_be_stopped_while_the_server_is_away),
         TEST(test_a_hold_can_be_stopped),
+        TEST(test_a_hold_is_over_with_the_next_connection),
         TEST(test_a_conflict_keeps_the_connection),
         TEST(test_a_lost_connection_is_not_made_again_when_stopping),
         TEST(test_look_notices_that_the_server_has_gone),

@@ -24,8 +24,8 @@ static int setup(void **state)
 {
     (void)state;
     flushtest_begin();
-    assert_int_equal(link_init(&link_, flushtest.uri, queue_id(flushtest.queue), 0, 1, "flusher=0",
-                               flushtest.stats, NULL),
+    assert_int_equal(link_init(&link_, pgtest_terms(flushtest.uri), queue_id(flushtest.queue), 0, 1,
+                               "flusher=0", flushtest.stats, NULL),
                      OK);
     assert_int_equal(link_ready(&link_), OK);
     assert_int_equal(
@@ -155,16 +155,34 @@ static void test_poison_points_are_found_inside_an_entry(void **state)
     for (int i = 0; i < 100; i++)
         points[i] = (struct point){.key = STR("good"), .value = i, .step = i};
     points[17].key = STR("bad\xff");
+    points[56].key = (struct str)STR_INIT("nul\0byte");
     points[99].key = (struct str){longest, sizeof(longest)};
     flushtest_point("run02", "before", 1, 1);
     flushtest_append("run01", points, 100);
     flushtest_point("run03", "after", 1, 1);
     apply();
-    assert_rows(100);
+    assert_rows(99);
     assert_int_equal(flushtest_letters(letter), 1);
-    assert_string_equal(letter, "run01 22001 2 bad\xff xxxxxxxxxxxxxxxxxxxx");
-    assert_int_equal(counted(&flushtest.stats->deadletter_points), 2);
-    assert_int_equal(counted(&flushtest.stats->applied_points), 100);
+    assert_memory_equal(letter, "run01 22001 3 bad\xff nul", 21); /* the rest is behind the NUL */
+    assert_int_equal(counted(&flushtest.stats->deadletter_points), 3);
+    assert_int_equal(counted(&flushtest.stats->applied_points), 99);
+}
+
+/* The search for them is bounded; what it has not reached is kept, not lost. */
+static void test_many_poison_points_are_not_looked_for_one_by_one(void **state)
+{
+    static struct point points[1000];
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        points[i] = (struct point){.key = i < 10 ? STR("good") : STR("bad\xff"), .step = i};
+    flushtest_append("run01", points, 1000);
+    flushtest_point("run02", "good", 1, 1);
+    apply();
+    assert_true(load.trials <= LOAD_TRIALS);
+    assert_rows(10 + 1);
+    assert_int_equal(flushtest_letters(letter), 1);
+    assert_memory_equal(letter, "run01 22021 990 bad", 19);
 }
 
 static void test_an_entry_refused_as_a_whole_becomes_a_letter(void **state)
@@ -184,6 +202,24 @@ static void test_an_entry_refused_as_a_whole_becomes_a_letter(void **state)
     assert_rows(1);
     assert_int_equal(flushtest_letters(letter), 1);
     assert_string_equal(letter, "run01 P0001 2 a b");
+}
+
+static void test_a_refusal_that_has_passed_costs_nothing(void **state)
+{
+    struct point points[2] = {{.key = STR_INIT("a"), .step = 1}, {.key = STR_INIT("b"), .step = 2}};
+
+    (void)state;
+    /* A sequence is not rolled back: the first transaction is refused, and none after it. */
+    pgtest_sql("CREATE SEQUENCE once;"
+               "CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+               " IF nextval('once') = 1 THEN RAISE EXCEPTION 'not now'; END IF;"
+               " RETURN NULL; END $$;"
+               "CREATE TRIGGER once AFTER INSERT ON metrics EXECUTE FUNCTION once();"
+               "ALTER TABLE metrics ENABLE ALWAYS TRIGGER once");
+    flushtest_append("run01", points, 2);
+    apply();
+    assert_rows(2);
+    assert_int_equal(flushtest_letters(letter), 0);
 }
 
 static void test_missing_models_cost_the_model_rows_only(void **state)
@@ -317,6 +353,33 @@ static void test_stopping_leaves_the_rest_for_the_next(void **state)
     assert_int_equal(queue_backlog_points(flushtest.queue), 1);
 }
 
+/* The letters are full: the window waits, loses nothing, and ends with the flusher. */
+static void test_no_room_for_letters_holds_the_window(void **state)
+{
+    struct take take;
+
+    (void)state;
+    load_limit(&load, 1);
+    flushtest_point("gone", "k", 1, 1);
+    apply(); /* into empty files any letter goes */
+    assert_int_equal(flushtest_letters(letter), 1);
+    flushtest_point("gone", "k", 2, 2);
+    flushtest_point("run01", "k", 1, 1);
+    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    atomic_store(&link_.halt.is_asked, true); /* one look, no wait */
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), ERR_CLOSING);
+    assert_int_equal(counted(&flushtest.stats->deadletter_held), 1);
+    assert_int_equal(flushtest_letters(letter), 1);
+    assert_rows(0);
+    assert_int_equal(queue_backlog_points(flushtest.queue), 2);
+    atomic_store(&link_.halt.is_asked, false);
+    load_limit(&load, 1 << 20);
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), OK);
+    assert_int_equal(counted(&flushtest.stats->deadletter_held), 0);
+    assert_int_equal(flushtest_letters(letter), 2);
+    assert_rows(1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -327,7 +390,9 @@ int main(void)
         TEST(test_entries_of_missing_runs_become_letters),
         TEST(test_a_poison_entry_is_found_and_the_rest_lands),
         TEST(test_poison_points_are_found_inside_an_entry),
+        TEST(test_many_poison_points_are_not_looked_for_one_by_one),
         TEST(test_an_entry_refused_as_a_whole_becomes_a_letter),
+        TEST(test_a_refusal_that_has_passed_costs_nothing),
         TEST(test_missing_models_cost_the_model_rows_only),
         TEST(test_everything_at_once),
         TEST(test_what_is_applied_already_is_not_applied_again),
@@ -336,6 +401,7 @@ int main(void)
         TEST(test_unreadable_records_become_letters),
         TEST(test_a_window_too_slow_is_halved),
         TEST(test_stopping_leaves_the_rest_for_the_next),
+        TEST(test_no_room_for_letters_holds_the_window),
     };
 
     return cmocka_run_group_tests(tests, group_setup, NULL);

@@ -26,7 +26,7 @@ static void open_pg(struct pg *pg)
     struct fail f;
 
     fail_init(&f, NULL);
-    if (pg_open(pg, uri, "sluice test", &halt, &f))
+    if (pg_open(pg, pgtest_terms(uri), "sluice test", &halt, &f))
         fail_msg("%.*s", STR_ARG(f.text));
 }
 
@@ -68,7 +68,16 @@ static void test_sqlstates_fall_into_classes(void **state)
     assert_int_equal(pg_classify("57014"), ERR_PG);
     assert_int_equal(pg_classify("08006"), ERR_PG);
     assert_int_equal(pg_classify(""), ERR_PG);
-    assert_int_equal(pg_classify("XX000"), ERR_PG);
+    assert_int_equal(pg_classify("57P03"), ERR_PG);
+    assert_int_equal(pg_classify("53100"), ERR_PG);
+    assert_int_equal(pg_classify("55P03"), ERR_PG);
+    assert_int_equal(pg_classify("58030"), ERR_PG);
+    assert_int_equal(pg_classify("54000"), ERR_PG_ROW);
+    assert_int_equal(pg_classify("54001"), ERR_PG);
+    assert_int_equal(pg_classify("21000"), ERR_PG_ROW);
+    assert_int_equal(pg_classify("P0004"), ERR_PG_ROW);
+    assert_int_equal(pg_classify("0A000"), ERR_SCHEMA);
+    assert_int_equal(pg_classify("XX001"), ERR_SCHEMA);
 }
 
 static void test_a_batch_gives_binary_rows(void **state)
@@ -77,7 +86,7 @@ static void test_a_batch_gives_binary_rows(void **state)
                                {.sql = "CREATE TEMPORARY TABLE t (a int)"},
                                {.sql = "INSERT INTO t SELECT generate_series(1, 5)"}};
     const char forty_one[8] = {0, 0, 0, 0, 0, 0, 0, 41};
-    struct pg pg;
+    struct pg pg = {0};
 
     (void)state;
     open_pg(&pg);
@@ -103,7 +112,7 @@ static void test_a_failed_batch_is_undone_and_rolled_back(void **state)
                                {.sql = "SELECT 1/0"},
                                {.sql = "SELECT 1"}};
     struct fail f;
-    struct pg pg;
+    struct pg pg = {0};
 
     (void)state;
     fail_init(&f, NULL);
@@ -123,7 +132,7 @@ static void test_a_failed_batch_is_undone_and_rolled_back(void **state)
 static void test_copy_begins_puts_and_finishes(void **state)
 {
     struct fail f;
-    struct pg pg;
+    struct pg pg = {0};
 
     (void)state;
     fail_init(&f, NULL);
@@ -146,7 +155,7 @@ static void test_copy_begins_puts_and_finishes(void **state)
 static void test_a_large_copy_passes(void **state)
 {
     static char piece[100000];
-    struct pg pg;
+    struct pg pg = {0};
 
     (void)state;
     for (size_t i = 0; i < sizeof(piece); i += 10)
@@ -165,7 +174,7 @@ static void test_an_answer_that_is_late_closes_the_connection(void **state)
 {
     uint64_t before = clock_us();
     struct fail f;
-    struct pg pg;
+    struct pg pg = {0};
 
     (void)state;
     fail_init(&f, NULL);
@@ -194,7 +203,7 @@ static void test_a_halt_ends_a_wait_at_its_deadline(void **state)
 {
     uint64_t before = clock_us();
     pthread_t thread;
-    struct pg pg;
+    struct pg pg = {0};
 
     (void)state;
     open_pg(&pg);
@@ -211,7 +220,7 @@ static void test_connecting_ends_when_halted(void **state)
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     char conninfo[128];
-    struct pg pg;
+    struct pg pg = {0};
 
     (void)state;
     snprintf(at.sun_path, sizeof(at.sun_path), "%s/.s.PGSQL.77", pgtest.dir);
@@ -219,11 +228,11 @@ static void test_connecting_ends_when_halted(void **state)
     assert_int_equal(listen(fd, 1), 0);
     snprintf(conninfo, sizeof(conninfo), "host=%s port=77 dbname=x user=x", pgtest.dir);
     atomic_store(&halt.is_asked, true);
-    assert_int_equal(pg_open(&pg, conninfo, "sluice test", &halt, NULL), ERR_CLOSING);
+    assert_int_equal(pg_open(&pg, pgtest_terms(conninfo), "sluice test", &halt, NULL), ERR_CLOSING);
     assert_false(pg_is_open(&pg));
     atomic_store(&halt.is_asked, false);
     atomic_store(&halt.deadline_us, clock_us() + ms(30));
-    assert_int_equal(pg_open(&pg, conninfo, "sluice test", &halt, NULL), ERR_CLOSING);
+    assert_int_equal(pg_open(&pg, pgtest_terms(conninfo), "sluice test", &halt, NULL), ERR_CLOSING);
     assert_false(pg_is_open(&pg));
     close(fd);
 }
@@ -231,14 +240,15 @@ static void test_connecting_ends_when_halted(void **state)
 static void test_no_server_is_an_error_with_words(void **state)
 {
     struct fail f;
-    struct pg pg;
+    struct pg pg = {0};
 
     (void)state;
     fail_init(&f, NULL);
-    assert_int_equal(pg_open(&pg, "host=/nonexistent dbname=x", "x", &halt, &f), ERR_PG);
+    assert_int_equal(pg_open(&pg, pgtest_terms("host=/nonexistent dbname=x"), "x", &halt, &f),
+                     ERR_PG);
     assert_true(f.text.n > 10);
     assert_false(pg_is_open(&pg));
-    assert_int_equal(pg_open(&pg, "nonsense without sense", "x", &halt, &f), ERR_PG);
+    assert_int_equal(pg_open(&pg, pgtest_terms("nonsense without sense"), "x", &halt, &f), ERR_PG);
     assert_false(pg_is_open(&pg));
 }
 
@@ -246,7 +256,7 @@ static void test_a_killed_backend_is_noticed(void **state)
 {
     struct pg_call call = {.sql = "SELECT 1"};
     char sql[128];
-    struct pg pg;
+    struct pg pg = {0};
     err_t e = OK;
 
     (void)state;

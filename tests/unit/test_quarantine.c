@@ -153,12 +153,94 @@ static void test_a_failed_write_keeps_the_letters(void **state)
 static void test_a_path_too_long_is_refused(void **state)
 {
     struct quarantine q;
-    char longest[600];
+    char longest[PATH_MAX + 100];
 
     (void)state;
     memset(longest, 'a', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = 0;
     assert_int_equal(quarantine_open(&q, longest, 0, NULL), ERR_SETTING);
+    quarantine_close(&q);
+}
+
+static void test_at_the_limit_letters_wait_for_room(void **state)
+{
+    struct deadletter a = letter("one", 1), b = letter("two", 2);
+    char record[32], path[128];
+    struct quarantine q;
+    struct fail f;
+
+    (void)state;
+    fail_init(&f, NULL);
+    assert_int_equal(quarantine_open(&q, folder, 0, NULL), OK);
+    quarantine_limit(&q, 10); /* less than one letter: the first one passes all the same */
+    quarantine_begin(&q);
+    assert_true(quarantine_add(&q, &a));
+    assert_int_equal(quarantine_sync(&q, NULL), OK);
+    assert_true(quarantine_add(&q, &b));
+    assert_int_equal(quarantine_sync(&q, &f), ERR_DISK);
+    assert_non_null(strstr(f.small, "deadletter_max_bytes"));
+    assert_int_equal(letters(record), 1);
+    assert_string_equal(record, "one");
+    snprintf(path, sizeof(path), "%s/deadletter/flusher-0.letters", folder);
+    assert_int_equal(unlink(path), 0); /* as a cut of the last letter does */
+    assert_int_equal(quarantine_sync(&q, NULL), OK);
+    assert_int_equal(letters(record), 1);
+    assert_string_equal(record, "two");
+    quarantine_limit(&q, 1 << 20);
+    assert_true(quarantine_add(&q, &a) == false); /* this take has had it */
+    quarantine_close(&q);
+}
+
+static void test_letters_of_all_flushers_count(void **state)
+{
+    struct deadletter a = letter("one", 1);
+    struct quarantine q[2];
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(quarantine_open(&q[i], folder, i, NULL), OK);
+        quarantine_limit(&q[i], 100);
+        quarantine_begin(&q[i]);
+        assert_true(quarantine_add(&q[i], &a));
+    }
+    assert_int_equal(quarantine_sync(&q[0], NULL), OK);
+    assert_int_equal(quarantine_sync(&q[1], NULL), ERR_DISK);
+    quarantine_close(&q[0]);
+    quarantine_close(&q[1]);
+}
+
+/* While letters are taken out of the file, and after another file has come in its place. */
+static void test_a_cut_and_an_append_do_not_meet(void **state)
+{
+    struct deadletter a = letter("one", 1), b = letter("two", 2);
+    uint64_t id = deadletter_id(&a);
+    char record[32], path[128], at[LETTERBOX_PATH];
+    struct quarantine q;
+    struct idmap ids;
+    size_t count;
+    bool is_new;
+    int lock;
+
+    (void)state;
+    assert_int_equal(quarantine_open(&q, folder, 0, NULL), OK);
+    quarantine_begin(&q);
+    assert_true(quarantine_add(&q, &a));
+    assert_int_equal(quarantine_sync(&q, NULL), OK);
+    assert_int_equal(letterbox_folder(folder, at, NULL), OK);
+    assert_int_equal(letterbox_lock(at, &lock, NULL), OK);
+    assert_true(quarantine_add(&q, &b));
+    assert_int_equal(quarantine_sync(&q, NULL), ERR_LOCKED);
+    idmap_init(&ids);
+    idmap_put(&ids, (struct str){(const char *)&id, sizeof(id)}, &is_new);
+    snprintf(path, sizeof(path), "%s/deadletter/flusher-0.letters", folder);
+    assert_int_equal(letterbox_cut(path, &ids, &count, NULL), OK);
+    assert_int_equal(count, 1);
+    letterbox_unlock(lock);
+    assert_int_equal(quarantine_sync(&q, NULL), OK);
+    assert_int_equal(letters(record), 1);
+    assert_string_equal(record, "two");
+    idmap_fini(&ids);
+    quarantine_close(&q);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
@@ -171,6 +253,9 @@ int main(void)
         TEST(test_letters_follow_what_a_crash_left),
         TEST(test_a_failed_write_keeps_the_letters),
         TEST(test_a_path_too_long_is_refused),
+        TEST(test_at_the_limit_letters_wait_for_room),
+        TEST(test_letters_of_all_flushers_count),
+        TEST(test_a_cut_and_an_append_do_not_meet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

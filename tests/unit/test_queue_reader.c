@@ -5,6 +5,8 @@
 
 #include "tests/unit/queue_fixture.h"
 
+#include "tests/unit/bad_disk.h"
+
 #define ALL_PARTITIONS (((uint64_t)1 << QUEUE_PARTITIONS) - 1)
 
 static struct queue *queue;
@@ -443,6 +445,46 @@ static void test_damage_in_a_file_is_passed_over(void **state)
     assert_true(come > 2500 - 450 && come < 2500 - 300);
 }
 
+/* The disk fails for a while, at the start and under the reader: no acked entry is passed over. */
+static void test_a_transient_read_error_costs_nothing(void **state)
+{
+    (void)state;
+    char name[SEGMENT_NAME];
+    int64_t next = 0;
+    unsigned refused = 0;
+    pos_t *bases = NULL;
+    size_t count = 0;
+
+    for (int i = 0; i < 2500; i++)
+        append(200, 1, i);
+    wait_durable();
+    assert_ok(segment_list(queue->journal->dir, &bases, &count, &fixture_fail));
+    segment_name(bases[1], name);
+    free(bases);
+    bad_disk_begin(queue->journal->dir, name, 300000, 304096);
+    reopen_queue();
+    open_reader(ALL_PARTITIONS, 0);
+    for (;;) {
+        err_t e = queue_take(reader, 10000, clock_us(), &take, &fixture_fail);
+
+        if (e) {
+            assert_int_equal(e, ERR_DISK);
+            assert_non_null(strstr(fixture_fail.small, "tried again"));
+            if (++refused == 3)
+                bad_disk_end();
+            continue;
+        }
+        for (size_t i = 0; i < take.count; i++)
+            assert_int_equal(serial_of(&take.entries[i]), next++);
+        queue_commit(reader, take.cursor, take.count * 200);
+        if (!take.has_more)
+            break;
+    }
+    assert_int_equal(refused, 3);
+    assert_int_equal(next, 2500);
+    assert_int_equal(fixture_files(".bad"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +504,7 @@ int main(void)
         CASE(test_a_wake_ends_the_wait),
         CASE(test_a_full_window_ends_the_wait),
         CASE(test_damage_in_a_file_is_passed_over),
+        CASE(test_a_transient_read_error_costs_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -304,6 +304,32 @@ static void test_backlog_age_is_that_of_the_oldest(void **state)
     close_queue();
 }
 
+static void test_an_old_backlog_is_busy_until_it_is_committed(void **state)
+{
+    (void)state;
+    static struct point points[1];
+    struct batch b = fixture_batch(points, array_len(points), 1, 1);
+    struct take take;
+    pos_t end = 0;
+
+    fixture_settings.backlog_max_age = 50000;
+    open_queue(1);
+    pos_t first = append(0, 1, 1, 0);
+
+    wait_for(queue_outcome(queue, first) == QUEUE_DURABLE);
+    wait_for(queue_headroom(queue, 100, &fixture_fail) == ERR_BUSY);
+    assert_non_null(strstr(fixture_fail.small, "backlog_max_age"));
+    assert_int_equal(queue_append(queue, 0, &b, &end, &fixture_fail), ERR_BUSY);
+    struct queue_reader *r = open_reader(ALL_PARTITIONS);
+
+    assert_ok(queue_take(r, 1, soon(DEADLINE_US), &take, &fixture_fail));
+    queue_commit(r, take.cursor, 1);
+    assert_ok(queue_headroom(queue, 100, &fixture_fail));
+    assert_ok(queue_append(queue, 0, &b, &end, &fixture_fail));
+    queue_reader_close(r);
+    close_queue();
+}
+
 /* -- many threads -------------------------------------------------------------------------- */
 
 enum { PRODUCERS = 2, READERS = 2, RUNS = 40, BATCHES = 3000 };
@@ -454,6 +480,7 @@ int main(void)
         CASE(test_stop_with_a_failing_disk_ends),
         CASE(test_it_starts_on_a_full_disk_and_flushes),
         CASE(test_backlog_age_is_that_of_the_oldest),
+        CASE(test_an_old_backlog_is_busy_until_it_is_committed),
         CASE(test_every_entry_comes_once_and_in_order),
     };
 

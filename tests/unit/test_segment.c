@@ -3,6 +3,8 @@
 
 #include "tests/unit/queue_fixture.h"
 
+#include "tests/unit/bad_disk.h"
+
 enum { BASE = 1 << 20, FRAMES = 50, FILE_BYTES = 64 << 10 };
 
 static const char queue_name[] = "00112233445566778899aabbccddeeff";
@@ -309,6 +311,102 @@ static void test_a_cursor_follows_the_writer(void **state)
     close(fd);
 }
 
+static void test_a_flipped_bit_in_the_header_is_no_newer_format(void **state)
+{
+    (void)state;
+    bool found[FRAMES];
+    char byte = 3;
+    int fd = open_fd(BASE, O_RDWR);
+
+    assert_int_equal(pwrite(fd, &byte, 1, 8), 1);
+    close(fd);
+    assert_int_equal(read_all(UINT64_MAX, found), SEGMENT_HEAD);
+    for (int i = 0; i < FRAMES; i++)
+        assert_true(found[i]);
+}
+
+/* EIO is not damage: who must not lose anything stops there, and goes on when the disk does. */
+static void test_a_strict_cursor_waits_for_the_disk(void **state)
+{
+    (void)state;
+    struct segment_cursor c;
+    struct entry e;
+    char name[SEGMENT_NAME];
+    int come = 0;
+
+    segment_name(BASE, name);
+    assert_ok(segment_cursor_open(&c, dir, BASE, &fixture_fail));
+    c.is_strict = true;
+    bad_disk_begin(dir, name, 4096, 8192);
+    while (segment_cursor_next(&c, UINT64_MAX, &e))
+        assert_int_equal(atoi(e.payload.p), come++);
+    assert_int_equal(c.error, EIO);
+    assert_true(come > 5 && positions[come] < BASE + 4096 && e.end + 512 > BASE + 4096);
+    assert_false(segment_cursor_next(&c, UINT64_MAX, &e));
+    assert_int_equal(c.error, EIO);
+    bad_disk_end();
+    while (segment_cursor_next(&c, UINT64_MAX, &e))
+        assert_int_equal(atoi(e.payload.p), come++);
+    assert_int_equal(c.error, 0);
+    assert_int_equal(come, FRAMES);
+    assert_int_equal(c.skipped_bytes, 0);
+    segment_cursor_close(&c);
+}
+
+static void test_who_only_looks_passes_over_a_bad_page(void **state)
+{
+    (void)state;
+    struct segment_cursor c;
+    struct entry e;
+    char name[SEGMENT_NAME];
+    int last = -1;
+    int come = 0;
+
+    segment_name(BASE, name);
+    bad_disk_begin(dir, name, 1000, 4096);
+    assert_ok(segment_cursor_open(&c, dir, BASE, &fixture_fail));
+    for (; segment_cursor_next(&c, UINT64_MAX, &e); come++)
+        last = atoi(e.payload.p);
+    assert_int_equal(last, FRAMES - 1);
+    assert_true(come < FRAMES);
+    assert_int_equal(c.unreadable_bytes, 4096 - 1000);
+    segment_cursor_close(&c);
+    /* Nothing at all can be said of it: neither segment nor damage. */
+    bad_disk_begin(dir, name, 0, FILE_BYTES);
+    assert_int_equal(segment_cursor_open(&c, dir, BASE, &fixture_fail), ERR_DISK);
+    assert_int_equal(c.unreadable_bytes, FILE_BYTES);
+    /* The header alone: the frames speak for it. */
+    bad_disk_begin(dir, name, 0, SEGMENT_HEAD);
+    assert_ok(segment_cursor_open(&c, dir, BASE, &fixture_fail));
+    assert_int_equal(c.skipped_bytes, 0);
+    for (come = 0; segment_cursor_next(&c, UINT64_MAX, &e);)
+        come++;
+    assert_int_equal(come, FRAMES);
+    segment_cursor_close(&c);
+    bad_disk_end();
+}
+
+static void test_a_torn_entry_is_told_from_room(void **state)
+{
+    (void)state;
+    struct segment_cursor c;
+    struct entry e;
+    int fd = open_fd(BASE, O_RDWR);
+
+    for (int torn = 0; torn < 2; torn++) {
+        if (torn)
+            assert_int_equal(
+                pwrite(fd, "x", 1, (off_t)(positions[FRAMES - 1] - BASE + SEGMENT_HEAD + 24)), 1);
+        assert_ok(segment_cursor_open(&c, dir, BASE, &fixture_fail));
+        while (segment_cursor_next(&c, UINT64_MAX, &e))
+            continue;
+        assert_int_equal(segment_cursor_torn(&c, UINT64_MAX),
+                         torn ? positions[FRAMES] - positions[FRAMES - 1] : 0);
+        segment_cursor_close(&c);
+    }
+    close(fd);
+}
+
 static void test_missing_short_and_foreign_files_are_errors(void **state)
 {
     (void)state;
@@ -341,6 +439,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_frames_of_another_base_do_not_validate, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_cursor_follows_the_writer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_flipped_bit_in_the_header_is_no_newer_format, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_strict_cursor_waits_for_the_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_only_looks_passes_over_a_bad_page, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_torn_entry_is_told_from_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_missing_short_and_foreign_files_are_errors, set_up,
                                         tear_down),
     };

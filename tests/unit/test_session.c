@@ -42,7 +42,7 @@ static void assert_refused(const char *sql, err_t wanted, const char *words)
 
     fail_init(&f, NULL);
     pgtest_sql(sql);
-    assert_int_equal(session_open(&s, uri, 0, &halt, &f), wanted);
+    assert_int_equal(session_open(&s, pgtest_terms(uri), 0, &halt, &f), wanted);
     assert_false(pg_is_open(&s.pg));
     if (!memmem(f.text.p, f.text.n, words, strlen(words)))
         fail_msg("said: %.*s", STR_ARG(f.text));
@@ -71,7 +71,7 @@ static void test_it_opens_with_its_settings_and_positions(void **state)
     pgtest_sql("INSERT INTO sluice.positions VALUES"
                " ('0123456789abcdef0123456789abcdef', 3, 4711), ('other', 4, 1)");
     s.mask = session_mask(1, 2);
-    assert_int_equal(session_open(&s, uri, 1, &halt, NULL), OK);
+    assert_int_equal(session_open(&s, pgtest_terms(uri), 1, &halt, NULL), OK);
     assert_true(s.is_trusted);
     assert_int_equal(s.positions[3], 4711);
     assert_int_equal(s.positions[5], 0);
@@ -81,12 +81,12 @@ static void test_it_opens_with_its_settings_and_positions(void **state)
                      1);
     assert_int_equal(pg_run(&s.pg,
                             "SELECT 1/(current_setting('session_replication_role') = 'replica'"
-                            " AND current_setting('statement_timeout') = '1min')::int",
+                            " AND current_setting('statement_timeout') = '30s')::int",
                             NULL),
                      OK);
     /* Again: the rows are there, and what others moved is seen. */
     pgtest_sql("UPDATE sluice.positions SET position = 5000 WHERE partition = 5");
-    assert_int_equal(session_open(&s, uri, 1, &halt, NULL), OK);
+    assert_int_equal(session_open(&s, pgtest_terms(uri), 1, &halt, NULL), OK);
     assert_int_equal(s.positions[5], 5000);
     session_close(&s);
 }
@@ -100,12 +100,12 @@ static void test_synchronous_commit_is_raised_from_off_only(void **state)
     (void)state;
     pgtest_sql("DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database()"
                " || ' SET synchronous_commit = off'; END $$");
-    assert_int_equal(session_open(&s, uri, 0, &halt, NULL), OK);
+    assert_int_equal(session_open(&s, pgtest_terms(uri), 0, &halt, NULL), OK);
     snprintf(sql, sizeof(sql), check, "on");
     assert_int_equal(pg_run(&s.pg, sql, NULL), OK);
     pgtest_sql("DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database()"
                " || ' SET synchronous_commit = remote_apply'; END $$");
-    assert_int_equal(session_open(&s, uri, 0, &halt, NULL), OK);
+    assert_int_equal(session_open(&s, pgtest_terms(uri), 0, &halt, NULL), OK);
     snprintf(sql, sizeof(sql), check, "remote_apply");
     assert_int_equal(pg_run(&s.pg, sql, NULL), OK);
     session_close(&s);
@@ -141,7 +141,7 @@ static void test_added_columns_with_defaults_are_taken(void **state)
     (void)state;
     pgtest_sql("ALTER TABLE metrics ADD note text, ADD at timestamptz NOT NULL DEFAULT now(),"
                " ADD id bigint NOT NULL GENERATED ALWAYS AS IDENTITY");
-    assert_int_equal(session_open(&s, uri, 0, &halt, NULL), OK);
+    assert_int_equal(session_open(&s, pgtest_terms(uri), 0, &halt, NULL), OK);
     session_close(&s);
 }
 
@@ -170,10 +170,10 @@ static void test_without_the_privilege_triggers_stay_on(void **state)
                "GRANT ALL ON ALL TABLES IN SCHEMA public, sluice TO plain");
     snprintf(plain, sizeof(plain), "%s", uri);
     strcpy(strstr(plain, "user=postgres"), "user=plain");
-    assert_int_equal(session_open(&s, plain, 0, &halt, NULL), OK);
+    assert_int_equal(session_open(&s, pgtest_terms(plain), 0, &halt, NULL), OK);
     assert_false(s.is_trusted);
     pgtest_sql("GRANT SET ON PARAMETER session_replication_role TO plain");
-    assert_int_equal(session_open(&s, plain, 0, &halt, NULL), OK);
+    assert_int_equal(session_open(&s, pgtest_terms(plain), 0, &halt, NULL), OK);
     assert_true(s.is_trusted);
     session_close(&s);
     pgtest_sql("REVOKE SET ON PARAMETER session_replication_role FROM plain;"

@@ -48,7 +48,7 @@ static int setup(void **state)
     session = (struct session){.queue_id = QUEUE, .mask = session_mask(0, 1)};
     cursor = 0;
     window_reset(&window);
-    return session_open(&session, uri, 0, &halt, NULL);
+    return session_open(&session, pgtest_terms(uri), 0, &halt, NULL);
 }
 
 static int teardown(void **state)
@@ -257,6 +257,22 @@ static void test_an_empty_window_moves_the_positions(void **state)
     assert_sql("SELECT min(position) FROM sluice.positions", "128");
 }
 
+static void test_nothing_commits_under_another_revision(void **state)
+{
+    struct txn t;
+
+    (void)state;
+    pgtest_sql("UPDATE alembic_version SET version_num = 'ffffffffffff'");
+    add("run1", "a", 1, 1, 1);
+    assert_int_equal(write_window(TXN_DIRECT, &t), ERR_SCHEMA);
+    assert_int_equal(write_window(TXN_STAGED, &t), ERR_SCHEMA);
+    assert_sql("SELECT count(*) FROM metrics", "0");
+    assert_sql("SELECT max(position) FROM sluice.positions", "0");
+    pgtest_sql("UPDATE alembic_version SET version_num = 'dc11669786a5'");
+    write_done(TXN_DIRECT);
+    assert_sql("SELECT count(*) FROM metrics", "1");
+}
+
 static void test_a_trial_leaves_nothing_behind(void **state)
 {
     struct txn t;
@@ -380,6 +396,7 @@ int main(void)
         TEST(test_the_run_cannot_go_while_its_rows_come),
         TEST(test_positions_moved_by_others_are_noticed),
         TEST(test_an_empty_window_moves_the_positions),
+        TEST(test_nothing_commits_under_another_revision),
         TEST(test_a_trial_leaves_nothing_behind),
         TEST(test_refused_rows_undo_the_window),
         TEST(test_model_metrics),

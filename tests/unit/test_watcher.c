@@ -19,6 +19,8 @@ static int set_up(void **state)
 {
     assert_int_equal(kafkatest_set_up(state), 0);
     uri = pgtest_database();
+    fixture_settings.pg_connect_timeout = fixture_settings.pg_user_timeout =
+        fixture_settings.flush_timeout = 10 * 1000 * 1000;
     assert_ok(queue_open(&fixture_settings, 1, fixture_stats, &queue, &fixture_fail));
     return 0;
 }
@@ -43,7 +45,7 @@ static void test_positions_become_marks(void **state)
     assert_ok(queue_append(queue, 0, &b, &first, &fixture_fail));
     assert_ok(queue_append(queue, 0, &b, &second, &fixture_fail));
     wait_for(queue_durable(queue) == second);
-    assert_ok(watcher_start(queue, uri, &w, &fixture_fail));
+    assert_ok(watcher_start(queue, uri, &fixture_settings, &w, &fixture_fail));
     snprintf(sql, sizeof(sql), "INSERT INTO sluice.positions VALUES ('%s', %u, 1), ('other', %u, 9)",
              queue_id(queue), p, p);
     pgtest_sql(sql);
@@ -62,7 +64,7 @@ static void test_it_ends_while_there_is_no_database(void **state)
     struct watcher *w;
 
     (void)state;
-    assert_ok(watcher_start(queue, "host=/nonexistent", &w, &fixture_fail));
+    assert_ok(watcher_start(queue, "host=/nonexistent", &fixture_settings, &w, &fixture_fail));
     wait_for(atomic_load(&w->was_away));
     watcher_stop(w);
 }

@@ -39,8 +39,8 @@ WAIT_S = 15.0
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE_", "MLFLOW_"))}
 SERVERS = {
     "normal": [],
-    "short": ["--idle-timeout", "500ms", "--request-timeout", "700ms", "--max-head-bytes", "1KiB",
-              "--max-body-bytes", "1MiB"],
+    "short": ["--idle-timeout", "500ms", "--head-timeout", "700ms", "--request-timeout", "700ms",
+              "--max-head-bytes", "1KiB", "--max-body-bytes", "1MiB"],
     "full": ["--flushers", "0", "--ring-bytes", "1MiB", "--journal-segment-bytes", "1MiB",
              "--journal-max-bytes", "8MiB"],
 }

@@ -1,0 +1,80 @@
+/*
+ * ledger: which points exist, which were sent, which were acked.
+ *
+ * A point is (run, index): key, step, timestamp and value follow from it by ledger_point(), so
+ * what has to be remembered of a point is two bits. Ten million points are 2.5 MB. One owner.
+ */
+#ifndef LOADTEST_LEDGER_H
+#define LOADTEST_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "loadtest/call.h"
+
+enum { LEDGER_ID_MAX = 36 };
+
+struct bits {
+    uint64_t *words;
+    size_t cap; /* bits */
+};
+
+struct run {
+    char id[LEDGER_ID_MAX + 1]; /* as the server gave it; "" before */
+    uint64_t next;              /* first index that no call has */
+    uint64_t block;             /* shuffle: first index of the sixteen batches being dealt out */
+    uint16_t block_left;        /* shuffle: those of them not dealt out yet, a bit each */
+    uint64_t others;            /* calls that carry no points */
+    struct bits sent;
+    struct bits acked;
+};
+
+struct ledger {
+    struct run *runs;
+    size_t count;
+    uint64_t seed;
+    uint32_t keys;
+    uint32_t batch;   /* points of a log-batch */
+    double special;   /* share of points that are no finite number */
+    int64_t epoch_ms; /* timestamp of step 0 */
+};
+
+enum point_class { POINT_PLAIN, POINT_NAN, POINT_INF, POINT_MINUS_INF };
+
+struct point {
+    uint32_t key; /* number of the key; its name is POINT_KEY and the number */
+    int64_t step;
+    int64_t timestamp; /* ms */
+    int32_t micro;     /* value in millionths, when it is plain */
+    enum point_class class;
+};
+
+#define POINT_KEY "load/m"
+
+void ledger_init(struct ledger *l, size_t count, uint32_t keys, uint32_t batch, uint64_t seed,
+                 double special);
+void ledger_fini(struct ledger *l);
+/* The point at index of run. */
+struct point ledger_point(const struct ledger *l, uint32_t run, uint64_t index);
+/* The value as PostgreSQL stores it: NaN is 0 with is_nan, infinities are the largest doubles. */
+double point_stored(const struct point *p);
+/* The next count points of run. */
+uint64_t ledger_take(struct ledger *l, uint32_t run, uint32_t count);
+/* The next log-batch of run, one of sixteen by chance. */
+uint64_t ledger_take_shuffled(struct ledger *l, uint32_t run, uint64_t chance);
+void ledger_sent(struct ledger *l, const struct call *c);
+/* Returns how many of the points were not acked before. */
+uint32_t ledger_acked(struct ledger *l, const struct call *c);
+uint64_t ledger_acked_count(const struct ledger *l);
+
+bool bits_get(const struct bits *b, uint64_t i);
+/* Sets bits first to first + n - 1; returns how many were not set before. */
+uint32_t bits_set(struct bits *b, uint64_t first, uint32_t n);
+uint64_t bits_count(const struct bits *b);
+void bits_fini(struct bits *b);
+
+/* A well mixed number from a plain one. */
+uint64_t mix64(uint64_t x);
+
+#endif

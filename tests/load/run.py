@@ -1,0 +1,382 @@
+#!/usr/bin/env python3
+"""The load suite: overload, retry storms and soak, by build/sluice-loadtest.
+
+    python tests/load/run.py [BINARY] [--seconds 6] [--only NAME]...
+    python tests/load/run.py [BINARY] --soak SECONDS
+
+Each scene starts the program on a database of its own, lets the load generator blow at it, and
+has it verify: every acked point is stored exactly once, nothing was invented, latest_metrics is
+right. --seconds is the length of one measurement; figures of time are printed and never judged,
+because machines are noisy. What is judged holds at any speed.
+
+  replays        30 % of all requests repeat an earlier one: no error, no point twice
+  outages        PostgreSQL is killed and comes back, then the program: all clients reconnect and
+                 repeat their last sixteen requests at once
+  overload       three times the peak: refusals are 429 with Retry-After and nothing else, memory
+                 is bounded, what was accepted is stored, afterwards the server is well
+  one_run        64 connections log to one run out of order
+  any_server     the generator works against a stock MLflow server, and its verify agrees with it
+  calm           the soak scenario, a minute of it in short
+  caught_*       the suite itself: a database that loses, alters, doubles points or forgets
+                 latest_metrics must be found out
+
+Needs psycopg. Last line: `N passed, N failed`, one for each line above it.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "tools"))
+
+import psycopg  # noqa: E402
+import requests  # noqa: E402
+
+from cluster import Cluster  # noqa: E402
+from server import ROOT, Sluice, Stock, clean_environment, free_port, wait_until  # noqa: E402
+
+GENERATOR = os.path.join(ROOT, "build/sluice-loadtest")
+SCENARIOS = os.path.join(ROOT, "loadtest/scenarios")
+MIB = 1 << 20
+
+
+class Storm:
+    """One run of the generator. start() at once, end() waits and gives its JSON."""
+
+    def __init__(self, scene, scenario, *flags):
+        self.path = os.path.join(scene.folder, f"result{len(scene.storms)}.json")
+        self.command = [GENERATOR, os.path.join(SCENARIOS, scenario + ".conf"),
+                        "--url", scene.url, "--pg-uri", scene.uri, "--json", self.path,
+                        "--no-progress", "--verify", "--experiment", f"load{len(scene.storms)}",
+                        *scene.watched(), *flags]
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, text=True,
+                                        env=clean_environment())
+        scene.storms.append(self)
+
+    def end(self, limit_s=600, code=0):
+        output, _ = self.process.communicate(timeout=limit_s)
+        assert self.process.returncode == code, \
+            f"exit code {self.process.returncode}, not {code}:\n{output}"
+        with open(self.path, encoding="utf-8") as f:
+            return json.load(f)
+
+
+class Scene:
+    """A database, a server on a port that stays, and the storms at it."""
+
+    def __init__(self, suite, name, args=(), cluster=None):
+        self.cluster = cluster or suite.cluster
+        self.folder = tempfile.mkdtemp(prefix="load-")
+        self.uri = self.cluster.create_database("load_" + name)
+        self.storms = []
+        port, admin = free_port(), free_port()
+        self.server = Sluice(self.uri, data_dir=os.path.join(self.folder, "data"),
+                             args=["--listen", f"127.0.0.1:{port}", "--admin-listen",
+                                   f"127.0.0.1:{admin}", *args], binary=suite.binary)
+
+    def __enter__(self):
+        self.server.start()
+        self.url = self.server.url
+        return self
+
+    def __exit__(self, kind, *unused):
+        try:
+            for storm in self.storms:
+                if storm.process.poll() is None:
+                    storm.process.kill()
+                    storm.process.wait()
+            if kind:
+                print(self.server.tail())
+            self.server.__exit__(kind, *unused)
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def watched(self):
+        return ["--pid", str(self.server.process.pid), "--admin-url", self.server.admin_url]
+
+    def storm(self, scenario, *flags):
+        return Storm(self, scenario, *flags)
+
+    def well(self):
+        """After the storm: no backlog, no dead letters, every door answers."""
+        wait_until(lambda: self.server.stat("sluice_backlog_points") == 0, 120, "no backlog")
+        assert self.server.stat("sluice_deadletter_points_total") == 0, "dead letters"
+        assert requests.get(self.server.admin_url + "/readyz", timeout=10).status_code == 200
+        answer = requests.post(self.url + "/api/2.0/mlflow/runs/create", timeout=30,
+                               json={"experiment_id": "0"})
+        assert answer.status_code == 200, answer.text
+
+
+class Suite:
+    def __init__(self, binary, seconds):
+        self.binary = os.path.abspath(binary)
+        self.seconds = seconds
+        self.passed = 0
+        self.failed = 0
+        self.cluster = None
+
+    def attempt(self, scene):
+        begin = time.monotonic()
+        try:
+            what = scene(self)
+            is_good = True
+        except Exception:  # whatever goes wrong is one failure, and the next scene runs
+            traceback.print_exc(file=sys.stdout)
+            what, is_good = "", False
+        self.passed += is_good
+        self.failed += not is_good
+        print(f"{'ok  ' if is_good else 'FAIL'} {time.monotonic() - begin:6.1f} s  "
+              f"{scene.__name__}: {what}", flush=True)
+
+
+def expect(figures, **wanted):
+    """Figures that must be exactly so."""
+    wrong = {name: figures[name] for name, value in wanted.items() if figures[name] != value}
+    assert not wrong, f"{wrong} instead of {wanted}"
+
+
+def ms(seconds):
+    return f"{seconds * 1000:.1f} ms"
+
+
+# Few points a request: what is accepted in a second is applied in about as much.
+SMALL = ["--mix", "log-metric=9,log-batch=1", "--batch", "20"]
+
+
+def replays(suite):
+    """F16: 30 % of all requests replayed."""
+    with Scene(suite, "replays") as scene:
+        p99 = {"0%": [], "30%": []}
+        again = replayed = total = 0
+        for _ in range(2):
+            for share in p99:
+                figures = scene.storm("retry-storm", "--replay", share, "--duration",
+                                      f"{suite.seconds}s", *SMALL).end()["figures"]
+                expect(figures, errors=0, refused=0, abandoned=0, answers_5xx=0, answers_4xx=0)
+                p99[share].append(figures["service_p99"])
+                if share == "30%":
+                    total += figures["requests"]
+                    replayed += figures["replays"]
+                    again += figures["points_again"]
+        assert 0.25 < replayed / total < 0.35, f"{replayed} of {total} were replays"
+        assert again > 0
+        scene.well()
+        ratio = sum(p99["30%"]) / sum(p99["0%"])
+        return (f"{replayed:.0f} of {total:.0f} requests replayed, {again:.0f} points again; p99 "
+                f"{ms(p99['30%'][-1])} with, {ms(p99['0%'][-1])} without: {ratio:.2f} x "
+                f"(last: replays alone {ms(figures['replay_p99'])}, others "
+                f"{ms(figures['first_p99'])})")
+
+
+def outages(suite):
+    """F16: every client replays at once when what was away is back."""
+    with Cluster(fsync=True) as cluster:
+        with Scene(suite, "outages", cluster=cluster) as scene:
+            storm = scene.storm("outage", "--duration", f"{max(16, 2 * suite.seconds)}s")
+            wait_until(lambda: scene.server.stat("sluice_accepted_points_total") > 2000, 30, "load")
+            cluster.stop(signal.SIGQUIT)
+            accepted = scene.server.stat("sluice_accepted_points_total")
+            wait_until(lambda: scene.server.stat("sluice_accepted_points_total") > accepted + 5000,
+                       30, "points accepted without PostgreSQL")
+            cluster.start()
+            wait_until(lambda: scene.server.stat("sluice_flusher_connected") > 0, 60, "flushers")
+            accepted = scene.server.stat("sluice_accepted_points_total")
+            wait_until(lambda: scene.server.stat("sluice_accepted_points_total") > accepted + 5000,
+                       30, "points accepted again")
+            scene.server.kill()
+            scene.server.start()
+            figures = storm.end()["figures"]
+            expect(figures, errors=0, abandoned=0, answers_4xx=0)
+            assert figures["broken"] > 0, "nobody noticed the kill"
+            assert figures["replays"] >= 100, f"only {figures['replays']} replays"
+            scene.well()
+            return (f"{figures['points_acked']:.0f} points acked, {figures['broken']:.0f} attempts "
+                    f"broke, {figures['answers_5xx']:.0f} answered 5xx, {figures['replays']:.0f} "
+                    f"replays at once; latency p50 {ms(figures['p50'])}, max "
+                    f"{figures['max']:.1f} s")
+
+
+# A journal that is soon full, and one flusher: the peak is what PostgreSQL takes.
+NARROW = ["--journal-max-bytes", "16MiB", "--journal-segment-bytes", "1MiB", "--ring-bytes", "4MiB",
+          "--flushers", "1"]
+
+
+def overload(suite):
+    """F15: three times the peak."""
+    with Scene(suite, "overload", args=NARROW) as scene:
+        times = ["--duration", f"{2 * suite.seconds}s", "--warmup", f"{suite.seconds}s"]
+        peaks, goods, refused, refusal_p99 = [], [], 0, 0
+        for _ in range(2):
+            # Until the journal is full it is not PostgreSQL that is measured: hence the warm-up.
+            peak = scene.storm("overload-3x", "--loop", "closed", "--jobs", "64", *times).end()
+            peak = peak["figures"]
+            rate = 3 * peak["goodput"] / 200
+            over = scene.storm("overload-3x", "--rate", f"{rate:.1f}", *times).end()["figures"]
+            for figures in (peak, over):
+                expect(figures, errors=0, abandoned=0, answers_5xx=0, answers_4xx=0, broken=0,
+                       no_retry_after=0)
+                assert figures["rss_peak"] < 128 * MIB, f"{figures['rss_peak'] / MIB:.0f} MiB"
+            assert over["answers_429"] > 0, f"nothing was refused at {rate:.0f} requests/s"
+            peaks.append(peak["goodput"])
+            goods.append(over["goodput"])
+            refused += over["answers_429"]
+            refusal_p99 = over["refusal_p99"]
+            scene.well()
+        ratios = ", ".join(f"{g / p:.2f}" for g, p in zip(goods, peaks))
+        return (f"peak {peaks[-1]:.0f} points/s, at three times that {goods[-1]:.0f}: goodput "
+                f"{ratios} x peak; {refused:.0f} refused, all 429 with Retry-After; p99 accepted "
+                f"{ms(over['p99'])}, refused {ms(refusal_p99)}; rss peak "
+                f"{over['rss_peak'] / MIB:.0f} MiB")
+
+
+def one_run(suite):
+    """F15: one run, 64 connections, out of order."""
+    with Scene(suite, "one_run") as scene:
+        figures = scene.storm("one-run", "--requests", f"{500 * suite.seconds}", "--replay",
+                              "10%").end()["figures"]
+        expect(figures, errors=0, abandoned=0, answers_5xx=0, answers_4xx=0)
+        assert figures["points_again"] > 0
+        scene.well()
+        return (f"{figures['points_acked']:.0f} points of one run, {figures['goodput']:.0f} a "
+                f"second, p99 {ms(figures['p99'])}")
+
+
+class StockScene:
+    """What Storm needs of a scene, around a stock server."""
+
+    def __init__(self, uri, url, folder):
+        self.uri, self.url, self.folder, self.storms = uri, url, folder, []
+
+    def watched(self):
+        return []
+
+
+def any_server(suite):
+    """The generator and its verify against MLflow's own server."""
+    uri = suite.cluster.create_database("load_stock")
+    folder = tempfile.mkdtemp(prefix="load-")
+    try:
+        with Stock(uri) as server:
+            storm = Storm(StockScene(uri, server.url, folder), "digits", "--duration", "3s",
+                          "--jobs", "4", "--special", "5%", "--no-retry")
+            figures = storm.end()["figures"]
+            expect(figures, errors=0, refused=0, abandoned=0)
+            assert figures["points_acked"] > 0 and figures["api_points"] > 0
+            return f"{figures['points_acked']:.0f} points in stock MLflow, all as they should be"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def calm(suite):
+    """The soak scenario in short: its calls, its curve, its end."""
+    with Scene(suite, "calm") as scene:
+        seconds = 2 * suite.seconds
+        result = scene.storm("soak", "--duration", f"{seconds}s", "--warmup", f"{seconds // 3}s",
+                             "--wave", f"{suite.seconds}s", "--sample", "500ms").end()
+        figures = result["figures"]
+        assert figures["rss_first"] > 0 and figures["fds_first"] > 0, "nobody looked"
+        assert len(result["samples"]) >= seconds
+        scene.well()
+        return f"{figures['done']:.0f} requests, rss {figures['rss_last'] / MIB:.1f} MiB"
+
+
+# --- the suite itself ------------------------------------------------------------------------------
+
+TRIGGER = """
+CREATE FUNCTION breakage() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$;
+CREATE TRIGGER breakage {when} ON {table} FOR EACH ROW EXECUTE FUNCTION breakage();
+"""
+
+
+def must_be_caught(suite, name, figure, table, when, body, before=""):
+    with Scene(suite, name) as scene:
+        with psycopg.connect(scene.uri, autocommit=True) as pg:
+            pg.execute(before + TRIGGER.format(table=table, when=when, body=body))
+        result = scene.storm("retry-storm", "--requests", "2000", "--jobs", "4", *SMALL, "--verify-wait", "1s").end(code=3)
+        assert result["figures"][figure] > 0, f"{figure} is 0: {result['figures']}"
+        return f"{figure} {result['figures'][figure]:.0f}: {result['first_problem'][:110]}"
+
+
+def caught_loss(suite):
+    """Rows that PostgreSQL swallows."""
+    return must_be_caught(suite, "loss", "lost", "metrics", "BEFORE INSERT",
+                          "IF NEW.step % 50 = 7 THEN RETURN NULL; END IF; RETURN NEW;")
+
+
+def caught_change(suite):
+    """Rows that come to lie with another value."""
+    return must_be_caught(suite, "change", "invented", "metrics", "BEFORE INSERT",
+                          "IF NEW.step % 50 = 7 THEN NEW.value = NEW.value + 1e-15; "
+                          "IF NEW.value = 0 THEN NEW.value = 3; END IF; END IF; RETURN NEW;")
+
+
+def caught_double(suite):
+    """Rows that are there twice, in a database without MLflow's primary key."""
+    return must_be_caught(suite, "double", "doubled", "metrics", "AFTER INSERT",
+                          "IF pg_trigger_depth() = 1 AND NEW.step % 50 = 7 THEN INSERT INTO "
+                          "metrics SELECT NEW.*; END IF; RETURN NEW;",
+                          before="ALTER TABLE metrics DROP CONSTRAINT metric_pk;")
+
+
+def caught_latest(suite):
+    """latest_metrics that stays what it first was."""
+    return must_be_caught(suite, "latest", "latest_wrong", "latest_metrics", "BEFORE UPDATE",
+                          "RETURN OLD;")
+
+
+SCENES = [replays, outages, overload, one_run, any_server, calm, caught_loss, caught_change,
+          caught_double, caught_latest]
+
+
+# --- soak ------------------------------------------------------------------------------------------
+
+def soak(binary, seconds):
+    """The hour of `make soak`: exits with the generator's code."""
+    suite = Suite(binary, seconds)
+    warmup = min(600, seconds // 4)
+    path = os.path.join(ROOT, "build/soak.json")
+    with Cluster(fsync=True) as suite.cluster:
+        # A ring that is soon used from end to end: its pages count as growth until then.
+        with Scene(suite, "soak", args=["--ring-bytes", "4MiB"]) as scene:
+            storm = subprocess.run(
+                [GENERATOR, os.path.join(SCENARIOS, "soak.conf"), "--url", scene.url, "--pg-uri",
+                 scene.uri, "--verify", "--json", path, "--duration", f"{seconds}s", "--warmup",
+                 f"{warmup}s", "--wave", f"{min(300, max(10, seconds // 10))}s",
+                 "--html", os.path.join(ROOT, "build/soak.html"), *scene.watched(),
+                 "--fail-if", "rss_slope > 1MiB", "--fail-if", "fd_growth > 0"],
+                env=clean_environment(), check=False)
+            if storm.returncode in (0, 3):
+                scene.well()
+            print(f"result: {path}; {'passed' if storm.returncode == 0 else 'FAILED'}")
+            return storm.returncode
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("binary", nargs="?", default=os.path.join(ROOT, "build/sluice"))
+    parser.add_argument("--seconds", type=int, default=6, help="length of one measurement")
+    parser.add_argument("--only", action="append", help="a scene")
+    parser.add_argument("--soak", type=int, metavar="SECONDS", help="the soak, and nothing else")
+    options = parser.parse_args()
+    if options.soak:
+        sys.exit(soak(options.binary, options.soak))
+    suite = Suite(options.binary, options.seconds)
+    wanted = [s for s in SCENES if not options.only or s.__name__ in options.only]
+    with Cluster(fsync=True) as suite.cluster:
+        for scene in wanted:
+            suite.attempt(scene)
+    print(f"{suite.passed} passed, {suite.failed} failed")
+    sys.exit(1 if suite.failed or not suite.passed else 0)
+
+
+if __name__ == "__main__":
+    main()
