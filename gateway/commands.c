@@ -20,6 +20,7 @@
 #include "gateway/letter_choice.h"
 #include "gateway/server.h"
 #include "gateway/version.h"
+#include "ingest/kafka_conf.h"
 #include "schema/cluster.h"
 #include "schema/errors.h"
 #include "schema/migrate.h"
@@ -147,7 +148,7 @@ static int commands_judge(const struct settings *s, unsigned wrong, struct buf *
     struct fail f;
 
     fail_init(&f, NULL);
-    if (settings_check(s, &f)) {
+    if (settings_check(s, &f) || kafka_conf_check(s, &f)) {
         buf_printf(out, "%.*s\n", STR_ARG(f.text));
         wrong++;
     }

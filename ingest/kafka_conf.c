@@ -124,6 +124,18 @@ err_t kafka_conf_new(const struct settings *s, rd_kafka_conf_t **out, struct fai
     return OK;
 }
 
+err_t kafka_conf_check(const struct settings *s, struct fail *f)
+{
+    rd_kafka_conf_t *conf;
+    err_t e;
+
+    if (strcmp(s->queue, "kafka") != 0)
+        return OK;
+    if (!(e = kafka_conf_new(s, &conf, f)))
+        rd_kafka_conf_destroy(conf);
+    return e;
+}
+
 err_t kafka_client_new(rd_kafka_conf_t *conf, rd_kafka_type_t type, rd_kafka_t **out,
                        struct fail *f)
 {

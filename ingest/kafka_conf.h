@@ -15,6 +15,8 @@
 /* A configuration for any client. ERR_SETTING names the kafka.* setting that is unknown, out of
  * bounds or not to be chosen. The caller gives it to kafka_client_new or destroys it. */
 must_check err_t kafka_conf_new(const struct settings *s, rd_kafka_conf_t **out, struct fail *f);
+/* Would that be an error? OK as well when the queue is not Kafka. */
+must_check err_t kafka_conf_check(const struct settings *s, struct fail *f);
 /* One more value, of our own: it must be valid. */
 void kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value);
 /* A client; takes conf over. */

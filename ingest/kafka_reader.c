@@ -24,6 +24,10 @@
  * passed over. Behind its end: the topic was made again, or lost its tail; reading on would take new
  * entries for applied ones, so it holds until an operator deletes the row from sluice.positions.
  *
+ * Offsets follow one another, for compaction is refused and nothing here is transactional. A message
+ * beyond the cursor is therefore asked for once more from the cursor: what was fetched before a seek
+ * must not make us pass over entries. If the log does have a gap, the second answer is the same.
+ *
  * Blocking is on an inbox: librdkafka writes to its descriptor when its queue is no longer empty.
  */
 #include "ingest/queue_kafka.h"
@@ -63,6 +67,7 @@ struct kafka_reader {
     uint64_t astray_at_us; /* when they are looked for again */
     bool was_assigned;     /* ever, if only nothing */
     bool is_closing;
+    pos_t gaps[QUEUE_PARTITIONS_MAX];    /* the cursor + 1 at which a gap was asked about; 0 = none */
     pos_t cursors[QUEUE_PARTITIONS_MAX]; /* the next to hand out */
     pos_t begin[QUEUE_PARTITIONS_MAX];   /* cursors when this take began */
     struct arena arena;                  /* payloads of the last take */
@@ -469,6 +474,14 @@ static void reader_hold(struct kafka_reader *r, unsigned p, pos_t pos, unsigned 
               RECORD_VERSION);
 }
 
+/* Reads the partition again from the cursor, at the next take. */
+static void reader_set_astray(struct kafka_reader *r, uint64_t bit)
+{
+    r->astray |= bit;
+    r->astray_at_us = 0;
+    reader_set_held(r, bit, true);
+}
+
 static void reader_keep(struct kafka_reader *r, const rd_kafka_message_t *m)
 {
     struct str value = {m->payload ? m->payload : "", m->len};
@@ -478,6 +491,11 @@ static void reader_keep(struct kafka_reader *r, const rd_kafka_message_t *m)
 
     if (!(r->owned & bit & ~(r->held | r->astray)) || (pos_t)m->offset < r->cursors[p])
         return;
+    if ((pos_t)m->offset > r->cursors[p] && r->gaps[p] != r->cursors[p] + 1) {
+        r->gaps[p] = r->cursors[p] + 1;
+        reader_set_astray(r, bit);
+        return;
+    }
     if (kafka_prefix_read(value, &version))
         value = str_skip(value, KAFKA_PREFIX);
     /* What is not ours has version 0, which nobody reads: a dead letter, as any poison. */
@@ -505,9 +523,7 @@ static void reader_see_error(struct kafka_reader *r, const rd_kafka_message_t *m
     uint64_t bit = bit_of(m->partition) & r->owned;
 
     if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && bit) {
-        r->astray |= bit;
-        reader_set_held(r, bit, true);
-        r->astray_at_us = 0;
+        reader_set_astray(r, bit);
         return;
     }
     log_warn("", "kafka consumer", "error=%s why=\"%s\"", rd_kafka_err2name(m->err),

@@ -224,6 +224,9 @@ static void kafka_await_question(struct queue *queue, uint64_t deadline_us)
     struct kafka_queue *q = kafka_of(queue);
     uint64_t now_us = clock_us();
 
+    /* Also when nothing is committed any more: what is behind grows older. */
+    for (unsigned p = 0; p < q->topic.partitions; p++)
+        kafka_note(q, p);
     if (now_us < atomic_load(&q->question_until_us) && now_us + QUESTION_STEP_US < deadline_us)
         deadline_us = now_us + QUESTION_STEP_US;
     (void)inbox_wait(&q->question, deadline_us);

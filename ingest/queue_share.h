@@ -31,7 +31,7 @@ void queue_commit_each(struct queue_reader *r, const pos_t cursors[QUEUE_PARTITI
 /* PostgreSQL has this position of the partition, whoever put it there. Any thread. */
 void queue_see_committed(struct queue *q, unsigned partition, pos_t pos);
 /* Blocks until a read waits for what others may have committed, and asking PostgreSQL is due, or until
- * deadline_us. One thread. */
+ * deadline_us. To be called every second at least: the backlog's age comes from it. One thread. */
 void queue_await_question(struct queue *q, uint64_t deadline_us);
 /* Ends the wait above. Any thread. */
 void queue_wake_question(struct queue *q);

@@ -20,7 +20,7 @@
  * reached the newest offset that the partition had at that moment: the fence. A mark behind a fence
  * looks at one number, and it errs on the late side only.
  *
- * The walk is 1 ns a ticket. 64 partitions at 100 000 entries/s are 6 ms of it per second.
+ * The walk is 3 ns a ticket and mark: 64 partitions at 100 000 entries/s are 20 ms of it per second.
  */
 #include "ingest/tickets.h"
 

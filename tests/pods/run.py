@@ -276,6 +276,10 @@ def refused(suite):
                                     env=clean_environment(), cwd=pod.folder)
             shutil.rmtree(pod.folder)
             assert result.returncode != 0 and words in result.stderr, (args, result.stderr)
+        checked = subprocess.run([suite.binary, "config", "check", *scene.args,
+                                  "--kafka.no.such.thing", "1"], capture_output=True, text=True,
+                                 timeout=30, env=clean_environment())
+        assert checked.returncode == 1 and "no.such.thing" in checked.stderr, checked.stderr
         return "7 starts refused"
 
 

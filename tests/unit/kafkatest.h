@@ -38,6 +38,8 @@ static KAFKATEST_UNUSED void kafkatest_pass(const char *name, const char *value)
     fixture_settings.kafka = kafkatest.pass;
 }
 
+static const char *kafkatest_timeout_ms = "10000"; /* of a message; before kafkatest_set_up */
+
 /* A cluster of one broker with a topic "t". */
 static KAFKATEST_UNUSED int kafkatest_set_up(void **state)
 {
@@ -56,8 +58,13 @@ static KAFKATEST_UNUSED int kafkatest_set_up(void **state)
     fixture_settings.queue = "kafka";
     fixture_settings.kafka_brokers = rd_kafka_mock_cluster_bootstraps(kafkatest.cluster);
     fixture_settings.kafka_topic = "t";
-    kafkatest_pass("message.timeout.ms", "1000");
+    kafkatest_pass("message.timeout.ms", kafkatest_timeout_ms);
     kafkatest_pass("fetch.wait.max.ms", "20");
+    /* It answers no DescribeConfigs: so long is that waited for. */
+    kafkatest_pass("socket.timeout.ms", "1500");
+    /* The mock group waits for a session's length before it deals out partitions. */
+    kafkatest_pass("session.timeout.ms", "4000");
+    kafkatest_pass("heartbeat.interval.ms", "500");
     return 0;
 }
 

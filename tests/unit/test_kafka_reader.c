@@ -11,11 +11,13 @@ static struct kafka_queue *kafka_;
 static struct queue_reader *reader;
 static pos_t from[QUEUE_PARTITIONS_MAX];
 static struct take take;
+static uint64_t until_us; /* of the test under way */
 
 static int set_up(void **state)
 {
     assert_int_equal(kafkatest_set_up(state), 0);
     memset(from, 0, sizeof(from));
+    until_us = clock_us() + 3 * DEADLINE_US;
     assert_ok(queue_open(&fixture_settings, 1, fixture_stats, &queue, &fixture_fail));
     kafka_ = (struct kafka_queue *)(void *)queue;
     assert_ok(queue_reader_open(queue, 0, from, &reader, &fixture_fail));
@@ -26,6 +28,28 @@ static int tear_down(void **state)
 {
     queue_stop(queue);
     queue_reader_close(reader);
+    queue_close(queue);
+    return kafkatest_tear_down(state);
+}
+
+/* A reader of no group, for what needs no messages. */
+static struct kafka_reader alone;
+
+static int set_up_alone(void **state)
+{
+    assert_int_equal(kafkatest_set_up(state), 0);
+    assert_ok(queue_open(&fixture_settings, 0, fixture_stats, &queue, &fixture_fail));
+    memset(&alone, 0, sizeof(alone));
+    alone.queue = (struct kafka_queue *)(void *)queue;
+    arena_init(&alone.arena, READER_ARENA);
+    return 0;
+}
+
+static int tear_down_alone(void **state)
+{
+    arena_fini(&alone.arena);
+    free(alone.entries);
+    queue_stop(queue);
     queue_close(queue);
     return kafkatest_tear_down(state);
 }
@@ -44,6 +68,7 @@ static pos_t append(unsigned run, uint32_t points)
 /* One take, as a flusher makes it: partitions that have moved begin at `from`. */
 static void take_once(uint64_t max_points, uint64_t wait_us)
 {
+    assert_true(clock_us() < until_us);
     assert_ok(queue_take(reader, max_points, clock_us() + wait_us, &take, &fixture_fail));
     if (take.has_moved)
         assert_ok(queue_reader_begin(reader, from, &fixture_fail));
@@ -217,7 +242,7 @@ static void test_partitions_go_to_another_and_come_back(void **state)
 
 static void test_what_was_gathered_of_a_partition_that_goes_is_dropped(void **state)
 {
-    struct kafka_reader *r = reader_of(reader);
+    struct kafka_reader *r = &alone;
     struct entry entries[4] = {{.partition = 0}, {.partition = 1}, {.partition = 0, .pos = 1},
                                {.partition = 2}};
 
@@ -232,6 +257,33 @@ static void test_what_was_gathered_of_a_partition_that_goes_is_dropped(void **st
     assert_int_equal(r->entries[0].partition, 1);
     assert_int_equal(r->entries[1].partition, 2);
     assert_int_equal(r->owned, ALL & ~1);
+}
+
+/* What was fetched before a seek must not make it pass over what lies between. */
+static void test_a_gap_is_asked_about_once(void **state)
+{
+    struct kafka_reader *r = &alone;
+    char bytes[] = "SL\x01\x00rest";
+    rd_kafka_message_t m = {.partition = 2, .offset = 9, .payload = bytes, .len = 8};
+
+    (void)state;
+    r->owned = ALL;
+    r->cursors[2] = 4;
+    reader_keep(r, &m);
+    assert_int_equal(r->count, 0);
+    assert_int_equal(r->cursors[2], 4);
+    assert_int_equal(r->astray, 4);
+    r->astray = 0; /* as reader_find leaves it, after seeking to 4 */
+    m.offset = 4;
+    reader_keep(r, &m);
+    assert_int_equal(r->cursors[2], 5);
+    m.offset = 9;
+    reader_keep(r, &m);
+    assert_int_equal(r->cursors[2], 5);
+    r->astray = 0;
+    reader_keep(r, &m); /* the same answer again: the log has a gap */
+    assert_int_equal(r->cursors[2], 10);
+    assert_int_equal(r->count, 2);
 }
 
 static void test_a_closed_queue_hands_out_nothing(void **state)
@@ -257,7 +309,10 @@ int main(void)
         TEST(test_a_position_behind_the_end_holds),
         TEST(test_a_hurry_ends_the_take),
         TEST(test_partitions_go_to_another_and_come_back),
-        TEST(test_what_was_gathered_of_a_partition_that_goes_is_dropped),
+        cmocka_unit_test_setup_teardown(test_what_was_gathered_of_a_partition_that_goes_is_dropped,
+                                        set_up_alone, tear_down_alone),
+        cmocka_unit_test_setup_teardown(test_a_gap_is_asked_about_once, set_up_alone,
+                                        tear_down_alone),
         TEST(test_a_closed_queue_hands_out_nothing),
     };
 

@@ -382,10 +382,33 @@ static void test_no_room_for_letters_holds_the_window(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* A range of a take whose partitions have cursors ends, for each, at its next entry behind it. */
+static void test_a_part_of_a_take_ends_at_each_partitions_next_entry(void **state)
+{
+    struct entry entries[] = {{.pos = 5, .partition = 1},
+                              {.pos = 70, .partition = 2},
+                              {.pos = 6, .partition = 1},
+                              {.pos = 71, .partition = 2}};
+    pos_t cursors[QUEUE_PARTITIONS_MAX] = {[1] = 7, [2] = 72, [3] = 9};
+    struct load l = {.take = {.entries = entries, .count = 4, .cursors = cursors}};
+    const pos_t *c;
+
+    (void)state;
+    c = load_cursors(&l, 4);
+    assert_true(c[1] == 7 && c[2] == 72 && c[3] == 9);
+    c = load_cursors(&l, 3);
+    assert_true(c[1] == 7 && c[2] == 71 && c[3] == 9);
+    c = load_cursors(&l, 1);
+    assert_true(c[1] == 6 && c[2] == 70 && c[3] == 9);
+    l.take.cursors = NULL;
+    assert_null(load_cursors(&l, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_take_becomes_rows),
+        TEST(test_a_part_of_a_take_ends_at_each_partitions_next_entry),
         TEST(test_repeats_choose_the_staged_path_until_they_cease),
         TEST(test_entries_of_missing_runs_become_letters),
         TEST(test_a_poison_entry_is_found_and_the_rest_lands),

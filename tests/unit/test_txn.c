@@ -386,6 +386,35 @@ static void test_position_first_is_the_breakage_it_claims_to_be(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* A shared queue: partitions come and go, and each has a position of its own, which never goes back. */
+static void test_each_partition_may_have_its_own_cursor(void **state)
+{
+    pos_t cursors[QUEUE_PARTITIONS_MAX] = {[3] = 30, [40] = 400};
+    static const char sql[] = "SELECT string_agg(partition || ':' || position, ' ' ORDER BY partition)"
+                              " FROM sluice.positions WHERE position > 0";
+    struct txn t = {.session = &session,
+                    .window = &window,
+                    .mode = TXN_DIRECT,
+                    .cursors = cursors,
+                    .arena = &arena};
+
+    (void)state;
+    assert_int_equal(session_own(&session, (uint64_t)1 << 3 | (uint64_t)1 << 40, NULL), OK);
+    add("run1", "k", 1, 1, 1);
+    window_close(&window);
+    assert_int_equal(txn_write(&t, NULL), OK);
+    assert_int_equal(t.verdict, TXN_DONE);
+    assert_sql(sql, "3:30 40:400");
+    assert_int_equal(session.positions[40], 400);
+    assert_int_equal(session_own(&session, (uint64_t)1 << 40, NULL), OK);
+    cursors[3] = 99;
+    cursors[40] = 10;
+    window_reset(&window);
+    window_close(&window);
+    assert_int_equal(txn_write(&t, NULL), OK);
+    assert_sql(sql, "3:30 40:400");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +425,7 @@ int main(void)
         TEST(test_the_run_cannot_go_while_its_rows_come),
         TEST(test_positions_moved_by_others_are_noticed),
         TEST(test_an_empty_window_moves_the_positions),
+        TEST(test_each_partition_may_have_its_own_cursor),
         TEST(test_nothing_commits_under_another_revision),
         TEST(test_a_trial_leaves_nothing_behind),
         TEST(test_refused_rows_undo_the_window),
