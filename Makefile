@@ -83,7 +83,7 @@ FLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-r
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
 	libjemalloc-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
-TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl
+TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl iproute2 iptables faketime
 BENCH_PACKAGES := $(TEST_PACKAGES) nginx wrk
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang-14 libclang-rt-14-dev
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
@@ -105,7 +105,7 @@ endef
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps setup setup-test setup-bench setup-fuzz run test check check-unit check-wire \
-	check-api check-crash check-fuzz conform bench docs lint format tsan fuzz fuzzers replays units \
+	check-api check-crash check-fault fault-long check-fuzz conform bench docs lint format tsan fuzz fuzzers replays units \
 	asan venv clean distclean
 
 all: build/sluice
@@ -128,8 +128,9 @@ run: setup
 	@exec build/sluice serve --data-dir ./var $(ARGS)
 
 test: setup-test
-	@$(MAKE) --no-print-directory WERROR=1 all asan units replays build/docgen venv
-	@$(PYTHON) tests/run.py lint unit fuzz wire api conform crash
+	@$(MAKE) --no-print-directory WERROR=1 all asan units replays build/docgen venv \
+		build/plain/sluice
+	@$(PYTHON) tests/run.py lint unit fuzz wire api conform crash fault
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -141,6 +142,10 @@ check-api: all asan venv
 	@$(PYTHON) tests/run.py api
 check-crash: all asan venv
 	@$(PYTHON) tests/run.py crash
+check-fault: all venv build/plain/sluice
+	@$(PYTHON) tests/run.py fault
+fault-long: all venv build/plain/sluice
+	@$(PYTHON) tests/run.py fault-long
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
 check-fuzz: replays
@@ -263,6 +268,11 @@ build/libsluice.a: build/obj/libsluice.a
 build/sluice: build/obj/gateway/main.o build/libsluice.a
 	@echo "  LD $@"
 	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
+# The release without jemalloc, which libfaketime cannot bear: for the fault suite's clock.
+build/plain/sluice: build/obj/gateway/main.o build/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $^ $(LIBS) $(LDFLAGS) -o $@
 build/docgen: build/obj/schema/docgen.o build/libsluice.a
 	@echo "  LD $@"
 	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@

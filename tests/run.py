@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs the suites, shows what each prints, adds up their counts.
 
-    tests/run.py [lint] [unit] [fuzz] [wire] [api] [conform] [conform-full] [crash] [tsan]
+    tests/run.py [lint] [unit] [fuzz] [wire] [api] [conform] [conform-full] [crash] [fault]
+                 [fault-long] [tsan]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
 and reads the numbers they print: cmocka's `[  PASSED  ] N test(s)`, pytest's last line, and
@@ -126,13 +127,15 @@ SUITES = {
     "conform": lambda: conform(2000, 1200, "--seed", "1"),
     "conform-full": lambda: conform(20000, 7200),
     "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 900),
+    "fault": lambda: counted([VENV, "tests/fault/run.py", RELEASE], 1200),
+    "fault-long": lambda: counted([VENV, "tests/fault/run.py", RELEASE, "--long"], 7200),
     "tsan": tsan,
 }
 
 
 def main():
     os.chdir(ROOT)
-    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "conform", "crash"]
+    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "conform", "crash", "fault"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")
