@@ -26,6 +26,7 @@
 #include "base/idmap.h"
 #include "gateway/log_call.h"
 #include "gateway/reply.h"
+#include "gateway/req_run.h"
 #include "gateway/worker.h"
 #include "ingest/document_msgpack.h"
 #include "ingest/input.h"

@@ -29,6 +29,7 @@
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
 #include "gateway/req_part.h"
+#include "gateway/req_run.h"
 #include "gateway/route.h"
 #include "gateway/sql_stream.h"
 #include "gateway/worker.h"

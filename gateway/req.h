@@ -112,13 +112,8 @@ err_t req_lost(struct req *r, struct fail *f);
 must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 /* The same for everything accepted before now: searches. */
 must_check err_t req_wait_all(struct req *r, req_step next);
-/* Fills r->run and r->has_run from the run table, else from PostgreSQL; when that gives no answer at
- * once, from what the table knew longer ago. */
+/* Fills r->run and r->has_run from the run table, else from PostgreSQL. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
-/* Does PostgreSQL give no answer at the moment? */
-bool req_lacks_database(const struct req *r);
-/* What the table knows of the run, from whenever. To be asked when PostgreSQL gives no answer. */
-must_check bool req_recall_run(struct req *r, const struct run_id *id, struct run *out);
 /* Runs work(r) on the helper's thread: it has arena and body, no more; then next. Or ERR_BUSY. */
 must_check err_t req_aside(struct req *r, void (*work)(void *req), req_step next);
 

@@ -5,6 +5,7 @@ import scenarios_state
 import scenarios_wire
 
 SCENARIOS = [
+    scenarios_state.stock_beside,  # the longest: first, so that the other lane is busy meanwhile
     scenarios_end.restarts,
     scenarios_end.killed_backends,
     scenarios_end.paused_backend,
@@ -18,7 +19,6 @@ SCENARIOS = [
     scenarios_state.full_disk,
     scenarios_state.no_connections,
     scenarios_state.held_locks,
-    scenarios_state.stock_beside,
     scenarios_state.unknown_head,
     scenarios_state.upgrade,
     scenarios_state.slow_database,
