@@ -327,6 +327,13 @@ static void load_committed(struct load *l, size_t from, size_t to, pos_t cursor,
 
 /* -- the points of one entry ------------------------------------------------------------------- */
 
+/* The staged path skips what is there, so a unique violation in it is of an index that MLflow does not
+ * have, and as final as any other constraint. */
+static err_t load_staged_error(err_t e)
+{
+    return e == ERR_PG_REPEAT ? ERR_PG_ROW : e;
+}
+
 /* Would PostgreSQL take points [from, to) of the entry? Those that it refuses become dead. */
 static err_t load_probe(struct load *l, size_t entry, uint32_t from, uint32_t to,
                         struct reason *why)
@@ -355,7 +362,7 @@ static err_t load_probe(struct load *l, size_t entry, uint32_t from, uint32_t to
         window_add(&l->window, &b, (uint32_t)entry, left_out);
         window_close(&l->window);
         fail_init(&f, NULL);
-        e = txn_write(&t, &f);
+        e = load_staged_error(txn_write(&t, &f));
         if (e == OK || e == ERR_PG_ROW)
             break;
         if ((e = link_recover(l->link, e, &f)))
@@ -438,6 +445,7 @@ static err_t load_failed(struct load *l, size_t from, size_t to, pos_t cursor, e
         l->clean = 0;
         return OK;
     }
+    e = load_staged_error(e);
     if ((e == ERR_PG_ROW || is_slow) && to - from > 1) {
         log_warn(l->link->log_ctx, "a window is halved", "entries=%zu sqlstate=%s why=%.*s",
                  to - from, sqlstate, STR_ARG(f->text));

@@ -26,6 +26,7 @@
 #include "base/idmap.h"
 #include "gateway/log_call.h"
 #include "gateway/reply.h"
+#include "gateway/req_run.h"
 #include "gateway/worker.h"
 #include "ingest/document_msgpack.h"
 #include "ingest/input.h"
@@ -249,6 +250,23 @@ static void run_found(struct req *r, const PGresult *res, int row)
     }
 }
 
+/* The runs could not be asked for: are they all known from before? */
+static bool stream_recall(struct req *r)
+{
+    struct stream *s = stream_of(r);
+
+    for (size_t i = 0; i < s->count; i++) {
+        struct item *item = &s->items[i];
+
+        if (item->err || item->has_run || item->call.d.batch.run.n == 0)
+            continue;
+        item->has_run = req_recall_run(r, &item->call.d.batch.run, &item->run);
+        if (!item->has_run)
+            return false;
+    }
+    return true;
+}
+
 static err_t runs_found(struct req *r, struct fail *f)
 {
     const PGresult *res = r->sql.results[0];
@@ -256,7 +274,17 @@ static err_t runs_found(struct req *r, struct fail *f)
     for (int i = 0; !r->sql.err && i < PQntuples(res); i++)
         run_found(r, res, i);
     idmap_fini(&stream_of(r)->asked);
-    return r->sql.err ? req_sql_fail(r, f) : stream_append(r, f);
+    return r->sql.err && !stream_recall(r) ? req_sql_fail(r, f) : stream_append(r, f);
+}
+
+static bool stream_knows(struct req *r, struct item *item)
+{
+    const struct worker *w = r->worker;
+    const struct run_id *id = &item->call.d.batch.run;
+
+    if (runs_get(w->runs, id, w->now_us, w->settings->run_cache_ttl, &item->run))
+        return true;
+    return req_lacks_database(r) && req_recall_run(r, id, &item->run);
 }
 
 /* Asks for the runs that the table does not know, each once; items of one run are a list. */
@@ -273,8 +301,7 @@ static err_t stream_find_runs(struct req *r, struct fail *f)
         uint64_t *first;
         bool is_new;
 
-        item->has_run = !item->err && runs_get(w->runs, &item->call.d.batch.run, w->now_us,
-                                               w->settings->run_cache_ttl, &item->run);
+        item->has_run = !item->err && stream_knows(r, item);
         if (item->err || item->has_run || item->call.d.batch.run.n == 0)
             continue;
         first = idmap_put(&s->asked, item->call.d.run_id, &is_new);

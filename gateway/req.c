@@ -29,6 +29,7 @@
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
 #include "gateway/req_part.h"
+#include "gateway/req_run.h"
 #include "gateway/route.h"
 #include "gateway/sql_stream.h"
 #include "gateway/worker.h"
@@ -445,6 +446,38 @@ err_t req_wait_all(struct req *r, req_step next)
 
 /* -- runs ------------------------------------------------------------------------------------ */
 
+/* A write to a run that is known does not wait for PostgreSQL: when what is known of the run is older
+ * than run_cache_ttl, it is asked for, but only for so long. */
+#define RUN_PATIENCE_US ((uint64_t)200 * 1000)
+
+bool req_lacks_database(const struct req *r)
+{
+    const struct worker *w = r->worker;
+    bool is_late = w->is_run_call_open && w->now_us > w->run_asked_us + RUN_PATIENCE_US;
+
+    return is_late || w->sql == NULL || !sql_is_up(w->sql);
+}
+
+bool req_recall_run(struct req *r, const struct run_id *id, struct run *out)
+{
+    struct worker *w = r->worker;
+
+    /* Who trusts nothing by setting does not trust this. */
+    if (w->settings->run_cache_ttl == 0 || !runs_get(w->runs, id, w->now_us, UINT64_MAX, out))
+        return false;
+    stat_add(w->stats, run_recalls, 1);
+    return true;
+}
+
+/* PostgreSQL gave no answer: on with what was known, if anything was. */
+static bool req_go_on_recalled(struct req *r)
+{
+    r->has_run = req_recall_run(r, &r->wait_run, &r->run);
+    if (r->has_run)
+        req_go_on(r);
+    return r->has_run;
+}
+
 err_t req_find_run(struct req *r, struct str run_id, req_step next)
 {
     struct worker *w = r->worker;
@@ -459,8 +492,13 @@ err_t req_find_run(struct req *r, struct str run_id, req_step next)
     }
     if (w->sql == NULL)
         return ERR_CLOSING;
+    if (req_lacks_database(r) && req_recall_run(r, &r->wait_run, &r->run)) {
+        r->has_run = true;
+        return next(r, r->fail);
+    }
     stat_add(w->stats, run_misses, 1);
     req_begin_wait(r, WAIT_RUN, next);
+    r->wait_until_us = w->now_us + RUN_PATIENCE_US;
     parked_add(r, PARK_RUN_WAITING);
     run_query_start(w);
     return OK;
@@ -515,8 +553,10 @@ static void run_query_on_done(struct sql_call *call)
         char why[256];
 
         str_to_cstr(call->message, why, sizeof(why));
-        while ((r = w->runs_asked.first))
-            req_give_up(r, call->err, why);
+        while ((r = w->runs_asked.first)) {
+            if (!req_go_on_recalled(r))
+                req_give_up(r, call->err, why);
+        }
     }
     arena_reset(&w->run_arena);
     w->is_run_call_open = false;
@@ -673,10 +713,27 @@ void req_wake_parked(struct worker *w)
     req_wake_committed(w);
 }
 
+/* Who waits for a run that is known goes on; for the others the query's own deadline is the bound. */
+static void req_expire_runs(struct worker *w, struct parked *l)
+{
+    struct req *r = l->first;
+
+    for (unsigned n = l->count; n > 0; n--) {
+        struct req *after = r->list_next;
+
+        if (r->wait_until_us <= w->now_us && !req_go_on_recalled(r))
+            r->wait_until_us = UINT64_MAX;
+        r = after;
+    }
+}
+
 void req_expire_parked(struct worker *w)
 {
-    struct req *r = w->committed.first;
+    struct req *r;
 
+    req_expire_runs(w, &w->runs_asked);
+    req_expire_runs(w, &w->runs_waiting);
+    r = w->committed.first;
     for (unsigned n = w->committed.count; n > 0; n--) {
         struct req *after = r->list_next;
 
