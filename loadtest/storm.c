@@ -449,6 +449,7 @@ err_t storm_init(struct storm *s, const struct plan *p, struct fail *f)
     tally_init(&s->tally);
     ledger_init(&s->ledger, p->jobs * p->runs, (uint32_t)p->keys, (uint32_t)p->batch, p->seed,
                 p->special);
+    s->ledger.key_bytes = (uint32_t)p->key_bytes;
     shape_init(&s->shape, p, &s->target, &s->ledger);
     event_assign(&s->ticker, s->loop, -1, EV_PERSIST, storm_on_tick, s);
     evtimer_assign(&s->ender, s->loop, storm_on_end, s);
