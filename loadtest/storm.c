@@ -545,6 +545,6 @@ void storm_run(struct storm *s)
     event_del(&s->ender);
     t->seconds = (double)(clock_us() - s->begin_us) / 1e6;
     t->measured_s = s->end_us > s->warm_us ? (double)(s->end_us - s->warm_us) / 1e6 : 0;
-    tally_cut(t, t->seconds);
+    tally_end(t, t->seconds, (double)s->plan->sample / 2e6);
     storm_count_rest(s);
 }

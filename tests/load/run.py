@@ -302,7 +302,8 @@ def calm(suite):
     with Scene(suite, "calm") as scene:
         seconds = 2 * suite.seconds
         result = scene.storm("soak", "--duration", f"{seconds}s", "--warmup", f"{seconds // 3}s",
-                             "--wave", f"{suite.seconds}s", "--sample", "500ms").end()
+                             "--wave", f"{suite.seconds}s", "--sample", "500ms", "--body",
+                             "msgpack").end()
         figures = result["figures"]
         assert figures["rss_first"] > 0 and figures["fds_first"] > 0, "nobody looked"
         assert len(result["samples"]) >= seconds
