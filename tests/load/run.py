@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The load suite: overload, retry storms and soak, by build/sluice-loadtest.
 
-    python tests/load/run.py [BINARY] [--seconds 6] [--only NAME]...
+    python tests/load/run.py [BINARY] [--seconds 4] [--only NAME]...
     python tests/load/run.py [BINARY] --soak SECONDS
 
 Each scene starts the program on a database of its own, lets the load generator blow at it, and
@@ -160,8 +160,9 @@ def replays(suite):
         again = replayed = total = 0
         for _ in range(3):
             for share in p99:
-                figures = scene.storm("retry-storm", "--replay", share, "--duration",
-                                      f"{suite.seconds}s", *SMALL).end()["figures"]
+                figures = scene.storm("retry-storm", "--replay", share, "--loop", "open",
+                                      "--rate", "1000", "--duration", f"{suite.seconds}s",
+                                      *SMALL).end()["figures"]
                 expect(figures, errors=0, refused=0, abandoned=0, answers_5xx=0, answers_4xx=0)
                 p99[share].append(figures["service_p99"])
                 if share == "30%":
@@ -387,7 +388,7 @@ def soak(binary, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("binary", nargs="?", default=os.path.join(ROOT, "build/sluice"))
-    parser.add_argument("--seconds", type=int, default=6, help="length of one measurement")
+    parser.add_argument("--seconds", type=int, default=4, help="length of one measurement")
     parser.add_argument("--only", action="append", help="a scene")
     parser.add_argument("--soak", type=int, metavar="SECONDS", help="the soak, and nothing else")
     options = parser.parse_args()
