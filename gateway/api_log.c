@@ -120,6 +120,7 @@ void log_count(struct req *r, const struct log_call *c)
 {
     stat_add(r->worker->stats, accepted_points, c->d.batch.npoints);
     stat_add(r->worker->stats, accepted_batches, 1);
+    r->worker->busy_since_us = 0;
 }
 
 static err_t log_durable(struct req *r, struct fail *f)
