@@ -85,7 +85,7 @@ enum {
     VALUE_BYTES = 16          /* of a value of JSON in an arena */
 };
 
-enum read_result { READ_SOME, READ_WAIT, READ_END };
+enum read_result { READ_SOME, READ_WAIT, READ_END, READ_LOST };
 
 static void conn_drive(struct conn *c);
 
@@ -189,7 +189,7 @@ static enum read_result conn_read_into(struct conn *c, struct buf *b, size_t roo
         c->is_readable = false;
         return READ_WAIT;
     }
-    return READ_END;
+    return got == 0 ? READ_END : READ_LOST;
 }
 
 static bool conn_gone(struct conn *c, const char *why)
@@ -544,6 +544,7 @@ static bool conn_read_head(struct conn *c)
         switch (conn_read_into(c, &x->in, READ_ROOM, SIZE_MAX)) {
         case READ_SOME: break;
         case READ_END: return conn_gone(c, buf_len(&x->in) ? "left in a head" : "closed by peer");
+        case READ_LOST: return conn_gone(c, "connection lost");
         default: return buf_len(&x->in) ? conn_await_bytes(c, TIMER_HEAD) : conn_await_request(c);
         }
     }
@@ -597,6 +598,7 @@ static bool conn_read_body(struct conn *c)
         switch (conn_read_more(c)) {
         case READ_SOME: break;
         case READ_END: return conn_gone(c, "left in a body");
+        case READ_LOST: return conn_gone(c, "connection lost");
         default: return conn_await_bytes(c, TIMER_RECEIVE);
         }
     }
