@@ -91,8 +91,8 @@ struct req {
     req_step next;
     struct run_id wait_run;
     pos_t wait_pos;
-    unsigned wait_partition; /* QUEUE_PARTITIONS = all */
-    uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX = somebody else's deadline bounds it */
+    unsigned wait_partition;               /* QUEUE_PARTITIONS = all */
+    uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX: another deadline bounds it */
     enum req_park parked_in;
     struct req *list_next, *list_prev; /* in one of the worker's parked lists */
 };
