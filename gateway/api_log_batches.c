@@ -26,6 +26,7 @@
 #include "base/idmap.h"
 #include "gateway/log_call.h"
 #include "gateway/reply.h"
+#include "gateway/req_aside.h"
 #include "gateway/req_run.h"
 #include "gateway/worker.h"
 #include "ingest/document_msgpack.h"
@@ -51,9 +52,7 @@ struct stream {
     struct idmap asked; /* run id to its first item, while PostgreSQL is asked */
     uint64_t asked_us;
     struct str values[1];
-    bool truncate;
-    err_t err;      /* of the whole */
-    struct str why; /* with err */
+    bool truncate; /* long values, as the settings say */
 };
 
 static err_t stream_append(struct req *r, struct fail *f);
@@ -341,49 +340,35 @@ static err_t stream_read(struct arena *a, struct str body, yyjson_val **out, siz
     return OK;
 }
 
-/* Reads and checks it all; the arena and the body are its own. */
-static void stream_decode(void *arg)
+/* Reads and checks it all. */
+static err_t stream_prepare(struct req *r, struct fail *f)
 {
-    struct req *r = arg;
     struct arena *a = &r->arena;
     struct stream *s = stream_of(r);
     yyjson_val **roots = arena_array(a, LIMIT_STREAM_BATCHES, sizeof(*roots));
-    struct fail f;
+    err_t e = stream_read(a, r->input.body, roots, &s->count, f);
 
-    fail_init(&f, a);
-    if ((s->err = stream_read(a, r->input.body, roots, &s->count, &f))) {
-        s->why = arena_dup(a, f.text);
-        return;
-    }
+    if (e)
+        return e;
     s->items = arena_array(a, s->count, sizeof(*s->items));
     for (size_t i = 0; i < s->count; i++) {
         struct item *item = &s->items[i];
-        err_t e;
 
         *item = (struct item){.call = {.appended = item_appended, .tagged = item_tagged}};
-        e = decode_log_batch_document(a, roots[i], s->truncate, &item->call.d, &f);
+        e = decode_log_batch_document(a, roots[i], s->truncate, &item->call.d, f);
         if (e)
-            item_fail(item, a, e, &f);
+            item_fail(item, a, e, f);
     }
-}
-
-static err_t stream_decoded(struct req *r, struct fail *f)
-{
-    const struct stream *s = stream_of(r);
-
-    return s->err ? fail_str(f, s->err, s->why) : stream_find_runs(r, f);
+    return OK;
 }
 
 err_t api_log_batches(struct req *r, struct fail *f)
 {
     struct stream *s = r->whole = arena_zalloc(&r->arena, sizeof(*s));
 
+    s->truncate = r->worker->settings->truncate_long_values;
     if (!input_is_msgpack(&r->input))
         return fail_str(f, ERR_BAD_PARAM,
                         STR("Bad Request. Content-Type must be one of ['application/msgpack']."));
-    s->truncate = r->worker->settings->truncate_long_values;
-    if (r->input.body.n > LIMIT_BODY_ASIDE)
-        return req_aside(r, stream_decode, stream_decoded);
-    stream_decode(r);
-    return stream_decoded(r, f);
+    return req_prepare(r, LIMIT_BODY_ASIDE, stream_prepare, stream_find_runs);
 }

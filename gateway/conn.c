@@ -72,7 +72,8 @@
 enum {
     READ_ROOM = 4096,    /* for a head and a small body */
     CHUNK_ROOM = 16384,  /* for a chunked body */
-    BODY_ROOM = 65536,   /* for the first read of a long body; then as much as there is */
+    BODY_ROOM = 65536,   /* for the first read of a long body, which then grows by doubling */
+    BODY_READ = 65536,   /* of a long body at once: READS_MAX of them are 1 MiB, or 1 ms, in a turn */
     BODY_KEEP = 262144,  /* of a body's memory, from one request to the next */
     READS_MAX = 16,      /* of one connection in a turn */
     PIPELINE_MAX = 16,   /* answers of one connection in a turn */
@@ -571,7 +572,8 @@ static enum read_result conn_read_more(struct conn *c)
 
     if (x->req.head->is_chunked)
         return conn_read_into(c, &x->in, CHUNK_ROOM, SIZE_MAX);
-    got = conn_read_into(c, &x->body, room < left ? room : (size_t)left, (size_t)left);
+    got = conn_read_into(c, &x->body, room < left ? room : (size_t)left,
+                         left < BODY_READ ? (size_t)left : BODY_READ);
     if (got == READ_SOME)
         http_body_took(x->http, buf_len(&x->body) - before);
     return got;

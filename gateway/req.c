@@ -11,7 +11,8 @@
  *   DURABLE    w->durable, in pos order: when the inbox rings, those at its front that are durable
  *              (or lost) go on; nobody sends a message for each request
  *   COMMITTED  w->committed, looked at whole when the inbox rings: reads that wait are few
- *   BODY       the helper; the worker's inbox tells of its end, always
+ *   BODY       the helper; the worker's inbox tells of its end, always. While it waits there for
+ *              longer than request_timeout nobody works on it any more, and it is answered 504
  *   RUN        w->runs_waiting until the query that is under way has returned, then w->runs_asked
  *              with the next one: however many requests miss the same run table, at most one
  *              query of a worker is under way for it
@@ -27,6 +28,7 @@
 #include "base/idmap.h"
 #include "gateway/conn.h"
 #include "gateway/reply.h"
+#include "gateway/req_aside.h"
 #include "gateway/req_drive.h"
 #include "gateway/req_part.h"
 #include "gateway/req_run.h"
@@ -628,19 +630,50 @@ void req_reset(struct req *r)
     r->wait_pos = 0;
 }
 
-err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
+static err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
 {
     struct worker *w = r->worker;
 
     r->job = (struct helper_job){.work = work,
                                  .arg = r,
                                  .answer_to = &w->inbox,
-                                 .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r}};
+                                 .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r},
+                                 .until_us = w->now_us + w->settings->request_timeout};
     if (w->helped_count >= HELPED_MAX || !helper_post(w->helper, &r->job))
         return fail(r->fail, ERR_BUSY, "Too many long bodies wait to be read.");
     w->helped_count++;
     req_begin_wait(r, WAIT_BODY, next);
     return OK;
+}
+
+static void req_do_prepare(void *arg)
+{
+    struct req *r = arg;
+    struct fail f;
+
+    fail_init(&f, &r->arena);
+    r->prepared = r->prepare(r, &f);
+    r->why = r->prepared && f.err == r->prepared ? arena_dup(&r->arena, f.text) : sql_null();
+}
+
+static err_t req_end_prepare(struct req *r, struct fail *f)
+{
+    if (r->prepared == OK)
+        return r->prepared_next(r, f);
+    return r->why.p ? fail_str(f, r->prepared, r->why) : r->prepared;
+}
+
+err_t req_prepare(struct req *r, size_t bytes, req_step prepare, req_step next)
+{
+    err_t e;
+
+    if (r->input.body.n + r->input.query.n > bytes) {
+        r->prepare = prepare;
+        r->prepared_next = next;
+        return req_aside(r, req_do_prepare, req_end_prepare);
+    }
+    e = prepare(r, r->fail);
+    return e ? e : next(r, r->fail);
 }
 
 static void req_read_body(void *arg)
@@ -669,7 +702,10 @@ void req_start(struct req *r)
 void req_on_body(struct req *r)
 {
     r->worker->helped_count--;
-    req_go_on(r);
+    if (r->job.is_late)
+        req_give_up(r, ERR_DEADLINE, "The helper thread did not come to this request in time.");
+    else
+        req_go_on(r);
 }
 
 static void req_wake_durable(struct worker *w)
