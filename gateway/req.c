@@ -464,8 +464,10 @@ bool req_recall_run(struct req *r, const struct run_id *id, struct run *out)
 {
     struct worker *w = r->worker;
 
-    /* Who trusts nothing by setting does not trust this. */
-    if (w->settings->run_cache_ttl == 0 || !runs_get(w->runs, id, w->now_us, UINT64_MAX, out))
+    /* Who trusts nothing by setting does not trust this. And a run that was deleted may be back: 400
+     * would be final, so it is asked for. */
+    if (w->settings->run_cache_ttl == 0 || !runs_get(w->runs, id, w->now_us, UINT64_MAX, out) ||
+        !out->is_active)
         return false;
     stat_add(w->stats, run_recalls, 1);
     return true;
