@@ -23,9 +23,9 @@
  * the answer is out.
  */
 #include "gateway/api.h"
-#include "gateway/conn.h"
 
 #include "base/clock.h"
+#include "gateway/conn.h"
 #include "gateway/log_call.h"
 #include "gateway/reply.h"
 #include "gateway/run_stage.h"
