@@ -25,6 +25,7 @@
 #include "gateway/api.h"
 
 #include "base/clock.h"
+#include "gateway/conn.h"
 #include "gateway/log_call.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
@@ -141,6 +142,15 @@ static err_t log_wait(struct req *r, struct fail *f)
     return c->end ? req_wait_durable(r, c->end, log_durable) : log_tags(r);
 }
 
+/* Once for each run: a dead letter should say who sent it. */
+static void log_note_client(struct req *r, const struct run_id *run)
+{
+    uint8_t peer[RUNS_CLIENT];
+
+    if (conn_peer(r->conn, peer))
+        runs_set_client(r->worker->runs, run, peer);
+}
+
 static err_t log_points(struct req *r, struct fail *f)
 {
     struct log_call *c = r->data;
@@ -150,7 +160,8 @@ static err_t log_points(struct req *r, struct fail *f)
     if (c->d.batch.npoints > 0) {
         if ((e = queue_append(w->queue, w->index, &c->d.batch, &c->end, f)))
             return e;
-        runs_appended(w->runs, &c->d.batch.run, c->end);
+        if (!runs_appended(w->runs, &c->d.batch.run, c->end))
+            log_note_client(r, &c->d.batch.run);
     }
     return c->appended(r, f);
 }

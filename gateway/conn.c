@@ -825,6 +825,27 @@ void conn_resume(struct conn *c)
     conn_drive(c);
 }
 
+bool conn_peer(const struct conn *c, uint8_t out[16])
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } peer;
+    socklen_t n = sizeof(peer);
+
+    if (getpeername(c->fd, &peer.any, &n) != 0)
+        return false;
+    if (peer.any.sa_family == AF_INET6) {
+        memcpy(out, &peer.v6.sin6_addr, 16);
+        return true;
+    }
+    memset(out, 0, 10);
+    memset(out + 10, 0xff, 2);
+    memcpy(out + 12, &peer.v4.sin_addr, 4);
+    return peer.any.sa_family == AF_INET;
+}
+
 void conn_expire(struct conn *c)
 {
     struct fail f;

@@ -306,6 +306,7 @@ static err_t server_start_flushers(struct server *sv, struct fail *f)
 {
     for (unsigned i = 0; i < sv->flusher_count; i++) {
         struct flusher_config c = {.queue = sv->queue,
+                                   .runs = sv->runs,
                                    .settings = sv->first,
                                    .pg_uri = sv->pg_uri,
                                    .stats = sv->flusher_stats[i],
