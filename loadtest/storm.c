@@ -37,14 +37,18 @@ static struct timeval timeval_of(uint64_t us)
 
 static uint64_t job_chance(struct job *j)
 {
-    j->random += 0x9E3779B97F4A7C15ULL;
-    return mix64(j->random);
+    return mix64(j->random++);
 }
 
 /* From 0, included, to 1, excluded. */
+static double share_of(uint64_t chance)
+{
+    return (double)(chance >> 11) * 0x1p-53;
+}
+
 static double job_share(struct job *j)
 {
-    return (double)(job_chance(j) >> 11) * 0x1p-53;
+    return share_of(job_chance(j));
 }
 
 /* --- what is due ------------------------------------------------------------------------------ */
@@ -69,7 +73,7 @@ static void job_advance(struct job *j)
     double gap = storm_gap_us(j->storm, j->due_us);
 
     if (j->storm->plan->arrivals[0] == 'p')
-        gap *= -log(1 - job_share(j));
+        gap *= -log(1 - share_of(mix64(j->arrivals++)));
     j->due_us += gap;
 }
 
@@ -418,6 +422,7 @@ static void storm_lay_out(struct storm *s)
         j->storm = s;
         j->first_run = (uint32_t)(i * p->runs);
         j->random = mix64(p->seed * 0x9E3779B9 + i);
+        j->arrivals = mix64(j->random);
         evtimer_assign(&j->timer, s->loop, job_on_due, j);
     }
     for (size_t i = 0; i < s->slot_count; i++) {
@@ -490,7 +495,7 @@ static void storm_begin_jobs(struct storm *s)
         if (p->arrivals[0] == 'p')
             job_advance(j);
         else
-            j->due_us += job_share(j) * storm_gap_us(s, j->due_us);
+            j->due_us += share_of(mix64(j->arrivals++)) * storm_gap_us(s, j->due_us);
         if (p->loop[0] == 'o')
             job_drive(j);
         while (p->loop[0] == 'c' && j->free && !s->is_over) {
