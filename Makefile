@@ -89,7 +89,7 @@ FLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-r
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
 	libjemalloc-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
-TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 util-linux
+TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 iptables util-linux faketime
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang-14 libclang-rt-14-dev
@@ -112,9 +112,9 @@ endef
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
-	check-wire check-api check-hostile check-crash check-fuzz check-load conform bench soak docs \
-	lint format tsan valgrind fuzz fuzzers replays units asan venv clean distclean golden crash \
-	crash-asan crash-states states
+	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load \
+	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
+	distclean golden crash crash-asan crash-states states
 
 all: build/sluice build/sluice-loadtest
 
@@ -138,8 +138,9 @@ run: setup
 	@exec build/sluice serve --data-dir ./var $(ARGS)
 
 test: setup-test
-	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv
-	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states load
+	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
+		build/plain/sluice
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states fault load
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -163,6 +164,10 @@ check-load: all venv
 	@$(PYTHON) tests/run.py load
 crash-asan: asan venv
 	@$(PYTHON) tests/run.py crash-asan
+check-fault: all venv build/plain/sluice
+	@$(PYTHON) tests/run.py fault
+fault-long: all venv build/plain/sluice
+	@$(PYTHON) tests/run.py fault-long
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
 check-fuzz: replays
@@ -322,6 +327,11 @@ build/sluice: build/obj/gateway/main.o build/libsluice.a
 build/sluice-loadtest: build/obj/loadtest/main.o build/libsluice.a
 	@echo "  LD $@"
 	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
+# The release without jemalloc, which libfaketime cannot bear: for the fault suite's clock.
+build/plain/sluice: build/obj/gateway/main.o build/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $^ $(LIBS) $(LDFLAGS) -o $@
 build/docgen: build/obj/schema/docgen.o build/libsluice.a
 	@echo "  LD $@"
 	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@

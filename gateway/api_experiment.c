@@ -178,7 +178,7 @@ err_t api_experiment_get(struct req *r, struct fail *f)
         return e;
     *ids = sql_i64_array(a, &(int64_t){*id}, 1);
     steps[0] = (struct sql_step){&GET, ids, 1};
-    entity_experiment_step(&steps[1], ids);
+    entity_experiment_step(&steps[1], ids, false);
     return req_sql(r, steps, 2, get_done);
 }
 

@@ -10,18 +10,30 @@
  *
  *      bucket b of k starts at row  b * (n / k) + least(b, n % k);  the last one gives row n - 1
  *
- * so no window function has to see the rows. What has to be found is which row stands at a place.
- * The steps alone come from an index that is ordered by them, into an array; the place gives the step,
- * and a binary search in the array the place where that step begins. Then only rows of these few
- * steps are read and numbered within their step. That takes PostgreSQL 8 bytes a point, and about a
- * tenth of the time of MLflow's two sorts; with all points in one step it sorts once. When n <= k,
- * all rows are read at once and none of this happens.
+ * so no window function has to see the rows. What has to be found is which row stands at a place. Nothing
+ * in PostgreSQL counts the rows of a range but reading them, so one walk over the index on (run, key,
+ * step) is the least there is, 0.11 us a point. There are two ways to get by with little more:
  *
- * Runs are asked one after the other, in the order of the request, and what is written goes out in
- * between, so that memory and the time of a statement grow with one run. As at MLflow, a run that
+ *     regular    Steps mostly have one distance and no gap. The first two and the last step say what n
+ *                and the places would be, and so at which step each bucket would begin. The rows
+ *                between two such steps are counted. When every bucket holds as many as it should, then so
+ *                many rows lie before each of its beginnings as its place says: the first row from there
+ *                on is the row that is looked for, whatever else the steps do. The first bucket that
+ *                does not ends the attempt. 0.13 us a point, no memory.
+ *     any        All steps in order go into an array; the place gives the step, and a binary search in
+ *                the array the place where that step begins. 0.2 us a point, 8 bytes each.
+ *
+ * Both give a step and the how manieth row of it; only rows of these few steps are read and numbered.
+ * With all points in one step that sorts once. When n <= k, all rows are read at once and none of this
+ * happens. Buckets of less than 64 rows are not worth an index probe each, and go the second way.
+ *
+ * Runs are asked two at a time, on two sessions, in the order of the request, and what is written goes out
+ * in between, so that memory and the time of a statement grow with one run. As at MLflow, a run that
  * does not exist has an empty history.
  */
 #include "gateway/api.h"
+
+#include <string.h>
 
 #include "gateway/entity.h"
 #include "gateway/history.h"
@@ -194,30 +206,67 @@ err_t api_history_bulk(struct req *r, struct fail *f)
 
 enum { INTERVAL_POINTS_MAX = 2500 };
 
-#define INTERVAL_ROWS                                            \
-    " FROM metrics WHERE run_uuid = $1::text AND key = $2::text" \
-    " AND step >= $4::int8 AND step <= $5::int8"
+#define INTERVAL_RUN  " FROM metrics WHERE run_uuid = $1::text AND key = $2::text"
+#define INTERVAL_ROWS INTERVAL_RUN " AND step >= $4::int8 AND step <= $5::int8"
+#define BUCKETS       "generate_series(0, $3::int8 - 1) AS b"
+#define IS_LAST       "b = $3::int8 - 1"
 
-/* One run. The first half of the union gives everything when there are at most $3 rows, the
- * second half the sample when there are more; which of them runs is decided once. */
+/* At most $3 rows? Then they are all shown. */
+#define INTERVAL_FEW                                          \
+    "few AS MATERIALIZED (SELECT count(*) <= $3::int8 AS yes" \
+    " FROM (SELECT 1" INTERVAL_ROWS " LIMIT $3::int8 + 1) AS t)"
+
+/* What the rows would be if they were regular: no row when that is not worth a look. The distance of the
+ * ends may be beyond int8. */
+#define INTERVAL_LATTICE                                                                           \
+    "lattice AS MATERIALIZED (SELECT lo, hi, stride::int8 AS stride, n::int8 / $3::int8 AS share," \
+    " n::int8 % $3::int8 AS rest FROM (SELECT lo, hi, second - lo::numeric AS stride,"             \
+    " div(hi - lo::numeric, second - lo::numeric) + 1 AS n FROM (SELECT lo,"                       \
+    " (SELECT step" INTERVAL_ROWS " ORDER BY step DESC LIMIT 1) AS hi,"                            \
+    " (SELECT step" INTERVAL_ROWS " AND step > lo ORDER BY step LIMIT 1) AS second"                \
+    " FROM (SELECT step AS lo" INTERVAL_ROWS " AND NOT (SELECT yes FROM few)"                      \
+    " ORDER BY step LIMIT 1) AS a OFFSET 0) AS ends OFFSET 0) AS guess"                            \
+    " WHERE n >= 64 * $3::numeric AND n < 1e15)"
+
+/* Each bucket's rows counted, lazily: whoever reads this stops at the first one that is wrong. */
+#define INTERVAL_SEGMENTS                                                                        \
+    "segments AS MATERIALIZED (SELECT b, hi, size, found, step FROM"                             \
+    " (SELECT b, hi, share + (b < rest)::int AS size,"                                           \
+    " lo + stride * (b * share + least(b, rest)) AS first, CASE WHEN " IS_LAST " THEN hi"        \
+    " ELSE lo + stride * ((b + 1) * share + least(b + 1, rest)) - 1 END AS last"                 \
+    " FROM lattice, " BUCKETS ") AS s CROSS JOIN LATERAL (SELECT count(*) AS found,"             \
+    " min(step) AS step" INTERVAL_RUN " AND step >= s.first AND step <= s.last OFFSET 0) AS f)," \
+    " regular AS MATERIALIZED (SELECT EXISTS (SELECT 1 FROM lattice)"                            \
+    " AND NOT EXISTS (SELECT 1 FROM segments WHERE found <> size) AS yes)"
+
+/* The other way. */
+#define INTERVAL_STEPS                                                     \
+    "run AS MATERIALIZED (SELECT array_agg(step) AS steps, count(*) AS n," \
+    " count(*) / $3::int8 AS share, count(*) % $3::int8 AS rest"           \
+    " FROM (SELECT step" INTERVAL_ROWS " AND NOT (SELECT yes FROM few)"    \
+    " AND NOT (SELECT yes FROM regular) ORDER BY step) AS t)"
+
+/* The nth row of a step, from 0, for each bucket. */
+#define INTERVAL_PICKED                                                                          \
+    "picked AS MATERIALIZED (SELECT CASE WHEN " IS_LAST " THEN hi ELSE step END AS step,"        \
+    " CASE WHEN " IS_LAST " THEN (SELECT count(*) - 1" INTERVAL_RUN " AND step = hi) ELSE 0 END" \
+    " AS nth FROM segments WHERE (SELECT yes FROM regular)"                                      \
+    " UNION ALL SELECT step, place - CASE WHEN step > first"                                     \
+    " THEN width_bucket(step - 1, steps) ELSE 0 END AS nth FROM (SELECT place, steps,"           \
+    " steps[1] AS first, steps[place + 1] AS step FROM (SELECT steps,"                           \
+    " CASE WHEN " IS_LAST " THEN n - 1 ELSE b * share + least(b, rest) END AS place"             \
+    " FROM run, " BUCKETS " WHERE n > 0) AS p) AS s)"
+
 const struct stmt HISTORY_INTERVAL = {
     "history_interval",
-    "WITH few AS MATERIALIZED (SELECT count(*) <= $3::int8 AS yes"
-    " FROM (SELECT 1" INTERVAL_ROWS " LIMIT $3::int8 + 1) AS t),"
-    " run AS MATERIALIZED (SELECT array_agg(step) AS steps, count(*) AS n,"
-    " count(*) / $3::int8 AS share, count(*) % $3::int8 AS rest"
-    " FROM (SELECT step" INTERVAL_ROWS " AND NOT (SELECT yes FROM few) ORDER BY step) AS t),"
-    " picked AS MATERIALIZED (SELECT step, place - CASE WHEN step > first"
-    " THEN width_bucket(step - 1, steps) ELSE 0 END AS nth FROM (SELECT place, steps,"
-    " steps[1] AS first, steps[place + 1] AS step FROM (SELECT steps,"
-    " CASE WHEN b = $3::int8 - 1 THEN n - 1 ELSE b * share + least(b, rest) END AS place"
-    " FROM run, generate_series(0, $3::int8 - 1) AS b WHERE n > 0) AS p) AS s)"
-    " SELECT value, timestamp, step, is_nan" INTERVAL_ROWS " AND (SELECT yes FROM few)"
-    " UNION ALL SELECT d.value, d.timestamp, d.step, d.is_nan FROM picked JOIN"
-    " (SELECT m.*, row_number() OVER (PARTITION BY step ORDER BY timestamp, value, is_nan) - 1"
-    " AS nth FROM (SELECT value, timestamp, step, is_nan" INTERVAL_ROWS
-    " AND step IN (SELECT step FROM picked)) AS m) AS d USING (step, nth)"
-    " ORDER BY step, timestamp, value, is_nan"};
+    "WITH " INTERVAL_FEW ", " INTERVAL_LATTICE ", " INTERVAL_SEGMENTS ", " INTERVAL_STEPS
+    ", " INTERVAL_PICKED " SELECT value, timestamp, step, is_nan" INTERVAL_ROWS
+    " AND (SELECT yes FROM few) UNION ALL SELECT d.value, d.timestamp, d.step, d.is_nan FROM picked"
+    " JOIN (SELECT m.*, row_number() OVER (PARTITION BY m.step ORDER BY timestamp, value, is_nan) "
+    "- 1"
+    " AS nth FROM (SELECT DISTINCT step AS at FROM picked) AS p CROSS JOIN LATERAL"
+    " (SELECT value, timestamp, step, is_nan" INTERVAL_RUN " AND step = p.at OFFSET 0) AS m) AS d"
+    " USING (step, nth) ORDER BY step, timestamp, value, is_nan"};
 
 struct interval_call {
     struct msg_history_interval m;
@@ -230,9 +279,8 @@ struct interval_call {
 
 static err_t interval_ask(struct req *r, struct fail *f);
 
-static void interval_write(struct req *r, struct interval_call *c)
+static void interval_write(struct interval_call *c, const PGresult *res)
 {
-    const PGresult *res = r->sql.results[0];
     struct json *j = &c->json;
 
     if (PQntuples(res) > 0 && !c->is_open) {
@@ -255,27 +303,46 @@ static void interval_write(struct req *r, struct interval_call *c)
         json_pair_str(j, "run_id", c->m.run_ids.items[c->run]);
         json_close(j);
     }
+    c->run++;
 }
 
-static err_t interval_next(struct req *r, struct fail *f)
+static err_t interval_one(struct req *r, struct fail *f)
 {
-    struct interval_call *c = r->data;
-
     (void)f;
-    interval_write(r, c);
-    c->run++;
+    interval_write(r->data, r->sql.results[0]);
     return req_send_part(r, interval_ask);
+}
+
+static err_t interval_two(struct req *r, struct fail *f)
+{
+    (void)f;
+    interval_write(r->data, r->sql.results[0]);
+    interval_write(r->data, req_second(r));
+    return req_send_part(r, interval_ask);
+}
+
+static struct sql_step interval_step(struct arena *a, const struct interval_call *c, size_t run)
+{
+    struct str *values = arena_array(a, array_len(c->values), sizeof(*values));
+
+    memcpy(values, c->values, sizeof(c->values));
+    values[0] = sql_text(a, c->m.run_ids.items[run]);
+    return (struct sql_step){&HISTORY_INTERVAL, values, array_len(c->values)};
 }
 
 static err_t interval_ask(struct req *r, struct fail *f)
 {
     struct interval_call *c = r->data;
+    size_t left = c->m.run_ids.n - c->run;
+    struct sql_step steps[2];
 
     (void)f;
-    if (c->run < c->m.run_ids.n) {
-        c->values[0] = sql_text(&r->arena, c->m.run_ids.items[c->run]);
-        return req_sql(r, &(struct sql_step){&HISTORY_INTERVAL, c->values, 5}, 1, interval_next);
-    }
+    for (size_t i = 0; i < left && i < array_len(steps); i++)
+        steps[i] = interval_step(&r->arena, c, c->run + i);
+    if (left >= 2)
+        return req_sql_both(r, steps, interval_two);
+    if (left == 1)
+        return req_sql(r, steps, 1, interval_one);
     if (c->is_open)
         json_close_list(&c->json);
     json_close(&c->json);
@@ -340,7 +407,8 @@ err_t api_history_interval(struct req *r, struct fail *f)
     err_t e;
 
     if ((e = bind_request(&r->arena, &r->input, &MSG_history_interval, &c->m, f)) ||
-        (e = history_range(r, &c->range, f)) || (e = refuse_nul(&c->m.run_ids, c->m.metric_key.s, f)))
+        (e = history_range(r, &c->range, f)) ||
+        (e = refuse_nul(&c->m.run_ids, c->m.metric_key.s, f)))
         return e;
     return wait_for(r, &c->m.run_ids, interval_begin);
 }

@@ -185,7 +185,7 @@ static err_t create_write(struct req *r, struct fail *f)
     c->values[VALUE_TYPE] = sql_text(a, c->m.model_type.s);
     c->values[VALUE_RUN] = sql_text(a, c->m.source_run_id.s);
     steps[0] = (struct sql_step){&CREATE, c->values, VALUES};
-    entity_logged_model_steps(steps + 1, &c->read.ids);
+    entity_logged_model_steps(steps + 1, &c->read.ids, false);
     return req_sql(r, steps, 1 + MODEL_PARTS, create_done);
 }
 
@@ -225,7 +225,7 @@ static err_t get_read(struct req *r, struct fail *f)
     struct sql_step steps[MODEL_PARTS];
 
     (void)f;
-    entity_logged_model_steps(steps, &m->ids);
+    entity_logged_model_steps(steps, &m->ids, false);
     return req_sql(r, steps, MODEL_PARTS, get_done);
 }
 
@@ -269,7 +269,7 @@ static err_t finalize_write(struct req *r, struct fail *f)
     (void)f;
     m->values[2] = sql_i64(&r->arena, clock_wall_ms());
     steps[0] = (struct sql_step){&FINALIZE, m->values, 3};
-    entity_logged_model_steps(steps + 1, &m->ids);
+    entity_logged_model_steps(steps + 1, &m->ids, false);
     return req_sql(r, steps, 1 + MODEL_PARTS, finalize_done);
 }
 

@@ -1,8 +1,8 @@
 /*
  * api_logged_model_search: logged-models/search.
  *
- * Two round trips: the ids of the page in order, then the models and what belongs to them by the
- * array of ids (api_search.c). The page asks for one id more than it shows. Errors come in MLflow's
+ * The ids of the page in order, then batch by batch the models and what belongs to them by an array of
+ * ids (api_search.c). The page asks for one id more than it shows. Errors come in MLflow's
  * order: datasets, page token, filter, experiment ids, order.
  *
  * max_results has no upper bound, as at MLflow; absent it is 50, and 0 is 100.
@@ -15,77 +15,79 @@
 #include "gateway/model_search.h"
 #include "gateway/model_token.h"
 #include "gateway/reply.h"
+#include "gateway/req_aside.h"
+#include "gateway/search_batch.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 enum { RESULTS_ABSENT = 50, RESULTS_ZERO = 100 };
 
 struct model_page {
+    struct search_batch batch;
     struct msg_logged_models_search m;
     struct model_search search; /* limit: one more than the page shows */
     struct model_token token;
-    int64_t max_results;
-    bool has_more;
-    struct stmt stmt; /* finds the ids */
-    struct query query;
-    struct str ids; /* an array of what the page shows */
+    struct entity_logged_models models;
 };
 
-static err_t page_done(struct req *r, struct fail *f)
+static void models_group(struct search_batch *b, struct arena *a, PGresult *const *results)
 {
-    const struct model_page *p = r->data;
-    struct entity_logged_models models;
-    struct json j;
+    entity_logged_models(a, results, &((struct model_page *)b)->models);
+}
+
+static void model_write(struct search_batch *b, const PGresult *rows, int row)
+{
+    (void)rows; /* models has them */
+    entity_logged_model(&b->json, &((struct model_page *)b)->models, row);
+}
+
+static err_t models_fetch(struct req *r, struct fail *f)
+{
+    const struct search_batch *b = r->data;
+    struct sql_step steps[MODEL_PARTS];
 
     (void)f;
-    entity_logged_models(&r->arena, r->sql.results, &models);
-    reply_json(r, &j);
-    json_open(&j);
-    if (models.count > 0) {
-        json_key(&j, "models");
-        json_open_list(&j);
-        for (int i = 0; i < models.count; i++)
-            entity_logged_model(&j, &models, i);
-        json_close_list(&j);
-    }
-    if (p->has_more)
-        json_pair_str(&j, "next_page_token",
-                      model_token_make(&r->arena, &p->token, p->search.offset + p->max_results));
-    json_close(&j);
+    entity_logged_model_steps(steps, b->values, !b->is_whole);
+    return req_sql(r, steps, MODEL_PARTS, search_batch_fetched);
+}
+
+/* With a token of its own kind. */
+static err_t models_end(struct req *r, struct fail *f)
+{
+    struct model_page *p = r->data;
+    struct search_batch *b = &p->batch;
+
+    (void)f;
+    if (b->is_open)
+        json_close_list(&b->json);
+    if (b->page.has_more)
+        json_pair_str(
+            &b->json, "next_page_token",
+            model_token_make(&r->arena, &p->token, p->search.offset + b->page.max_results));
+    json_close(&b->json);
     return reply_ok(r);
 }
 
-static err_t page_found(struct req *r, struct fail *f)
-{
-    struct model_page *p = r->data;
-    const PGresult *res = r->sql.results[0];
-    struct sql_step steps[MODEL_PARTS];
-    int n = PQntuples(res);
-    struct str *ids = arena_array(&r->arena, (size_t)n, sizeof(*ids));
-
-    (void)f;
-    p->has_more = n > p->max_results;
-    n -= p->has_more && n > 0;
-    for (int i = 0; i < n; i++)
-        ids[i] = sql_get(res, i, 0);
-    p->ids = sql_text_array(&r->arena, ids, (size_t)n);
-    entity_logged_model_steps(steps, &p->ids);
-    return req_sql(r, steps, MODEL_PARTS, page_done);
-}
+static const struct search_list MODELS = {.name = "models",
+                                          .columns = 1,
+                                          .first = 32,
+                                          .fetch = models_fetch,
+                                          .group = models_group,
+                                          .write = model_write,
+                                          .end = models_end};
 
 static err_t page_ask(struct req *r, struct fail *f)
 {
     struct model_page *p = r->data;
 
-    (void)f;
-    p->stmt = (struct stmt){NULL, p->query.text};
-    return req_sql(r, &(struct sql_step){&p->stmt, p->query.values, (int)p->query.nvalues}, 1,
-                   page_found);
+    return search_page_ask(r, &p->batch.page, search_batch_begin, f);
 }
 
 /* What the request says, as the search and its token hold it. */
 static void page_fill(struct arena *a, struct model_page *p)
 {
     const struct msg_logged_models_search *m = &p->m;
+    struct search_page *page = &p->batch.page;
     struct str *names = arena_array(a, m->datasets.n, sizeof(*names));
     struct str *digests = arena_array(a, m->datasets.n, sizeof(*digests));
     struct model_order *orders = arena_array(a, m->order_by.n, sizeof(*orders));
@@ -104,15 +106,16 @@ static void page_fill(struct arena *a, struct model_page *p)
                                          .dataset_name = o->dataset_name.s,
                                          .dataset_digest = o->dataset_digest.s};
     }
-    p->max_results = m->max_results.is_set ? m->max_results.v : RESULTS_ABSENT;
-    if (p->max_results == 0)
-        p->max_results = RESULTS_ZERO;
+    page->max_results = m->max_results.is_set ? m->max_results.v : RESULTS_ABSENT;
+    if (page->max_results == 0)
+        page->max_results = RESULTS_ZERO;
+    page->search.limit = page->max_results + 1;
     p->search = (struct model_search){.dataset_names = names,
                                       .dataset_digests = digests,
                                       .datasets_count = m->datasets.n,
                                       .orders = orders,
                                       .orders_count = m->order_by.n,
-                                      .limit = p->max_results + 1};
+                                      .limit = page->search.limit};
     p->token = (struct model_token){.experiment_ids = m->experiment_ids.items,
                                     .ids_count = m->experiment_ids.n,
                                     .filter = m->filter.s,
@@ -138,10 +141,10 @@ static err_t page_experiments(struct arena *a, struct model_page *p, struct fail
     return OK;
 }
 
-err_t api_logged_model_search(struct req *r, struct fail *f)
+static err_t page_prepare(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct model_page *p = r->data = arena_zalloc(a, sizeof(*p));
+    struct model_page *p = r->data;
     struct model_search *s = &p->search;
     struct model_clause *clauses;
     err_t e;
@@ -160,12 +163,22 @@ err_t api_logged_model_search(struct req *r, struct fail *f)
         return e;
     s->clauses = clauses;
     if ((e = page_experiments(a, p, f)) ||
-        (e = model_search_check_order(a, s->orders, s->orders_count, f)) ||
-        (e = model_search_query(a, s, &p->query, f)))
+        (e = model_search_check_order(a, s->orders, s->orders_count, f)))
         return e;
-    if (p->query.nvalues > SQL_VALUES_MAX)
-        return fail(f, ERR_BAD_PARAM,
-                    "The filter and order_by hold %zu values; at most %d are taken.",
-                    p->query.nvalues, SQL_VALUES_MAX);
+    return model_search_query(a, s, &p->batch.page.query, f);
+}
+
+static err_t page_wait(struct req *r, struct fail *f)
+{
+    (void)f;
     return req_wait_all(r, page_ask);
+}
+
+err_t api_logged_model_search(struct req *r, struct fail *f)
+{
+    struct model_page *s = r->data = arena_zalloc(&r->arena, sizeof(*s));
+
+    (void)f;
+    s->batch.list = &MODELS;
+    return req_prepare(r, LIMIT_SEARCH_ASIDE, page_prepare, page_wait);
 }

@@ -29,10 +29,9 @@ static const struct stmt DELETE = {
     " WHERE workspace = 'default' AND name = $1::text AND alias = $2::text)"
     " SELECT 1 FROM registered_models WHERE workspace = 'default' AND name = $1::text"};
 static const struct stmt GET = {
-    "alias_get",
-    "SELECT a.version FROM registered_models m LEFT JOIN registered_model_aliases a"
-    " ON a.workspace = m.workspace AND a.name = m.name AND a.alias = $2::text"
-    " WHERE m.workspace = 'default' AND m.name = $1::text"};
+    "alias_get", "SELECT a.version FROM registered_models m LEFT JOIN registered_model_aliases a"
+                 " ON a.workspace = m.workspace AND a.name = m.name AND a.alias = $2::text"
+                 " WHERE m.workspace = 'default' AND m.name = $1::text"};
 
 struct alias_call {
     struct str values[3]; /* name, alias, version */
@@ -160,7 +159,7 @@ static err_t alias_found(struct req *r, struct fail *f)
         return fail(f, ERR_BAD_PARAM, "Registered model alias %.*s not found.",
                     STR_ARG(c->values[1]));
     c->version = (int32_t)sql_get_i64(res, 0, 0);
-    entity_version_steps(steps, entity_version_key(&r->arena, c->values[0], c->version));
+    entity_version_steps(steps, entity_version_key(&r->arena, c->values[0], c->version), false);
     return req_sql(r, steps, VERSION_PARTS, version_done);
 }
 

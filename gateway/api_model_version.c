@@ -96,7 +96,7 @@ err_t api_version_get(struct req *r, struct fail *f)
     if ((e = bind_request(a, &r->input, &MSG_versions_key, &m, f)) ||
         (e = version_check(a, c, m.name.s, m.version.s, f)))
         return e;
-    entity_version_steps(steps, entity_version_key(a, c->name, c->version));
+    entity_version_steps(steps, entity_version_key(a, c->name, c->version), false);
     return req_sql(r, steps, VERSION_PARTS, get_done);
 }
 
@@ -157,7 +157,7 @@ err_t api_version_update(struct req *r, struct fail *f)
         return e;
     c->values[2] = m.description.is_set ? sql_text(a, m.description.s) : sql_null();
     c->values[3] = sql_i64(a, clock_wall_ms());
-    entity_version_steps(steps + 1, entity_version_key(a, c->name, c->version));
+    entity_version_steps(steps + 1, entity_version_key(a, c->name, c->version), false);
     return req_sql(r, steps, 1 + VERSION_PARTS, update_done);
 }
 
@@ -165,15 +165,15 @@ err_t api_version_update(struct req *r, struct fail *f)
 
 static const struct stmt LOCK_MODEL = {
     "version_lock_model", "SELECT 1 FROM registered_models" OF_MODEL " FOR NO KEY UPDATE"};
-static const struct stmt LOCK = {
-    "version_lock", "SELECT 1 FROM model_versions v" OF_VERSION " FOR NO KEY UPDATE"};
+static const struct stmt LOCK = {"version_lock",
+                                 "SELECT 1 FROM model_versions v" OF_VERSION " FOR NO KEY UPDATE"};
 /* Only when there is such a version, whose lock is held. */
 static const struct stmt TOUCH_MODEL = {
     "version_touch_model", "UPDATE registered_models SET last_updated_time = $3::int8" OF_MODEL
                            " AND EXISTS (SELECT 1 FROM model_versions v" OF_VERSION ")"};
-static const struct stmt SET_STAGE = {
-    "version_set_stage", "UPDATE model_versions v SET last_updated_time = $3::int8,"
-                         " current_stage = $4::text" OF_VERSION};
+static const struct stmt SET_STAGE = {"version_set_stage",
+                                      "UPDATE model_versions v SET last_updated_time = $3::int8,"
+                                      " current_stage = $4::text" OF_VERSION};
 static const struct stmt ARCHIVE = {
     "version_archive",
     "UPDATE model_versions o SET last_updated_time = $3::int8, current_stage = 'Archived'"
@@ -230,7 +230,7 @@ err_t api_version_transition(struct req *r, struct fail *f)
     values[3] = sql_text(a, stage);
     c->changes = m.archive_existing_versions.v ? 5 : 4;
     entity_version_steps(steps + c->changes,
-                         entity_version_key(a, c->version.name, c->version.version));
+                         entity_version_key(a, c->version.name, c->version.version), false);
     return req_sql(r, steps, c->changes + VERSION_PARTS, transition_done);
 }
 
@@ -310,8 +310,7 @@ err_t api_version_set_tag(struct req *r, struct fail *f)
     err_t e;
 
     if ((e = bind_request(a, &r->input, &MSG_versions_set_tag, &m, f)) ||
-        (e = model_names_check(m.name.s, f)) ||
-        (e = version_check_integer(m.version.s, f)) ||
+        (e = model_names_check(m.name.s, f)) || (e = version_check_integer(m.version.s, f)) ||
         (e = model_names_check_version_tag(m.key.s, m.value.s, f)) ||
         (e = version_check(a, c, m.name.s, m.version.s, f)) || (e = names_check_nul(m.value.s, f)))
         return e;
@@ -329,8 +328,7 @@ err_t api_version_delete_tag(struct req *r, struct fail *f)
     err_t e;
 
     if ((e = bind_request(a, &r->input, &MSG_versions_delete_tag, &m, f)) ||
-        (e = model_names_check(m.name.s, f)) ||
-        (e = version_check_integer(m.version.s, f)) ||
+        (e = model_names_check(m.name.s, f)) || (e = version_check_integer(m.version.s, f)) ||
         (e = names_check_key(m.key.s, "key", f)) ||
         (e = version_check(a, c, m.name.s, m.version.s, f)))
         return e;

@@ -143,10 +143,9 @@ err_t api_model_create(struct req *r, struct fail *f)
     c->tag_values[0] = c->values[0];
     c->tag_values[1] = sql_text_array(a, c->tags.keys, c->tags.n);
     c->tag_values[2] = sql_text_array(a, c->tags.values, c->tags.n);
-    return req_sql_try(r,
-                       (struct sql_step[]){{&CREATE, c->values, 3},
-                                           {&CREATE_TAGS, c->tag_values, 3}},
-                       c->tags.n ? 2 : 1, create_done);
+    return req_sql_try(
+        r, (struct sql_step[]){{&CREATE, c->values, 3}, {&CREATE_TAGS, c->tag_values, 3}},
+        c->tags.n ? 2 : 1, create_done);
 }
 
 /* -- read ------------------------------------------------------------------------------------ */
@@ -192,7 +191,7 @@ err_t api_model_get(struct req *r, struct fail *f)
     if ((e = bind_request(&r->arena, &r->input, &MSG_models_name, m, f)) ||
         (e = check_name(m->name.s, f)))
         return e;
-    entity_model_steps(steps, entity_model_name(&r->arena, m->name.s));
+    entity_model_steps(steps, entity_model_name(&r->arena, m->name.s), false);
     return req_sql(r, steps, MODEL_PARTS, get_done);
 }
 
@@ -279,9 +278,9 @@ static const struct stmt RENAME = {
     "model_rename", "UPDATE registered_models SET last_updated_time = $2::int8,"
                     " name = $3::text || CASE WHEN length($3::text) > 256 THEN '.' ELSE '' END"
                     " || left(name, 0)" OF_MODEL};
-static const struct stmt UPDATE = {
-    "model_update", "UPDATE registered_models SET last_updated_time = $2::int8,"
-                    " description = $3::text || left(name, 0)" OF_MODEL};
+static const struct stmt UPDATE = {"model_update",
+                                   "UPDATE registered_models SET last_updated_time = $2::int8,"
+                                   " description = $3::text || left(name, 0)" OF_MODEL};
 
 struct change_call {
     struct str values[3]; /* of the longest statement; the name comes first */
@@ -320,7 +319,7 @@ err_t api_model_rename(struct req *r, struct fail *f)
     steps[0] = (struct sql_step){&LOCK, c->values, 1};
     steps[1] = (struct sql_step){&TOUCH_VERSIONS, c->values, 2};
     steps[2] = (struct sql_step){&RENAME, c->values, 3};
-    entity_model_steps(steps + 3, entity_model_name(a, m.new_name.s));
+    entity_model_steps(steps + 3, entity_model_name(a, m.new_name.s), false);
     return req_sql_try(r, steps, 3 + MODEL_PARTS, rename_done);
 }
 
@@ -347,7 +346,7 @@ err_t api_model_update(struct req *r, struct fail *f)
     c->values[1] = sql_i64(a, clock_wall_ms());
     c->values[2] = sql_text(a, m.description.s);
     steps[0] = (struct sql_step){&UPDATE, c->values, 3};
-    entity_model_steps(steps + 1, entity_model_name(a, m.name.s));
+    entity_model_steps(steps + 1, entity_model_name(a, m.name.s), false);
     return req_sql(r, steps, 1 + MODEL_PARTS, update_done);
 }
 
@@ -375,9 +374,8 @@ static err_t delete_done(struct req *r, struct fail *f)
 
 err_t api_model_delete(struct req *r, struct fail *f)
 {
-    static const struct stmt *const stmts[] = {&LOCK,          &LOCK_VERSIONS,
-                                               &DELETE_VERSION_TAGS, &DELETE_VERSIONS,
-                                               &DELETE_TAGS,   &DELETE};
+    static const struct stmt *const stmts[] = {
+        &LOCK, &LOCK_VERSIONS, &DELETE_VERSION_TAGS, &DELETE_VERSIONS, &DELETE_TAGS, &DELETE};
     struct str *name = r->data = arena_alloc(&r->arena, sizeof(*name));
     struct sql_step steps[array_len(stmts)];
     struct msg_models_name m;
@@ -406,10 +404,10 @@ static const struct stmt SET_TAG = {
     " SELECT m.workspace, m.name, $2::text, $3::text || left(m.name, 0) FROM m"
     " ON CONFLICT (workspace, key, name) DO UPDATE SET value = excluded.value)"
     " SELECT 1 FROM m"};
-static const struct stmt DELETE_TAG = {
-    "model_delete_tag",
-    "WITH gone AS (DELETE FROM registered_model_tags" OF_MODEL " AND key = $2::text)"
-    " SELECT 1 FROM registered_models" OF_MODEL};
+static const struct stmt DELETE_TAG = {"model_delete_tag",
+                                       "WITH gone AS (DELETE FROM registered_model_tags" OF_MODEL
+                                       " AND key = $2::text)"
+                                       " SELECT 1 FROM registered_models" OF_MODEL};
 
 static err_t tag_done(struct req *r, struct fail *f)
 {

@@ -1,68 +1,62 @@
 /*
  * api_registry_search: registered-models/search.
  *
- * As in api_search.c: the names of the page in order, then the models and what belongs to them by
- * the array of names. A model that goes away between the two is missing in the answer. Errors come
- * in MLflow's order, see filter.h.
+ * As in api_search.c: the names of the page in order, then batch by batch the models and what belongs
+ * to them by an array of names. Little belongs to most of them, so the first batch is as long as any:
+ * a page of some hundred models takes two round trips. Errors come in MLflow's order, see filter.h.
  */
 #include "gateway/api.h"
 
 #include "gateway/entity_registry.h"
 #include "gateway/filter.h"
 #include "gateway/order.h"
-#include "gateway/reply.h"
-#include "gateway/search_page.h"
+#include "gateway/req_aside.h"
+#include "gateway/search_batch.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 enum { MODELS_DEFAULT = 100 };
 enum { COL_NAME = 1 }; /* of search_models_query */
 
-static err_t models_done(struct req *r, struct fail *f)
-{
-    const struct search_page *p = r->data;
+struct models_page {
+    struct search_batch batch;
     struct entity_models models;
-    struct json j;
-    int n;
+};
 
-    (void)f;
-    entity_models(&r->arena, r->sql.results, &models);
-    n = PQntuples(models.rows);
-    reply_json(r, &j);
-    json_open(&j);
-    if (n > 0) {
-        json_key(&j, "registered_models");
-        json_open_list(&j);
-        for (int i = 0; i < n; i++)
-            entity_model(&j, &models, i);
-        json_close_list(&j);
-    }
-    return search_page_end(r, p, &j);
-}
-
-static err_t models_found(struct req *r, struct fail *f)
+static void models_group(struct search_batch *b, struct arena *a, PGresult *const *results)
 {
-    struct search_page *p = r->data;
-    const PGresult *keys = r->sql.results[0];
-    int n = search_page_take(p, keys);
-    struct str *names = arena_alloc(&r->arena, sizeof(*names));
-    struct sql_step steps[MODEL_PARTS];
-    struct json j;
-
-    (void)f;
-    if (n == 0) {
-        reply_json(r, &j);
-        json_open(&j);
-        return search_page_end(r, p, &j);
-    }
-    *names = search_page_array(&r->arena, keys, COL_NAME, n);
-    entity_model_steps(steps, names);
-    return req_sql(r, steps, MODEL_PARTS, models_done);
+    entity_models(a, results, &((struct models_page *)b)->models);
 }
 
-err_t api_model_search(struct req *r, struct fail *f)
+static void model_write(struct search_batch *b, const PGresult *rows, int row)
+{
+    (void)rows; /* models has them */
+    entity_model(&b->json, &((struct models_page *)b)->models, row);
+}
+
+static err_t models_fetch(struct req *r, struct fail *f)
+{
+    const struct search_batch *b = r->data;
+    struct sql_step steps[MODEL_PARTS];
+
+    (void)f;
+    entity_model_steps(steps, b->values, !b->is_whole);
+    return req_sql(r, steps, MODEL_PARTS, search_batch_fetched);
+}
+
+static const struct search_list MODELS = {.name = "registered_models",
+                                          .column = COL_NAME,
+                                          .columns = 1,
+                                          .first = 256,
+                                          .fetch = models_fetch,
+                                          .group = models_group,
+                                          .write = model_write};
+
+static err_t models_prepare(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct search_page *p = r->data = arena_zalloc(a, sizeof(*p));
+    struct models_page *search = r->data;
+    struct search_page *p = &search->batch.page;
     struct search *s = &p->search;
     struct msg_models_search m;
     struct clause *clauses;
@@ -80,7 +74,21 @@ err_t api_model_search(struct req *r, struct fail *f)
         return e;
     s->clauses = clauses;
     s->orders = orders;
-    if ((e = search_models_query(a, s, &p->query, f)))
-        return e;
-    return search_page_ask(r, p, models_found, f);
+    return search_models_query(a, s, &p->query, f);
+}
+
+static err_t models_read(struct req *r, struct fail *f)
+{
+    struct models_page *s = r->data;
+
+    return search_page_ask(r, &s->batch.page, search_batch_begin, f);
+}
+
+err_t api_model_search(struct req *r, struct fail *f)
+{
+    struct models_page *s = r->data = arena_zalloc(&r->arena, sizeof(*s));
+
+    (void)f;
+    s->batch.list = &MODELS;
+    return req_prepare(r, LIMIT_SEARCH_ASIDE, models_prepare, models_read);
 }

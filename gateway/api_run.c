@@ -217,7 +217,7 @@ static err_t get_read(struct req *r, struct fail *f)
     (void)f;
     *ids = sql_text_array(&r->arena, run_id, 1);
     steps[0] = (struct sql_step){&GET, ids, 1};
-    entity_run_steps(steps + 1, ids);
+    entity_run_steps(steps + 1, ids, false);
     return req_sql(r, steps, 1 + DETAIL_COUNT, get_done);
 }
 

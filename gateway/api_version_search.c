@@ -1,60 +1,55 @@
 /*
  * api_version_search: model-versions/search.
  *
- * As in api_search.c: the keys of the page in order, then the versions and their tags by the arrays
- * of names and numbers. A version that goes away between the two is missing in the answer. Aliases
- * are never shown here. Errors come in MLflow's order, see filter.h.
+ * As in api_search.c: the keys of the page in order, then batch by batch the versions and their tags
+ * by arrays of names and numbers. Aliases are never shown here. Errors come in MLflow's order, see filter.h.
  */
 #include "gateway/api.h"
 
 #include "gateway/entity_registry.h"
 #include "gateway/filter.h"
 #include "gateway/order.h"
-#include "gateway/reply.h"
-#include "gateway/search_page.h"
+#include "gateway/req_aside.h"
+#include "gateway/search_batch.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 enum { VERSIONS_DEFAULT = 200000 };
-enum { COL_NAME = 1, COL_VERSION }; /* of search_versions_query */
+enum { COL_NAME = 1 }; /* of search_versions_query */
 
-static err_t versions_done(struct req *r, struct fail *f)
-{
-    const struct search_page *p = r->data;
+struct versions_page {
+    struct search_batch batch;
     struct entity_versions versions;
-    struct json j;
-    int n;
+};
 
-    (void)f;
-    entity_versions(&r->arena, r->sql.results, false, &versions);
-    n = PQntuples(versions.rows);
-    reply_json(r, &j);
-    json_open(&j);
-    if (n > 0) {
-        json_key(&j, "model_versions");
-        json_open_list(&j);
-        for (int i = 0; i < n; i++)
-            entity_version(&j, &versions, i);
-        json_close_list(&j);
-    }
-    return search_page_end(r, p, &j);
+static void versions_group(struct search_batch *b, struct arena *a, PGresult *const *results)
+{
+    entity_versions(a, results, false, &((struct versions_page *)b)->versions);
 }
 
-static err_t versions_found(struct req *r, struct fail *f)
+static void version_write(struct search_batch *b, const PGresult *rows, int row)
 {
-    struct search_page *p = r->data;
-    const PGresult *keys = r->sql.results[0];
-    int n = search_page_take(p, keys);
-    struct str *values = arena_array(&r->arena, 2, sizeof(*values));
+    (void)rows; /* versions has them */
+    entity_version(&b->json, &((struct versions_page *)b)->versions, row);
+}
+
+static err_t versions_fetch(struct req *r, struct fail *f)
+{
+    const struct search_batch *b = r->data;
     struct sql_step steps[VERSION_PARTS];
 
     (void)f;
-    if (n == 0)
-        return reply_empty(r);
-    values[0] = search_page_array(&r->arena, keys, COL_NAME, n);
-    values[1] = search_page_array(&r->arena, keys, COL_VERSION, n);
-    entity_version_steps(steps, values);
-    return req_sql(r, steps, VERSION_ALIASES, versions_done);
+    entity_version_steps(steps, b->values, !b->is_whole);
+    return req_sql(r, steps, VERSION_ALIASES, search_batch_fetched);
 }
+
+static const struct search_list VERSIONS = {.name = "model_versions",
+                                            .column = COL_NAME, /* and the version behind it */
+                                            .columns = 2,
+                                            .first = 256,
+                                            .fetch = versions_fetch,
+                                            .group = versions_group,
+                                            .write = version_write};
 
 /* Filter, order and page in MLflow's order of errors. */
 static err_t version_conditions(struct arena *a, const struct msg_versions_search *m,
@@ -75,10 +70,11 @@ static err_t version_conditions(struct arena *a, const struct msg_versions_searc
     return search_page_registry_token(a, p, m->page_token.s, f);
 }
 
-err_t api_version_search(struct req *r, struct fail *f)
+static err_t versions_prepare(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct search_page *p = r->data = arena_zalloc(a, sizeof(*p));
+    struct versions_page *search = r->data;
+    struct search_page *p = &search->batch.page;
     struct msg_versions_search m;
     err_t e;
 
@@ -89,8 +85,22 @@ err_t api_version_search(struct req *r, struct fail *f)
         return fail(f, ERR_BAD_PARAM,
                     "Invalid value for max_results. It must be a positive integer, but got %lld",
                     (long long)p->max_results);
-    if ((e = version_conditions(a, &m, p, f)) ||
-        (e = search_versions_query(a, &p->search, &p->query, f)))
-        return e;
-    return search_page_ask(r, p, versions_found, f);
+    e = version_conditions(a, &m, p, f);
+    return e ? e : search_versions_query(a, &p->search, &p->query, f);
+}
+
+static err_t versions_read(struct req *r, struct fail *f)
+{
+    struct versions_page *s = r->data;
+
+    return search_page_ask(r, &s->batch.page, search_batch_begin, f);
+}
+
+err_t api_version_search(struct req *r, struct fail *f)
+{
+    struct versions_page *s = r->data = arena_zalloc(&r->arena, sizeof(*s));
+
+    (void)f;
+    s->batch.list = &VERSIONS;
+    return req_prepare(r, LIMIT_SEARCH_ASIDE, versions_prepare, versions_read);
 }

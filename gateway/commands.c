@@ -9,7 +9,6 @@
 #define _GNU_SOURCE /* environ */
 #include "gateway/commands.h"
 
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "gateway/cmd_deadletter.h"
 #include "gateway/cmd_doctor.h"
 #include "gateway/cmd_journal.h"
+#include "gateway/cmd_schema.h"
 #include "gateway/letter_choice.h"
 #include "gateway/server.h"
 #include "gateway/version.h"
@@ -110,40 +110,16 @@ static int command_pg_uri(struct command_line *line, struct settings *s)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
-static err_t commands_create_schema(struct settings *s, PGconn *c, struct fail *f)
-{
-    return migrate_prepare(c, settings_artifact_root(s, &s->arena).p, f);
-}
-
 static int command_schema(struct command_line *line, struct settings *s)
 {
-    bool is_check = strcmp(commands_word(line, 1), "check") == 0;
     struct cluster_info info;
-    struct pg_terms terms;
     const char *uri;
     struct fail f;
-    PGconn *c;
-    err_t e;
 
     fail_init(&f, &s->arena);
-    if (!is_check && strcmp(commands_word(line, 1), "create") != 0) {
-        (void)fail(&f, ERR_SETTING, "schema: want check or create");
-        return commands_fail(&f);
-    }
     if (commands_pg_uri(s, &info, &uri, &f) != OK)
         return commands_fail(&f);
-    terms = pg_terms_of(uri, s);
-    c = pg_connect_wait(&terms, "sluice schema");
-    if (c == NULL || PQstatus(c) != CONNECTION_OK)
-        e = fail(&f, ERR_PG, "cannot connect to PostgreSQL: %.*s",
-                 STR_ARG(str_trim(str_of(PQerrorMessage(c)))));
-    else
-        e = is_check ? migrate_check(c, &f) : commands_create_schema(s, c, &f);
-    PQfinish(c);
-    if (e)
-        return commands_fail(&f);
-    printf("the schema is MLflow %s's, revision %s\n", MLFLOW_VERSION, MIGRATE_HEAD);
-    return 0;
+    return cmd_schema(line->nwords - 1, line->words + 1, s, uri);
 }
 
 /* -- what others look after ------------------------------------------------------------------ */
@@ -246,7 +222,10 @@ static int command_help(struct command_line *line, struct settings *s)
 static const struct command commands[] = {
     {"serve", "", "Run the gateway until SIGINT or SIGTERM; SIGHUP reloads settings.",
      command_serve},
-    {"schema", "check|create", "Check the database's schema, or create MLflow's in an empty one.",
+    {"schema", "check|create|tune|untune",
+     "Check the database's schema, create MLflow's in an empty one, or make (un)do indexes for "
+     "speed;"
+     " tune and untune take --dry-run and names.",
      command_schema},
     {"config", "check [FILE]|dump", "Check the settings, or print every one with its value.",
      command_config},
@@ -265,6 +244,7 @@ static const struct command commands[] = {
 static const struct own_flags own_flags[] = {
     {"deadletter", LETTER_CHOICE_FLAGS},
     {"doctor", DOCTOR_FLAGS},
+    {"schema", CMD_SCHEMA_FLAGS},
 };
 
 void commands_help(void)

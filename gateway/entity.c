@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/idmap.h"
+#include "gateway/sql_stream.h"
 
 /* Position of the columns in the statements below. */
 enum { COL_OWNER, COL_KEY, COL_VALUE };
@@ -34,33 +35,43 @@ enum {
 };
 enum { MODEL_IS_INPUT = 1, MODEL_ID, MODEL_STEP };
 
-static const struct stmt EXPERIMENT_TAGS = {
+static const struct entity_stmt EXPERIMENT_TAGS = ENTITY_STMT(
     "entity_experiment_tags",
-    "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id = ANY($1::int4[])"};
-static const struct stmt RUN_METRICS = {
-    "entity_run_metrics", "SELECT run_uuid, key, value, timestamp, step, is_nan FROM latest_metrics"
-                          " WHERE run_uuid = ANY($1::text[])"};
-static const struct stmt RUN_PARAMS = {
-    "entity_run_params",
-    "SELECT run_uuid, key, value FROM params WHERE run_uuid = ANY($1::text[])"};
-static const struct stmt RUN_TAGS = {
-    "entity_run_tags", "SELECT run_uuid, key, value FROM tags WHERE run_uuid = ANY($1::text[])"};
-static const struct stmt RUN_DATASETS = {
-    "entity_run_datasets",
-    "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type,"
-    " d.dataset_source, d.dataset_schema, d.dataset_profile"
-    " FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id"
-    " WHERE i.destination_type = 'RUN' AND i.destination_id = ANY($1::text[])"};
-static const struct stmt RUN_DATASET_TAGS = {
-    "entity_run_dataset_tags",
-    "SELECT t.input_uuid, t.name, t.value FROM inputs i JOIN input_tags t USING (input_uuid)"
-    " WHERE i.destination_type = 'RUN' AND i.destination_id = ANY($1::text[])"};
-static const struct stmt RUN_MODELS = {
-    "entity_run_models",
-    "SELECT source_id, source_type = 'RUN_INPUT', destination_id, step FROM inputs"
-    " WHERE source_id = ANY($1::text[])"
-    " AND ((source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT')"
-    " OR (source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'))"};
+    "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id = ANY($1::int4[])");
+
+#define OF_RUNS " WHERE run_uuid = ANY($1::text[])"
+#define METRICS "SELECT run_uuid, key, value, timestamp, step, is_nan FROM latest_metrics" OF_RUNS
+#define PARAMS  "SELECT run_uuid, key, value FROM params" OF_RUNS
+#define TAGS    "SELECT run_uuid, key, value FROM tags" OF_RUNS
+
+static const struct entity_stmt RUN_DETAILS[DETAIL_COUNT] = {
+    [DETAIL_METRICS] = ENTITY_STMT("entity_run_metrics", METRICS),
+    [DETAIL_PARAMS] = ENTITY_STMT("entity_run_params", PARAMS),
+    [DETAIL_TAGS] = ENTITY_STMT("entity_run_tags", TAGS),
+    [DETAIL_DATASETS] = ENTITY_STMT_WIDE(
+        "entity_run_datasets",
+        "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type,"
+        " d.dataset_source, d.dataset_schema, d.dataset_profile"
+        " FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id"
+        " WHERE i.destination_type = 'RUN' AND i.destination_id = ANY($1::text[])",
+        "octet_length(q.dataset_source) + coalesce(octet_length(q.dataset_schema), 0)"
+        " + coalesce(octet_length(q.dataset_profile), 0)"),
+    [DETAIL_DATASET_TAGS] = ENTITY_STMT(
+        "entity_run_dataset_tags",
+        "SELECT t.input_uuid, t.name, t.value FROM inputs i JOIN input_tags t USING (input_uuid)"
+        " WHERE i.destination_type = 'RUN' AND i.destination_id = ANY($1::text[])"),
+    [DETAIL_MODELS] =
+        ENTITY_STMT("entity_run_models",
+                    "SELECT source_id, source_type = 'RUN_INPUT', destination_id, step FROM inputs"
+                    " WHERE source_id = ANY($1::text[])"
+                    " AND ((source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT')"
+                    " OR (source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'))"),
+};
+static const struct stmt RUN_STREAMS[] = {
+    [DETAIL_METRICS] = {"entity_run_metrics_long", SQL_STREAM METRICS},
+    [DETAIL_PARAMS] = {"entity_run_params_long", SQL_STREAM PARAMS},
+    [DETAIL_TAGS] = {"entity_run_tags_long", SQL_STREAM TAGS},
+};
 
 void entity_group(struct arena *a, const PGresult *owners, int nowners, int column,
                   const PGresult *res, struct entity_group *out)
@@ -161,9 +172,9 @@ void entity_pairs(struct json *j, const char *name, const struct entity_group *g
 
 /* -- experiments ------------------------------------------------------------------------------- */
 
-void entity_experiment_step(struct sql_step *step, const struct str *ids)
+void entity_experiment_step(struct sql_step *step, const struct str *ids, bool are_some)
 {
-    *step = (struct sql_step){&EXPERIMENT_TAGS, ids, 1};
+    *step = (struct sql_step){are_some ? &EXPERIMENT_TAGS.some : &EXPERIMENT_TAGS.all, ids, 1};
 }
 
 void entity_experiment(struct json *j, const PGresult *res, int row,
@@ -222,19 +233,27 @@ void entity_run_info(struct json *j, const struct run_info *info)
     json_close(j);
 }
 
-void entity_run_steps(struct sql_step steps[DETAIL_COUNT], const struct str *ids)
+void entity_run_steps(struct sql_step steps[DETAIL_COUNT], const struct str *ids, bool are_some)
 {
-    static const struct stmt *const stmts[DETAIL_COUNT] = {
-        [DETAIL_METRICS] = &RUN_METRICS,
-        [DETAIL_PARAMS] = &RUN_PARAMS,
-        [DETAIL_TAGS] = &RUN_TAGS,
-        [DETAIL_DATASETS] = &RUN_DATASETS,
-        [DETAIL_DATASET_TAGS] = &RUN_DATASET_TAGS,
-        [DETAIL_MODELS] = &RUN_MODELS,
-    };
+    for (int i = 0; i < DETAIL_COUNT; i++) {
+        const struct entity_stmt *s = &RUN_DETAILS[i];
 
-    for (int i = 0; i < DETAIL_COUNT; i++)
-        steps[i] = (struct sql_step){stmts[i], ids, 1};
+        steps[i] = (struct sql_step){are_some ? &s->some : &s->all, ids, 1};
+    }
+}
+
+const struct stmt *entity_run_stream(enum entity_detail d)
+{
+    check(d <= DETAIL_TAGS);
+    return &RUN_STREAMS[d];
+}
+
+void entity_run_detail(struct json *j, enum entity_detail d, const PGresult *res, int row)
+{
+    if (d == DETAIL_METRICS)
+        entity_metric(j, sql_get(res, row, COL_KEY), res, row, COL_VALUE);
+    else
+        entity_pair(j, sql_get(res, row, COL_KEY), get_or_null(res, row, COL_VALUE));
 }
 
 void entity_details(struct arena *a, const PGresult *runs, int nruns,
@@ -260,7 +279,7 @@ static void write_data(struct json *j, int owner, const struct entity_details *d
         json_key(j, "metrics");
         json_open_list(j);
         for (int row = metrics->first[owner]; row >= 0; row = metrics->next[row])
-            entity_metric(j, sql_get(metrics->res, row, COL_KEY), metrics->res, row, COL_VALUE);
+            entity_run_detail(j, DETAIL_METRICS, metrics->res, row);
         json_close_list(j);
     }
     entity_pairs(j, "params", &d->of[DETAIL_PARAMS], owner);
@@ -347,6 +366,11 @@ void entity_run_members(struct json *j, const PGresult *runs, int row,
     entity_run_info(j, &info);
     json_key(j, "data");
     write_data(j, row, d);
+    entity_run_inputs(j, row, d);
+}
+
+void entity_run_inputs(struct json *j, int row, const struct entity_details *d)
+{
     json_key(j, "inputs");
     write_inputs(j, row, d);
     json_key(j, "outputs");

@@ -15,7 +15,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
-#include "gateway/sql.h"
+#include "gateway/entity_stmt.h"
 
 /* Columns of `experiments e`, in the order entity_experiment reads them. */
 #define ENTITY_EXPERIMENT                                                                  \
@@ -71,13 +71,16 @@ void entity_group(struct arena *a, const PGresult *owners, int nowners, int colu
                   const PGresult *res, struct entity_group *out);
 
 /* The tags of experiments whose ids are the int4 array in ids. */
-void entity_experiment_step(struct sql_step *step, const struct str *ids);
+void entity_experiment_step(struct sql_step *step, const struct str *ids, bool are_some);
 /* One Experiment; row of a result of ENTITY_EXPERIMENT, tags grouped by its rows. */
 void entity_experiment(struct json *j, const PGresult *res, int row,
                        const struct entity_group *tags);
 
 /* The statements that fetch the details of the runs whose ids are the text array in ids. */
-void entity_run_steps(struct sql_step steps[DETAIL_COUNT], const struct str *ids);
+void entity_run_steps(struct sql_step steps[DETAIL_COUNT], const struct str *ids, bool are_some);
+/* The metrics, params or tags for req_rows, and a row of theirs as JSON. */
+const struct stmt *entity_run_stream(enum entity_detail d);
+void entity_run_detail(struct json *j, enum entity_detail d, const PGresult *res, int row);
 /* Groups their results by the rows of runs, whose first column is the run id. */
 void entity_details(struct arena *a, const PGresult *runs, int nruns,
                     PGresult *const results[DETAIL_COUNT], struct entity_details *out);
@@ -86,6 +89,8 @@ void entity_run(struct json *j, const PGresult *runs, int row, const struct enti
 /* The same without the braces. */
 void entity_run_members(struct json *j, const PGresult *runs, int row,
                         const struct entity_details *d);
+/* The last two of them: inputs and outputs. */
+void entity_run_inputs(struct json *j, int row, const struct entity_details *d);
 /* The RunInfo of a row of ENTITY_RUN, and its JSON. */
 struct run_info entity_run_info_get(const PGresult *res, int row);
 void entity_run_info(struct json *j, const struct run_info *info);

@@ -26,37 +26,35 @@ enum {
 };
 enum { OWNER, KEY, VALUE, TIMESTAMP, STEP, RUN, DATASET_NAME, DATASET_DIGEST };
 
-static const struct stmt ROWS = {
-    "entity_logged_models",
-    "SELECT m.model_id, m.experiment_id, m.name, m.creation_timestamp_ms,"
-    " m.last_updated_timestamp_ms, m.artifact_location, m.status, m.model_type,"
-    " m.source_run_id, m.status_message, m.lifecycle_stage"
-    " FROM unnest($1::text[]) WITH ORDINALITY AS s(id, n)"
-    " JOIN logged_models m ON m.model_id = s.id ORDER BY s.n"};
-static const struct stmt PARAMS = {"entity_logged_model_params",
-                                   "SELECT model_id, param_key, param_value"
-                                   " FROM logged_model_params WHERE model_id = ANY($1::text[])"
-                                   " ORDER BY model_id, param_key"};
-static const struct stmt TAGS = {"entity_logged_model_tags",
-                                 "SELECT model_id, tag_key, tag_value"
-                                 " FROM logged_model_tags WHERE model_id = ANY($1::text[])"
-                                 " ORDER BY model_id, tag_key"};
-static const struct stmt METRICS = {
-    "entity_logged_model_metrics",
-    "SELECT model_id, metric_name, metric_value, metric_timestamp_ms, metric_step, run_id,"
-    " dataset_name, dataset_digest FROM logged_model_metrics WHERE model_id = ANY($1::text[])"};
+static const struct entity_stmt STMTS[MODEL_PARTS] = {
+    [MODEL_ROWS] =
+        ENTITY_STMT("entity_logged_models",
+                    "SELECT m.model_id, m.experiment_id, m.name, m.creation_timestamp_ms,"
+                    " m.last_updated_timestamp_ms, m.artifact_location, m.status, m.model_type,"
+                    " m.source_run_id, m.status_message, m.lifecycle_stage"
+                    " FROM unnest($1::text[]) WITH ORDINALITY AS s(id, n)"
+                    " JOIN logged_models m ON m.model_id = s.id ORDER BY s.n"),
+    [MODEL_PARAMS] = ENTITY_STMT_WIDE("entity_logged_model_params",
+                                      "SELECT model_id, param_key, param_value"
+                                      " FROM logged_model_params WHERE model_id = ANY($1::text[])"
+                                      " ORDER BY model_id, param_key",
+                                      "octet_length(q.param_value)"),
+    [MODEL_TAGS] = ENTITY_STMT_WIDE("entity_logged_model_tags",
+                                    "SELECT model_id, tag_key, tag_value"
+                                    " FROM logged_model_tags WHERE model_id = ANY($1::text[])"
+                                    " ORDER BY model_id, tag_key",
+                                    "octet_length(q.tag_value)"),
+    [MODEL_METRICS] = ENTITY_STMT(
+        "entity_logged_model_metrics",
+        "SELECT model_id, metric_name, metric_value, metric_timestamp_ms, metric_step, run_id,"
+        " dataset_name, dataset_digest FROM logged_model_metrics WHERE model_id = ANY($1::text[])"),
+};
 
-void entity_logged_model_steps(struct sql_step steps[MODEL_PARTS], const struct str *ids)
+void entity_logged_model_steps(struct sql_step steps[MODEL_PARTS], const struct str *ids,
+                               bool are_some)
 {
-    static const struct stmt *const stmts[MODEL_PARTS] = {
-        [MODEL_ROWS] = &ROWS,
-        [MODEL_PARAMS] = &PARAMS,
-        [MODEL_TAGS] = &TAGS,
-        [MODEL_METRICS] = &METRICS,
-    };
-
     for (int i = 0; i < MODEL_PARTS; i++)
-        steps[i] = (struct sql_step){stmts[i], ids, 1};
+        steps[i] = (struct sql_step){are_some ? &STMTS[i].some : &STMTS[i].all, ids, 1};
 }
 
 void entity_logged_models(struct arena *a, PGresult *const results[MODEL_PARTS],

@@ -20,7 +20,8 @@ struct entity_logged_models {
 };
 
 /* The statements that fetch the models whose ids are the text array in ids, in that order. */
-void entity_logged_model_steps(struct sql_step steps[MODEL_PARTS], const struct str *ids);
+void entity_logged_model_steps(struct sql_step steps[MODEL_PARTS], const struct str *ids,
+                               bool are_some);
 /* Groups their results. */
 void entity_logged_models(struct arena *a, PGresult *const results[MODEL_PARTS],
                           struct entity_logged_models *out);

@@ -45,37 +45,40 @@ enum {
 #define OF_VERSION(x) OF_MODEL(x) " AND " x ".version = s.version OFFSET 0) " x
 
 /* Name, latest and first version of each stage of the models in $1, as s. */
-#define LATEST                                                                              \
-    "(SELECT s.name, g.version, g.first FROM " NAMES EACH                                   \
-    "max(v.version) AS version, min(v.version) AS first FROM model_versions v"              \
-    OF_MODEL("v") " AND " ENTITY_VERSION_LIVES " GROUP BY v.current_stage) g OFFSET 0) s"
+#define LATEST                                                                           \
+    "(SELECT s.name, g.version, g.first FROM " NAMES EACH                                \
+    "max(v.version) AS version, min(v.version) AS first FROM model_versions v" OF_MODEL( \
+        "v") " AND " ENTITY_VERSION_LIVES " GROUP BY v.current_stage) g OFFSET 0) s"
 
-static const struct stmt MODELS = {
-    "entity_models", "SELECT m.* FROM unnest($1::text[]) WITH ORDINALITY AS s(name, n)" EACH
-                     ENTITY_MODEL " FROM registered_models m" OF_MODEL("m") " OFFSET 0) m"
-                     " ORDER BY s.n"};
-static const struct stmt TAGS_OF_MODELS = {
-    "entity_model_tags", "SELECT s.name, t.key, t.value FROM " NAMES EACH
-                         "t.key, t.value FROM registered_model_tags t" OF_MODEL("t")
-                         " OFFSET 0) t"};
-static const struct stmt ALIASES_OF_MODELS = {
+static const struct entity_stmt MODELS =
+    ENTITY_STMT("entity_models",
+                "SELECT m.* FROM unnest($1::text[]) WITH ORDINALITY AS s(name, n)" EACH ENTITY_MODEL
+                " FROM registered_models m" OF_MODEL("m") " OFFSET 0) m"
+                                                          " ORDER BY s.n");
+static const struct entity_stmt TAGS_OF_MODELS =
+    ENTITY_STMT("entity_model_tags",
+                "SELECT s.name, t.key, t.value FROM " NAMES EACH
+                "t.key, t.value FROM registered_model_tags t" OF_MODEL("t") " OFFSET 0) t");
+static const struct entity_stmt ALIASES_OF_MODELS = ENTITY_STMT(
     "entity_model_aliases", "SELECT s.name, a.alias, a.version FROM " NAMES EACH
-                            "a.alias, a.version FROM registered_model_aliases a" OF_MODEL("a")
-                            " OFFSET 0) a ORDER BY a.alias"};
-static const struct stmt LATEST_OF_MODELS = {
-    "entity_model_latest", "SELECT v.* FROM " LATEST EACH ENTITY_VERSION " FROM model_versions v"
-                           OF_VERSION("v") " ORDER BY s.first"};
-static const struct stmt LATEST_TAGS_OF_MODELS = {
-    "entity_model_latest_tags", "SELECT s.version || ' ' || s.name, t.key, t.value FROM " LATEST
-                                EACH "t.key, t.value FROM model_version_tags t" OF_VERSION("t")};
+                            "a.alias, a.version FROM registered_model_aliases a" OF_MODEL(
+                                "a") " OFFSET 0) a ORDER BY a.alias");
+static const struct entity_stmt LATEST_OF_MODELS = ENTITY_STMT(
+    "entity_model_latest", "SELECT v.* FROM " LATEST EACH ENTITY_VERSION
+                           " FROM model_versions v" OF_VERSION("v") " ORDER BY s.first");
+static const struct entity_stmt LATEST_TAGS_OF_MODELS =
+    ENTITY_STMT_WIDE("entity_model_latest_tags",
+                     "SELECT s.version || ' ' || s.name, t.key, t.value FROM " LATEST EACH
+                     "t.key, t.value FROM model_version_tags t" OF_VERSION("t"),
+                     "coalesce(octet_length(q.value), 0)");
 static const struct stmt ALIASES_OF_LATEST = {
     "entity_latest_aliases", "SELECT a.version || ' ' || s.name, a.alias FROM " NAMES EACH
-                             "a.alias, a.version FROM registered_model_aliases a" OF_MODEL("a")
-                             " OFFSET 0) a ORDER BY a.alias"};
+                             "a.alias, a.version FROM registered_model_aliases a" OF_MODEL(
+                                 "a") " OFFSET 0) a ORDER BY a.alias"};
 
 /* Of the model $1. */
-#define NEWEST_OF(t)                                                                     \
-    t ".workspace = 'default' AND " t ".name = $1::text AND " t ".version = (SELECT"     \
+#define NEWEST_OF(t)                                                                 \
+    t ".workspace = 'default' AND " t ".name = $1::text AND " t ".version = (SELECT" \
       " max(n.version) FROM model_versions n WHERE n.workspace = 'default' AND n.name = $1::text)"
 static const struct stmt NEWEST_VERSION = {
     "entity_newest", "SELECT " ENTITY_VERSION " FROM model_versions v WHERE " NEWEST_OF("v")};
@@ -88,18 +91,21 @@ static const struct stmt ALIASES_OF_NEWEST = {
     "SELECT t.version || ' ' || t.name, t.alias FROM registered_model_aliases t"
     " WHERE " NEWEST_OF("t") " ORDER BY t.alias"};
 
-static const struct stmt VERSIONS = {
-    "entity_versions", "SELECT v.* FROM unnest($1::text[], $2::int4[]) WITH ORDINALITY"
-                       " AS s(name, version, n)" EACH ENTITY_VERSION " FROM model_versions v"
-                       OF_MODEL("v") " AND v.version = s.version AND " ENTITY_VERSION_LIVES
-                       " OFFSET 0) v ORDER BY s.n"};
-static const struct stmt TAGS_OF_VERSIONS = {
-    "entity_version_tags", "SELECT s.version || ' ' || s.name, t.key, t.value FROM " KEYS EACH
-                           "t.key, t.value FROM model_version_tags t" OF_VERSION("t")};
-static const struct stmt ALIASES_OF_VERSIONS = {
-    "entity_version_aliases", "SELECT s.version || ' ' || s.name, a.alias FROM " KEYS EACH
-                              "a.alias FROM registered_model_aliases a" OF_VERSION("a")
-                              " ORDER BY a.alias"};
+static const struct entity_stmt VERSIONS = ENTITY_STMT(
+    "entity_versions",
+    "SELECT v.* FROM unnest($1::text[], $2::int4[]) WITH ORDINALITY"
+    " AS s(name, version, n)" EACH ENTITY_VERSION
+    " FROM model_versions v" OF_MODEL("v") " AND v.version = s.version AND " ENTITY_VERSION_LIVES
+                                           " OFFSET 0) v ORDER BY s.n");
+static const struct entity_stmt TAGS_OF_VERSIONS =
+    ENTITY_STMT_WIDE("entity_version_tags",
+                     "SELECT s.version || ' ' || s.name, t.key, t.value FROM " KEYS EACH
+                     "t.key, t.value FROM model_version_tags t" OF_VERSION("t"),
+                     "coalesce(octet_length(q.value), 0)");
+static const struct entity_stmt ALIASES_OF_VERSIONS =
+    ENTITY_STMT("entity_version_aliases",
+                "SELECT s.version || ' ' || s.name, a.alias FROM " KEYS EACH
+                "a.alias FROM registered_model_aliases a" OF_VERSION("a") " ORDER BY a.alias");
 
 const struct str *entity_model_name(struct arena *a, struct str name)
 {
@@ -136,17 +142,28 @@ static void number_if_set(struct json *j, const char *key, const PGresult *res, 
 
 /* -- versions -------------------------------------------------------------------------------- */
 
-void entity_version_steps(struct sql_step steps[VERSION_PARTS], const struct str keys[2])
+static const struct stmt *entity_amount(const struct entity_stmt *s, bool are_some)
 {
-    steps[VERSION_ROWS] = (struct sql_step){&VERSIONS, keys, 2};
-    steps[VERSION_TAGS] = (struct sql_step){&TAGS_OF_VERSIONS, keys, 2};
-    steps[VERSION_ALIASES] = (struct sql_step){&ALIASES_OF_VERSIONS, keys, 2};
+    return are_some ? &s->some : &s->all;
+}
+
+void entity_version_steps(struct sql_step steps[VERSION_PARTS], const struct str keys[2],
+                          bool are_some)
+{
+    static const struct entity_stmt *const stmts[VERSION_PARTS] = {
+        [VERSION_ROWS] = &VERSIONS,
+        [VERSION_TAGS] = &TAGS_OF_VERSIONS,
+        [VERSION_ALIASES] = &ALIASES_OF_VERSIONS,
+    };
+
+    for (int i = 0; i < VERSION_PARTS; i++)
+        steps[i] = (struct sql_step){entity_amount(stmts[i], are_some), keys, 2};
 }
 
 void entity_latest_steps(struct sql_step steps[VERSION_PARTS], const struct str *name)
 {
-    steps[VERSION_ROWS] = (struct sql_step){&LATEST_OF_MODELS, name, 1};
-    steps[VERSION_TAGS] = (struct sql_step){&LATEST_TAGS_OF_MODELS, name, 1};
+    steps[VERSION_ROWS] = (struct sql_step){&LATEST_OF_MODELS.all, name, 1};
+    steps[VERSION_TAGS] = (struct sql_step){&LATEST_TAGS_OF_MODELS.all, name, 1};
     steps[VERSION_ALIASES] = (struct sql_step){&ALIASES_OF_LATEST, name, 1};
 }
 
@@ -216,9 +233,9 @@ int64_t entity_version_number(const struct entity_versions *versions, int row)
 
 /* -- models ---------------------------------------------------------------------------------- */
 
-void entity_model_steps(struct sql_step steps[MODEL_PARTS], const struct str *names)
+void entity_model_steps(struct sql_step steps[MODEL_PARTS], const struct str *names, bool are_some)
 {
-    static const struct stmt *const stmts[MODEL_PARTS] = {
+    static const struct entity_stmt *const stmts[MODEL_PARTS] = {
         [MODEL_ROWS] = &MODELS,
         [MODEL_TAGS] = &TAGS_OF_MODELS,
         [MODEL_ALIASES] = &ALIASES_OF_MODELS,
@@ -227,7 +244,7 @@ void entity_model_steps(struct sql_step steps[MODEL_PARTS], const struct str *na
     };
 
     for (int i = 0; i < MODEL_PARTS; i++)
-        steps[i] = (struct sql_step){stmts[i], names, 1};
+        steps[i] = (struct sql_step){entity_amount(stmts[i], are_some), names, 1};
 }
 
 void entity_models(struct arena *a, PGresult *const results[MODEL_PARTS], struct entity_models *out)

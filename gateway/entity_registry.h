@@ -32,9 +32,9 @@
 #define ENTITY_MODEL "m.name, m.creation_time, m.last_updated_time, m.description"
 /* Columns of `model_versions v`, in the order entity_version reads them. The last one is name and
  * version as one text, by which tags and aliases find it. */
-#define ENTITY_VERSION                                                                      \
-    "v.name, v.version, v.creation_time, v.last_updated_time, v.user_id, v.current_stage,"  \
-    " v.description, v.source, v.run_id, v.status, v.status_message, v.run_link,"           \
+#define ENTITY_VERSION                                                                     \
+    "v.name, v.version, v.creation_time, v.last_updated_time, v.user_id, v.current_stage," \
+    " v.description, v.source, v.run_id, v.status, v.status_message, v.run_link,"          \
     " v.version || ' ' || v.name"
 /* What `model_versions v` must satisfy to be shown at all. */
 #define ENTITY_VERSION_LIVES "v.workspace = 'default' AND v.current_stage <> 'Deleted_Internal'"
@@ -73,7 +73,7 @@ const struct str *entity_model_name(struct arena *a, struct str name);
 const struct str *entity_version_key(struct arena *a, struct str name, int32_t version);
 
 /* All parts of the models whose names are the text array in names. */
-void entity_model_steps(struct sql_step steps[MODEL_PARTS], const struct str *names);
+void entity_model_steps(struct sql_step steps[MODEL_PARTS], const struct str *names, bool are_some);
 void entity_models(struct arena *a, PGresult *const results[MODEL_PARTS],
                    struct entity_models *out);
 /* The RegisteredModel of a row. */
@@ -88,7 +88,8 @@ void entity_newest_steps(struct sql_step steps[VERSION_PARTS], const struct str 
 
 /* All parts of the versions whose names and versions are the text array in keys[0] and the int4
  * array, as long, in keys[1]. Deleted ones have no row. */
-void entity_version_steps(struct sql_step steps[VERSION_PARTS], const struct str keys[2]);
+void entity_version_steps(struct sql_step steps[VERSION_PARTS], const struct str keys[2],
+                          bool are_some);
 /* Without has_aliases, results ends before VERSION_ALIASES. */
 void entity_versions(struct arena *a, PGresult *const *results, bool has_aliases,
                      struct entity_versions *out);

@@ -163,7 +163,7 @@ static err_t answer_experiment(struct req *r, struct fail *f)
         return e;
     c->ids = sql_i64_array(&r->arena, &(int64_t){c->experiment}, 1);
     steps[0] = (struct sql_step){&EXPERIMENT, &c->ids, 1};
-    entity_experiment_step(&steps[1], &c->ids);
+    entity_experiment_step(&steps[1], &c->ids, false);
     return req_sql(r, steps, 2, experiment_done);
 }
 

@@ -1,7 +1,7 @@
 /*
  * graphql_runs: the root fields that show runs, GetRun and SearchRuns.
  *
- *   SearchRuns  ids of the page (api_search.c) > extras > rows > answer
+ *   SearchRuns  ids of the page (api_search.c) > extras > rows > answer, batch by batch
  *   GetRun                                       extras > rows > answer
  *
  * Extras are the run's experiment and the model versions made from it, which MLflow's resolvers ask
@@ -20,6 +20,7 @@
 #include "gateway/entity_registry.h"
 #include "gateway/reply.h"
 #include "gateway/run_search.h"
+#include "gateway/search_batch.h"
 #include "gateway/worker.h"
 #include "ingest/admit.h"
 #include "ingest/names.h"
@@ -163,81 +164,24 @@ static void run_write(struct graphql_write *w, const struct graphql_call *c,
     graphql_write_entity(w, plan);
 }
 
-/* The keys of a SearchRunsResponse or GetRunResponse; rows are NULL when nothing was found. */
-static void response_write(struct req *r, const PGresult *rows,
-                           const struct entity_details *details)
+/* What a response holds besides runs. */
+static void response_item(struct req *r, const struct graphql_call *c, struct json *j,
+                          const struct graphql_plan *item)
 {
-    struct graphql_call *c = r->data;
     const struct search_page *p = c->page;
-    struct graphql_write w;
 
-    graphql_write_init(&w, &c->json, &c->errors);
-    json_open(&c->json);
-    for (size_t i = 0; i < c->root->nitems; i++) {
-        const struct graphql_plan *item = &c->root->items[i];
-
-        json_key_str(&c->json, item->key);
-        if (item->field == NULL) {
-            graphql_write_typename(&c->json, item);
-        } else if (item->field->shape == SHAPE_ABSENT) {
-            json_null(&c->json);
-        } else if (item->type == TYPE_String) { /* nextPageToken */
-            json_str(&c->json, p->has_more ? bind_make_page_token(&r->arena,
-                                                                  p->search.offset + p->max_results)
-                                           : STR(""));
-        } else if (item->field->shape == SHAPE_LIST) {
-            json_open_list(&c->json);
-            for (int row = 0; rows && row < PQntuples(rows); row++)
-                run_write(&w, c, item, rows, row, details);
-            json_close_list(&c->json);
-        } else {
-            run_write(&w, c, item, rows, 0, details);
-        }
-    }
-    json_close(&c->json);
-    graphql_write_fini(&w);
+    if (item->field == NULL)
+        graphql_write_typename(j, item);
+    else if (item->field->shape == SHAPE_ABSENT)
+        json_null(j);
+    else /* nextPageToken */
+        json_str(j, p->has_more ? bind_make_page_token(&r->arena, p->search.offset + p->max_results)
+                                : STR(""));
 }
 
-static err_t rows_write(struct req *r, struct fail *f)
+static bool has_runs(const struct graphql_plan *item)
 {
-    const struct graphql_call *c = r->data;
-    const PGresult *rows = r->sql.results[0];
-    int n = PQntuples(rows);
-    struct entity_details details;
-
-    if (c->page == NULL && n == 0)
-        return admit_no_run(c->run_id, f);
-    entity_details(&r->arena, rows, n, r->sql.results + 1, &details);
-    details.has_model_inputs = c->page == NULL;
-    response_write(r, rows, &details);
-    return OK;
-}
-
-static err_t rows_done(struct req *r, struct fail *f)
-{
-    return graphql_end(r, rows_write(r, f), f);
-}
-
-static err_t rows_ask(struct req *r)
-{
-    struct graphql_call *c = r->data;
-    struct sql_step steps[1 + DETAIL_COUNT];
-
-    steps[0] = (struct sql_step){&ROWS, &c->ids, 1};
-    entity_run_steps(steps + 1, &c->ids);
-    return req_sql(r, steps, 1 + DETAIL_COUNT, rows_done);
-}
-
-static err_t extras_done(struct req *r, struct fail *f)
-{
-    struct graphql_call *c = r->data;
-    struct buf text;
-
-    buf_init(&text);
-    keep_experiments(r, &c->extras, &text);
-    keep_versions(r, &c->extras, &text);
-    buf_fini(&text);
-    return graphql_end(r, rows_ask(r), f);
+    return item->field && item->field->shape != SHAPE_ABSENT && item->type != TYPE_String;
 }
 
 /* Does the request ask for what does not stand in a run's rows? */
@@ -250,7 +194,9 @@ static bool has_extras(const struct graphql_plan *root)
     return false;
 }
 
-static err_t runs_ask(struct req *r)
+/* Asks for the extras of the runs in c->ids, when the request shows any; then next, which follows in
+ * any case. */
+static err_t extras_ask(struct req *r, struct graphql_call *c, req_step next, struct fail *f)
 {
     static const struct stmt *const stmts[EXTRA_COUNT] = {
         [EXTRA_EXPERIMENTS] = &EXPERIMENTS,
@@ -258,22 +204,85 @@ static err_t runs_ask(struct req *r)
         [EXTRA_VERSIONS] = &VERSIONS,
         [EXTRA_VERSION_TAGS] = &VERSION_TAGS_OF,
     };
-    struct graphql_call *c = r->data;
     struct sql_step steps[EXTRA_COUNT];
 
     c->extras = (struct graphql_extras){NULL, 0, NULL, 0};
     if (!has_extras(c->root))
-        return rows_ask(r);
+        return next(r, f);
     for (int i = 0; i < EXTRA_COUNT; i++)
         steps[i] = (struct sql_step){stmts[i], &c->ids, 1};
-    return req_sql(r, steps, EXTRA_COUNT, extras_done);
+    return req_sql(r, steps, EXTRA_COUNT, next);
+}
+
+/* What extras_ask brought, if it did. */
+static void extras_keep(struct req *r, struct graphql_call *c)
+{
+    struct buf text;
+
+    if (!has_extras(c->root))
+        return;
+    buf_init(&text);
+    keep_experiments(r, &c->extras, &text);
+    keep_versions(r, &c->extras, &text);
+    buf_fini(&text);
+}
+
+/* Run and details, one run's or a batch's. */
+static err_t rows_ask(struct req *r, const struct graphql_call *c, bool are_some, req_step next)
+{
+    struct sql_step steps[1 + DETAIL_COUNT];
+
+    steps[0] = (struct sql_step){&ROWS, &c->ids, 1};
+    entity_run_steps(steps + 1, &c->ids, are_some);
+    return req_sql(r, steps, 1 + DETAIL_COUNT, next);
 }
 
 /* -- get --------------------------------------------------------------------------------------- */
 
+static err_t get_write(struct req *r, struct fail *f)
+{
+    struct graphql_call *c = r->data;
+    const PGresult *rows = r->sql.results[0];
+    struct entity_details details;
+    struct graphql_write w;
+
+    if (PQntuples(rows) == 0)
+        return admit_no_run(c->run_id, f);
+    entity_details(&r->arena, rows, 1, r->sql.results + 1, &details);
+    details.has_model_inputs = true;
+    graphql_write_init(&w, &c->json, &c->errors);
+    json_open(&c->json);
+    for (size_t i = 0; i < c->root->nitems; i++) {
+        const struct graphql_plan *item = &c->root->items[i];
+
+        json_key_str(&c->json, item->key);
+        if (has_runs(item))
+            run_write(&w, c, item, rows, 0, &details);
+        else
+            response_item(r, c, &c->json, item);
+    }
+    json_close(&c->json);
+    graphql_write_fini(&w);
+    return OK;
+}
+
+static err_t get_done(struct req *r, struct fail *f)
+{
+    return graphql_end(r, get_write(r, f), f);
+}
+
+static err_t get_rows(struct req *r, struct fail *f)
+{
+    struct graphql_call *c = r->data;
+
+    (void)f;
+    extras_keep(r, c);
+    return rows_ask(r, c, false, get_done);
+}
+
 static err_t get_read(struct req *r, struct fail *f)
 {
-    return graphql_end(r, runs_ask(r), f);
+    return graphql_end(r, extras_ask(r, r->data, get_rows, f), f);
 }
 
 err_t graphql_get_run(struct req *r, struct fail *f)
@@ -290,24 +299,106 @@ err_t graphql_get_run(struct req *r, struct fail *f)
 
 /* -- search ---------------------------------------------------------------------------------- */
 
+/* Stands as r->data in place of the call while runs are written. */
+struct runs_call {
+    struct search_batch batch;
+    struct graphql_call *call;
+    const struct graphql_plan *item; /* the list that is being written */
+    struct entity_details details;
+};
+
+static void runs_group(struct search_batch *b, struct arena *a, PGresult *const *results)
+{
+    entity_details(a, results[0], PQntuples(results[0]), results + 1,
+                   &((struct runs_call *)b)->details);
+}
+
+static void runs_write(struct search_batch *b, const PGresult *rows, int row)
+{
+    struct runs_call *s = (struct runs_call *)b;
+    struct graphql_call *c = s->call;
+    struct graphql_write w;
+    size_t errors = c->errors.n;
+
+    graphql_write_init(&w, &c->json, &c->errors);
+    run_write(&w, c, s->item, rows, row, &s->details);
+    graphql_write_fini(&w);
+    if (c->errors.n > errors)
+        search_batch_keep(b, c->errors.arena); /* they are written at the very end */
+}
+
+static err_t runs_rows(struct req *r, struct fail *f)
+{
+    struct runs_call *s = r->data;
+
+    (void)f;
+    extras_keep(r, s->call);
+    return rows_ask(r, s->call, !s->batch.is_whole, search_batch_fetched);
+}
+
+static err_t runs_fetch(struct req *r, struct fail *f)
+{
+    struct runs_call *s = r->data;
+
+    s->call->ids = s->batch.values[0];
+    return extras_ask(r, s->call, runs_rows, f);
+}
+
+/* The response from one of its items on. A list that is asked for under two names is fetched twice. */
+static err_t runs_items(struct req *r, struct fail *f)
+{
+    struct runs_call *s = r->data;
+    struct graphql_call *c = s->call;
+
+    while (c->item < c->root->nitems) {
+        const struct graphql_plan *item = &c->root->items[c->item++];
+
+        json_key_str(&c->json, item->key);
+        if (!has_runs(item)) {
+            response_item(r, c, &c->json, item);
+            continue;
+        }
+        json_open_list(&c->json);
+        s->item = item;
+        return search_batch_start(r, f);
+    }
+    json_close(&c->json);
+    r->data = c;
+    return graphql_end(r, OK, f);
+}
+
+static err_t runs_end(struct req *r, struct fail *f)
+{
+    const struct runs_call *s = r->data;
+
+    json_close_list(&s->call->json);
+    return runs_items(r, f);
+}
+
+static const struct search_list RUNS = {.columns = 1,
+                                        .first = 16,
+                                        .fetch = runs_fetch,
+                                        .group = runs_group,
+                                        .write = runs_write,
+                                        .end = runs_end};
+
 static err_t search_found(struct req *r, struct fail *f)
 {
     struct graphql_call *c = r->data;
-    int n = search_page_take(c->page, r->sql.results[0]);
+    struct runs_call *s = (struct runs_call *)c->page; /* it begins with its page */
 
-    if (n == 0) {
-        response_write(r, NULL, NULL);
-        return graphql_end(r, OK, f);
-    }
-    c->ids = search_page_array(&r->arena, r->sql.results[0], 0, n);
-    return graphql_end(r, runs_ask(r), f);
+    search_batch_take(r, &s->batch);
+    r->data = s;
+    c->item = 0;
+    json_open(&c->json);
+    return runs_items(r, f);
 }
 
 static err_t search_read(struct req *r, struct fail *f)
 {
     struct graphql_call *c = r->data;
 
-    return graphql_end(r, search_page_ask(r, c->page, search_found, f), f);
+    return graphql_end(r, run_search_ask(r, c->page, search_found, f), f);
 }
 
 static void take_list(const struct graphql_call *c, struct str name, struct list_str *out)
@@ -339,10 +430,13 @@ static void search_message(const struct graphql_call *c, struct msg_runs_search 
 err_t graphql_search_runs(struct req *r, struct fail *f)
 {
     struct graphql_call *c = r->data;
+    struct runs_call *s = arena_zalloc(&r->arena, sizeof(*s));
     struct msg_runs_search m;
     err_t e;
 
-    c->page = arena_zalloc(&r->arena, sizeof(*c->page));
+    s->batch.list = &RUNS;
+    s->call = c;
+    c->page = &s->batch.page;
     search_message(c, &m);
     if ((e = run_search_page(&r->arena, &m, c->page, f)) || (e = names_check_nul(m.filter.s, f)))
         return e;

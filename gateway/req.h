@@ -4,13 +4,13 @@
  * A handler is err_t handler(struct req *r, struct fail *f). It reads r->input, works in r->arena,
  * and either answers (reply_ok and its kind, gateway/reply.h) or starts exactly one wait and names
  * the step that goes on. A step has the same shape. An error return becomes MLflow's error JSON.
- * Everything here happens on the worker's thread; a step is never called from within the call that
- * started the wait unless what it waits for is there already.
+ * All on the worker's thread; a step is never called from within the call that started the wait unless
+ * what it waits for is there already.
  *
- * The peer may go away during a wait: the request stays alive until its wait ends, and the next
- * step runs as if the peer were there; the answer is dropped.
+ * The peer may go away during a wait: the request stays alive until its wait ends, and the next step
+ * runs as if it were there; the answer is dropped.
  *
- * gateway/req_part.h has what a handler needs for a large answer.
+ * gateway/req_part.h has what a handler needs for a large answer, gateway/req_aside.h for a long request.
  */
 #ifndef GATEWAY_REQ_H
 #define GATEWAY_REQ_H
@@ -50,10 +50,9 @@ struct reply {
     int status;
     const char *content_type; /* NULL = no body and no type */
     struct buf body;
-    struct buf headers; /* further header lines, each with CRLF */
-    bool must_close;
-    bool is_streamed;         /* in parts, without a content-length */
-    bool is_begun, is_broken; /* its head is on its way; it failed after that */
+    struct buf headers;           /* further header lines, each with CRLF */
+    bool must_close, is_streamed; /* in parts, without a content-length */
+    bool is_begun, is_broken;     /* its head is on its way; it failed after that */
 };
 
 struct req {
@@ -61,40 +60,44 @@ struct req {
     struct conn *conn;
     const struct route *route;
     const struct http_head *head;
-    struct bind_input input; /* parameters: query, body, content type */
+    struct bind_input input;     /* parameters: query, body, content type */
     struct document_ahead ahead; /* of a long body: input.ahead points here */
-    struct arena arena;      /* reset when the answer is written */
+    struct arena arena;          /* reset when the answer is written */
     struct reply reply;
     enum req_state state;
     uint64_t started_us; /* when its head was complete */
     void *data;          /* the handler's own, in the arena */
     void *whole;         /* what data is a part of, where a handler has parts */
     req_catch caught;    /* NULL = an error is the answer */
+    void *asked;         /* run_search_ask's own, until its next step */
 
-    /* what the last wait brought */
-    struct sql_call sql;  /* after req_sql: err, and results until the next wait for SQL */
-    const PGresult *rows; /* after req_rows: some of them, until the next wait for SQL */
+    /* what the last wait brought; results and rows are good until the next wait for SQL */
+    struct sql_call sql;  /* after req_sql: err, results */
+    const PGresult *rows; /* after req_rows: some of them */
     bool has_more_rows;   /* then req_more_rows brings the next */
     struct run run;       /* after req_find_run */
     bool has_run;         /* such a run exists */
     uint64_t behind_us;   /* > 0: a read wait ran out; Sluice-Behind-Ms says it */
 
     /* private */
-    struct fail *fail; /* of the step on the stack */
+    struct fail *fail;     /* of the step on the stack */
     struct helper_job job; /* reads a long body */
+    req_step prepare;      /* on the helper's thread, and after it: */
+    req_step prepared_next;
+    err_t prepared; /* what it returned */
+    struct str why; /* with that; p NULL = no words of its own */
     struct sql_stream *stream;
+    struct req_both *both; /* of req_sql_both, in the arena */
     uint64_t stream_until_us;
     enum req_wait wait;
     bool sql_may_fail;
     req_step next;
     struct run_id wait_run;
     pos_t wait_pos;
-    unsigned wait_partition; /* QUEUE_PARTITIONS = all */
-    uint64_t wait_since_us;
-    uint64_t wait_until_us; /* UINT64_MAX = somebody else's deadline bounds it */
+    unsigned wait_partition;               /* QUEUE_PARTITIONS = all */
+    uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX: another deadline bounds it */
     enum req_park parked_in;
-    struct req *list_next; /* in one of the worker's parked lists */
-    struct req *list_prev;
+    struct req *list_next, *list_prev; /* in one of the worker's parked lists */
 };
 
 /* Runs the statements; next follows with r->sql.results. A failure becomes the answer instead. */
@@ -114,7 +117,5 @@ must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 must_check err_t req_wait_all(struct req *r, req_step next);
 /* Fills r->run and r->has_run from the run table, else from PostgreSQL. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
-/* Runs work(r) on the helper's thread: it has arena and body, no more; then next. Or ERR_BUSY. */
-must_check err_t req_aside(struct req *r, void (*work)(void *req), req_step next);
 
 #endif

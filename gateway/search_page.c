@@ -44,15 +44,6 @@ int search_page_take(struct search_page *p, const PGresult *keys)
     return p->has_more && n > 0 ? n - 1 : n;
 }
 
-struct str search_page_array(struct arena *a, const PGresult *keys, int column, int n)
-{
-    struct str *items = arena_array(a, (size_t)n, sizeof(*items));
-
-    for (int i = 0; i < n; i++)
-        items[i] = sql_get(keys, i, column);
-    return sql_text_array(a, items, (size_t)n);
-}
-
 err_t search_page_end(struct req *r, const struct search_page *p, struct json *j)
 {
     if (p->has_more)

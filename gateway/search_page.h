@@ -22,6 +22,7 @@ struct search_page {
     bool has_more;      /* there is a next page */
     struct stmt stmt;   /* finds the keys */
     struct query query; /* its text and values */
+    req_step next;      /* run_search_ask's own */
 };
 
 /* Where the page begins and how many keys to ask for. */
@@ -36,8 +37,6 @@ must_check err_t search_page_ask(struct req *r, struct search_page *p, req_step 
                                  struct fail *f);
 /* How many of the keys that came the page shows. */
 int search_page_take(struct search_page *p, const PGresult *keys);
-/* The first n values of a column of the keys as an array. */
-struct str search_page_array(struct arena *a, const PGresult *keys, int column, int n);
 /* Closes the answer's object with the next page's token, and answers. */
 err_t search_page_end(struct req *r, const struct search_page *p, struct json *j);
 

@@ -24,6 +24,11 @@
  * and order keys may become joins; the rest are looked up row by row. 300 metric clauses on six
  * runs: 109 s without that rule, 0.06 s with it.
  *
+ * The rank, and the run that has no such metric, keep PostgreSQL from walking an index of values in
+ * order and stopping when the page is full. So there is a second statement for runs (search_runs_top)
+ * that asks only for those with rank 0, by an inner join and without the rank. They come first; when
+ * they fill the page, they are the page. Without the indexes of `sluice schema tune` it gains nothing.
+ *
  * A list with a comparator for single values is what the driver makes of a tuple: the text of a
  * row, ('a','b') being (a,b).
  */
@@ -35,10 +40,14 @@
 #include "gateway/sql.h"
 #include "ingest/python.h"
 #include "schema/errors.h"
+#include "schema/tune.h"
 
 #define PROMPT_TAG STR("mlflow.prompt.is_prompt")
 
 enum { JOINS_MAX = 6 }; /* of each kind: clauses, order keys */
+/* Clauses and order keys of a search that is worth a second statement: of more, planning is what takes
+ * the time. */
+enum { TOP_PARTS_MAX = 20 };
 
 static const char *const op_texts[] = {
     [OP_EQ] = " = ",      [OP_NE] = " <> ",         [OP_LT] = " < ",      [OP_LE] = " <= ",
@@ -162,9 +171,24 @@ static void runs_metric(struct query *q, const struct clause *c, size_t place)
     search_end_exists(q, place);
 }
 
-/* Params and tags. */
-static void runs_pair(struct query *q, const char *table, struct str key, const struct clause *c,
-                      size_t place)
+/* Is every value that satisfies the clause short enough to be in the index of values? */
+static bool runs_is_indexed(const struct clause *c)
+{
+    if (c->op != OP_EQ && c->op != OP_IN)
+        return false;
+    if (c->op == OP_EQ)
+        return c->kind == VALUE_TEXT && c->text.n <= TUNE_VALUE_BYTES;
+    for (size_t i = 0; i < c->list_count; i++) {
+        if (c->list[i].n > TUNE_VALUE_BYTES)
+            return false;
+    }
+    return true;
+}
+
+/* Params and tags. What the index of values leaves out has to be left out by the clause as well, or
+ * PostgreSQL does not use it; untuned nobody knows how few that are, and the guess spoils the plan. */
+static void runs_pair(struct query *q, const struct search *s, const char *table, struct str key,
+                      const struct clause *c, size_t place)
 {
     if (c->op == OP_IS_NULL)
         query_text(q, "NOT ");
@@ -172,6 +196,8 @@ static void runs_pair(struct query *q, const char *table, struct str key, const 
     if (c->op != OP_IS_NULL && c->op != OP_IS_NOT_NULL) {
         query_text(q, " AND ");
         search_text(q, "v.value", c);
+        if (s->is_tuned && runs_is_indexed(c))
+            query_text(q, " AND octet_length(v.value) <= " TUNE_VALUE_TEXT);
     }
     search_end_exists(q, place);
 }
@@ -212,24 +238,26 @@ static const char *runs_column(struct str key)
     return NULL;
 }
 
-static void runs_attribute(struct query *q, const struct clause *c, size_t place)
+static void runs_attribute(struct query *q, const struct search *s, const struct clause *c,
+                           size_t place)
 {
     if (str_eq(c->key, STR("run_name")))
-        runs_pair(q, "tags", STR("mlflow.runName"), c, place);
+        runs_pair(q, s, "tags", STR("mlflow.runName"), c, place);
     else if (str_eq(c->key, STR("start_time")) || str_eq(c->key, STR("end_time")))
         search_number(q, runs_column(c->key), "int8", c);
     else
         search_text(q, runs_column(c->key), c);
 }
 
-static void runs_clause(struct query *q, const struct clause *c, size_t place)
+static void runs_clause(struct query *q, const struct search *s, const struct clause *c,
+                        size_t place)
 {
     switch (c->entity) {
     case ENTITY_METRIC: runs_metric(q, c, place); break;
-    case ENTITY_PARAM: runs_pair(q, "params", c->key, c, place); break;
-    case ENTITY_TAG: runs_pair(q, "tags", c->key, c, place); break;
+    case ENTITY_PARAM: runs_pair(q, s, "params", c->key, c, place); break;
+    case ENTITY_TAG: runs_pair(q, s, "tags", c->key, c, place); break;
     case ENTITY_DATASET: runs_dataset(q, c, place); break;
-    default: runs_attribute(q, c, place); break;
+    default: runs_attribute(q, s, c, place); break;
     }
 }
 
@@ -238,15 +266,16 @@ static const char *runs_table(enum filter_entity entity)
     return entity == ENTITY_METRIC ? "latest_metrics" : entity == ENTITY_PARAM ? "params" : "tags";
 }
 
-/* The tables that the first order keys are in: o0, o1, ... by place in the list. */
-static void runs_order_joins(struct query *q, const struct search *s)
+/* The tables that the first order keys are in: o0, o1, ... by place in the list. A run without a row
+ * in the very first is left out when is_top. */
+static void runs_order_joins(struct query *q, const struct search *s, bool is_top)
 {
     for (size_t i = 0; i < s->orders_count && i < JOINS_MAX; i++) {
         const struct order *o = &s->orders[i];
 
         if (o->entity == ENTITY_ATTRIBUTE)
             continue;
-        query_text(q, " LEFT JOIN ");
+        query_text(q, is_top && i == 0 ? " JOIN " : " LEFT JOIN ");
         query_text(q, runs_table(o->entity));
         query_text(q, " o");
         query_number(q, i);
@@ -280,7 +309,26 @@ static void runs_order_value(struct query *q, const struct order *o, size_t i, c
     }
 }
 
-static void runs_order(struct query *q, const struct search *s)
+static bool runs_is_start(const struct order *o)
+{
+    return o->entity == ENTITY_ATTRIBUTE && str_eq(o->key, STR("start_time"));
+}
+
+/* The rank of a key: what lacks it comes last. */
+static void runs_order_rank(struct query *q, const struct order *o, size_t i)
+{
+    query_text(q, "CASE WHEN ");
+    if (o->entity == ENTITY_METRIC) {
+        runs_order_value(q, o, i, "is_nan");
+        query_text(q, " THEN 1 WHEN ");
+    }
+    runs_order_value(q, o, i, "value");
+    query_text(q, o->entity == ENTITY_METRIC ? " IS NULL THEN 2 ELSE 0 END, "
+                                             : " IS NULL THEN 1 ELSE 0 END, ");
+}
+
+/* When is_top, the first key is there in every row. */
+static void runs_order(struct query *q, const struct search *s, bool is_top)
 {
     bool has_start = false;
 
@@ -288,41 +336,65 @@ static void runs_order(struct query *q, const struct search *s)
     for (size_t i = 0; i < s->orders_count; i++) {
         const struct order *o = &s->orders[i];
 
-        query_text(q, "CASE WHEN ");
-        if (o->entity == ENTITY_METRIC) {
-            runs_order_value(q, o, i, "is_nan");
-            query_text(q, " THEN 1 WHEN ");
-        }
-        runs_order_value(q, o, i, "value");
-        query_text(q, o->entity == ENTITY_METRIC ? " IS NULL THEN 2 ELSE 0 END, "
-                                                 : " IS NULL THEN 1 ELSE 0 END, ");
+        if (!is_top || i > 0)
+            runs_order_rank(q, o, i);
         runs_order_value(q, o, i, "value");
         query_text(q, o->is_descending ? " DESC, " : ", ");
-        has_start =
-            has_start || (o->entity == ENTITY_ATTRIBUTE && str_eq(o->key, STR("start_time")));
+        has_start = has_start || runs_is_start(o);
     }
     query_text(q, has_start ? "r.run_uuid" : "r.start_time DESC, r.run_uuid");
 }
 
-err_t search_runs_query(struct arena *a, const struct search *s, const int64_t *experiment_ids,
-                        size_t ids_count, enum search_view view, struct query *out, struct fail *f)
+/* With one experiment, which is what most ask for, an index on it gives its rows in order. */
+static void runs_experiments(struct query *q, const struct search *s)
 {
-    struct query *q = out;
+    if (s->ids_count == 1) {
+        query_text(q, "r.experiment_id = ");
+        query_bind_as(q, sql_i64(q->arena, s->experiment_ids[0]), "int4");
+    } else {
+        query_text(q, "r.experiment_id = ANY (");
+        query_bind_ids(q, s->experiment_ids, s->ids_count);
+        query_text(q, ")");
+    }
+}
 
+static err_t runs_query(struct arena *a, const struct search *s, bool is_top, struct query *q,
+                        struct fail *f)
+{
     query_init(q, a);
     query_text(q, "SELECT r.run_uuid FROM runs r");
-    runs_order_joins(q, s);
-    query_text(q, " WHERE r.experiment_id = ANY (");
-    query_bind_ids(q, experiment_ids, ids_count);
-    query_text(q, ") AND ");
-    search_stages(q, "r.lifecycle_stage", view);
+    runs_order_joins(q, s, is_top);
+    query_text(q, " WHERE ");
+    runs_experiments(q, s);
+    query_text(q, " AND ");
+    search_stages(q, "r.lifecycle_stage", s->view);
+    if (is_top)
+        query_text(q, s->orders[0].entity == ENTITY_METRIC ? " AND NOT o0.is_nan"
+                                                           : " AND r.start_time IS NOT NULL");
     for (size_t i = 0; i < s->clauses_count; i++) {
         query_text(q, " AND ");
-        runs_clause(q, &s->clauses[i], i);
+        runs_clause(q, s, &s->clauses[i], i);
     }
-    runs_order(q, s);
+    runs_order(q, s, is_top);
     search_page(q, s);
     return search_finish(q, f);
+}
+
+err_t search_runs_query(struct arena *a, const struct search *s, struct query *out, struct fail *f)
+{
+    return runs_query(a, s, false, out, f);
+}
+
+bool search_runs_has_top(const struct search *s)
+{
+    return s->orders_count > 0 && s->clauses_count + s->orders_count <= TOP_PARTS_MAX &&
+           (s->orders[0].entity == ENTITY_METRIC || runs_is_start(&s->orders[0]));
+}
+
+err_t search_runs_top(struct arena *a, const struct search *s, struct query *out, struct fail *f)
+{
+    check(search_runs_has_top(s));
+    return runs_query(a, s, true, out, f);
 }
 
 /* -- experiments ------------------------------------------------------------------------------ */
@@ -481,6 +553,22 @@ static bool registry_wants_prompts(const struct search *s)
     return false;
 }
 
+/* The first name LIKE, said of a tag's row as well: its name is the model's, which the planner knows
+ * of = only. Without that, LIKE 'model 1%' with a tag reads the tags of all models: 3.2 ms for
+ * 10 000 of them, against 0.7 ms by the primary key. */
+static void registry_tag_name(struct query *q, const struct search *s)
+{
+    for (size_t i = 0; i < s->clauses_count; i++) {
+        const struct clause *c = &s->clauses[i];
+
+        if (c->entity != ENTITY_TAG && c->op == OP_LIKE && str_eq(c->key, STR("name"))) {
+            query_text(q, " AND ");
+            search_text(q, "v.name", c);
+            return;
+        }
+    }
+}
+
 /* Clauses by tag key, so that the ones on a key become one EXISTS. */
 struct tag_clause {
     const struct clause *clause;
@@ -516,6 +604,8 @@ static void registry_tags(struct query *q, const struct registry *r, const struc
             query_text(q, r->tags);
             query_text(q, " AND v.key = ");
             query_bind_text(q, tags[i].clause->key);
+            if (keys < JOINS_MAX)
+                registry_tag_name(q, s);
         }
         query_text(q, " AND ");
         search_text(q, "v.value", tags[i].clause);

@@ -11,6 +11,7 @@
 #ifndef GATEWAY_SEARCH_SQL_H
 #define GATEWAY_SEARCH_SQL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,12 +29,22 @@ struct search {
     size_t orders_count;
     int64_t limit;
     int64_t offset;
+    /* of runs only */
+    const int64_t *experiment_ids;
+    size_t ids_count;
+    enum search_view view;
+    bool is_tuned; /* the indexes of `sluice schema tune` are there */
 };
 
 /* Columns: run_uuid. */
-must_check err_t search_runs_query(struct arena *a, const struct search *s,
-                                   const int64_t *experiment_ids, size_t ids_count,
-                                   enum search_view view, struct query *out, struct fail *f);
+must_check err_t search_runs_query(struct arena *a, const struct search *s, struct query *out,
+                                   struct fail *f);
+/* Could search_runs_top say it? */
+bool search_runs_has_top(const struct search *s);
+/* The same runs in the same order, without those that lack what is ordered by first: they come last,
+ * so a full page (limit rows) is the page. */
+must_check err_t search_runs_top(struct arena *a, const struct search *s, struct query *out,
+                                 struct fail *f);
 /* Columns: experiment_id. */
 must_check err_t search_experiments_query(struct arena *a, const struct search *s,
                                           enum search_view view, struct query *out, struct fail *f);

@@ -15,7 +15,8 @@
  * made once more, when there is a place. So short answers never wait for long ones to be read.
  *
  * One batch is fetched ahead, while its owner works on the one before it, so PostgreSQL and the
- * worker work at the same time. Two batches are all that is ever held.
+ * worker work at the same time. Two batches are all that is ever held. When the rows of one weigh much
+ * (params of 8000 characters), the next ones have fewer.
  *
  * What is lost in between (PostgreSQL restarts) cannot be taken up again, because the rows that were
  * handed over would not be the same: the stream fails. Only the first call is tried again by the pool.
@@ -30,6 +31,10 @@
 
 static const struct stmt STREAM_BEGIN = {NULL, "BEGIN READ ONLY"};
 static const struct stmt STREAM_FETCH = {NULL, "FETCH " TEXT_OF(SQL_STREAM_ROWS) " FROM part"};
+static const struct stmt STREAM_FETCH_WIDE = {NULL,
+                                              "FETCH " TEXT_OF(SQL_STREAM_WIDE_ROWS) " FROM part"};
+
+enum { WIDE_BYTES = 1 << 20 }; /* of a batch; a value may have 8000 characters, a point has 40 */
 
 static void stream_ask(struct sql_stream *s)
 {
@@ -54,16 +59,20 @@ static void stream_note(struct sql_stream *s, const struct sql_call *call)
 /* What came is the owner's; unless it is the last, the next is asked for. */
 static void stream_show(struct sql_stream *s)
 {
+    bool is_wide = s->asked == SQL_STREAM_WIDE_ROWS;
+
     PQclear(s->shown);
     s->rows = s->shown = s->ahead;
     s->ahead = NULL;
     s->has_come = s->is_wanted = false;
-    s->is_last = s->err || PQntuples(s->shown) < SQL_STREAM_ROWS;
+    s->is_last = s->err || PQntuples(s->shown) < s->asked;
     if (s->is_last) {
         sql_release(&s->hold);
         return;
     }
-    s->call.steps[0] = (struct sql_step){&STREAM_FETCH, NULL, 0};
+    is_wide = is_wide || PQresultMemorySize(s->shown) > WIDE_BYTES;
+    s->asked = is_wide ? SQL_STREAM_WIDE_ROWS : SQL_STREAM_ROWS;
+    s->call.steps[0] = (struct sql_step){is_wide ? &STREAM_FETCH_WIDE : &STREAM_FETCH, NULL, 0};
     s->call.nsteps = 1;
     stream_ask(s);
 }
@@ -78,7 +87,7 @@ static void stream_free(struct sql_stream *s)
 
 static bool stream_lacks_place(const struct sql_stream *s)
 {
-    return !s->err && !s->hold.is_begun && PQntuples(s->ahead) == SQL_STREAM_ROWS;
+    return !s->err && !s->hold.is_begun && PQntuples(s->ahead) == s->asked;
 }
 
 static void stream_on_call(struct sql_call *call)
@@ -112,6 +121,7 @@ struct sql_stream *sql_stream_open(struct sql_pool *p, const struct sql_step *st
     s->owner = owner;
     s->pool = p;
     s->done = done;
+    s->asked = SQL_STREAM_ROWS;
     s->is_wanted = true;
     s->call = (struct sql_call){
         .nsteps = 3, .done = stream_on_call, .owner = s, .hold = &s->hold, .keeps_results = true};

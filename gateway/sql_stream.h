@@ -14,7 +14,8 @@
 /* Before the SELECT of a statement that is to be streamed. */
 #define SQL_STREAM "DECLARE part NO SCROLL CURSOR FOR "
 
-#define SQL_STREAM_ROWS 2000 /* in a batch: libpq, JSON and the socket take them in a few ms */
+#define SQL_STREAM_ROWS      2000 /* in a batch: libpq, JSON and the socket take them in a few ms */
+#define SQL_STREAM_WIDE_ROWS 100  /* the same of rows that turned out to be long */
 
 struct sql_stream {
     void *owner;
@@ -31,6 +32,7 @@ struct sql_stream {
     void (*done)(struct sql_stream *s);
     struct sql_hold hold;
     struct sql_call call;
+    int asked; /* rows of the batch that is under way */
     PGresult *shown;
     PGresult *ahead;   /* came before it was asked for */
     bool is_under_way; /* the call is the pool's */

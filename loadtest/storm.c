@@ -449,6 +449,7 @@ err_t storm_init(struct storm *s, const struct plan *p, struct fail *f)
     tally_init(&s->tally);
     ledger_init(&s->ledger, p->jobs * p->runs, (uint32_t)p->keys, (uint32_t)p->batch, p->seed,
                 p->special);
+    s->ledger.key_bytes = (uint32_t)p->key_bytes;
     shape_init(&s->shape, p, &s->target, &s->ledger);
     event_assign(&s->ticker, s->loop, -1, EV_PERSIST, storm_on_tick, s);
     evtimer_assign(&s->ender, s->loop, storm_on_end, s);
@@ -544,6 +545,6 @@ void storm_run(struct storm *s)
     event_del(&s->ender);
     t->seconds = (double)(clock_us() - s->begin_us) / 1e6;
     t->measured_s = s->end_us > s->warm_us ? (double)(s->end_us - s->warm_us) / 1e6 : 0;
-    tally_cut(t, t->seconds);
+    tally_end(t, t->seconds, (double)s->plan->sample / 2e6);
     storm_count_rest(s);
 }

@@ -2,7 +2,7 @@
 """Runs the suites, shows what each prints, adds up their counts.
 
     tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [crash]
-                 [crash-asan] [states] [load] [tsan] [valgrind]
+                 [crash-asan] [states] [fault] [fault-long] [load] [tsan] [valgrind]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
 and reads the numbers they print: cmocka's `[  PASSED  ] N test(s)`, pytest's last line, and
@@ -151,6 +151,8 @@ SUITES = {
     "states": lambda: counted([VENV, "tests/crash/states.py"], 900),
     "load": lambda: counted([VENV, "tests/load/run.py", RELEASE], 900),
     "crash-asan": lambda: counted([VENV, "tests/crash/run.py", SANITIZED, "--kills", "8"], 1800),
+    "fault": lambda: counted([VENV, "tests/fault/run.py", RELEASE], 1200),
+    "fault-long": lambda: counted([VENV, "tests/fault/run.py", RELEASE, "--long"], 7200),
     "tsan": tsan,
     "valgrind": valgrind,
 }
@@ -159,7 +161,7 @@ SUITES = {
 def main():
     os.chdir(ROOT)
     wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "crash",
-                              "states", "load"]
+                              "states", "fault", "load"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")

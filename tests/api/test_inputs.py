@@ -210,6 +210,20 @@ SHAPES = {
     "crowded steps": [(i * 0.5, 5000 - i, i // 40) for i in range(1500)],
     "ends of int64": [(float(i), i, s) for i in range(40)
                       for s in (-2**63, -2**63 + 1, -1, 0, 2**63 - 1)],
+    # What looks regular at its ends is counted bucket by bucket, from 64 rows in one on.
+    "every tenth step, from below 0": [(float(i), i, i * 10 - 5000) for i in range(1001)],
+    "one step twice": [(float(i), i, i) for i in range(1000)] + [(0.5, 0, 300)],
+    "one step missing": [(float(i), i, i) for i in range(1000) if i != 501],
+    "a gap and a double far apart": [(float(i), i, i) for i in range(1000) if i != 100]
+    + [(0.5, 0, 800)],
+    "a gap and a double side by side": [(float(i), i, i) for i in range(1000) if i != 100]
+    + [(0.5, 0, 99)],
+    "a bucket's first step missing, its second twice":
+        [(float(i), i, i) for i in range(1000) if i != 500] + [(0.5, 0, 501)],
+    "many in the last step": [(float(i), i, i) for i in range(900)]
+    + [(float(i), i % 3, 1000) for i in range(101)],
+    "many in the first step": [(float(i), i, max(i, 90)) for i in range(1000)],
+    "one far away": [(float(i), i, i) for i in range(999)] + [(1.0, 1, 2**62)],
     "NaN and 0 alike": [(v, i // 2, i // 8) for i in range(300) for v in (math.nan, 0.0, -1.0)],
 }
 

@@ -319,8 +319,12 @@ def machine():
 
 def rows_of(found):
     """(what, Sluice's figure, the other's name, its figure)."""
-    reads = [(what, read["sluice"], "stock MLflow", read["stock"])
-             for what, read in found.get("reads", {}).items()]
+    reads = [(what + suffix, read[ours], "stock MLflow" + other, read[theirs])
+             for what, read in found.get("reads", {}).items()
+             for suffix, ours, other, theirs in (("", "sluice", "", "stock"),
+                                                 (", tuned", "tuned", "", "stock"),
+                                                 (", tuned", "tuned", ", tuned", "stock_tuned"))
+             if ours in read and theirs in read]
     return (write_rows(found) if "apply" in found else []) + reads
 
 
@@ -356,15 +360,15 @@ def figure_text(result):
 
 
 def report(found):
-    lines = [f"{'per second':<46}{'sluice':>12}  {'against':<18}{'':>10}{'ratio':>9}"]
+    lines = [f"{'per second':<56}{'sluice':>12}  {'against':<20}{'':>10}{'ratio':>9}"]
     found["table"] = []
     for what, ours, name, theirs in rows_of(found):
         row = {"what": what, "sluice": ours["per_second"]}
-        line = f"{what:<46}{figure_text(ours):>12}"
+        line = f"{what:<56}{figure_text(ours):>12}"
         if name:
             row.update(against=name, figure=theirs["per_second"],
                        ratio=ratio_of(ours, theirs))
-            line += f"  {name:<18}{figure_text(theirs):>10}{row['ratio']:>8.2f}x"
+            line += f"  {name:<20}{figure_text(theirs):>10}{row['ratio']:>8.2f}x"
         found["table"].append(row)
         lines.append(line)
     return "\n".join(lines)

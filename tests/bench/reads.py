@@ -8,6 +8,9 @@ One database for both. Its rows are written by SQL, so that loading takes second
   wide     100 runs with --wide-points points each of one metric
   models   10 000 registered models, each with 2 tags and one version
 
+All of it is measured twice: on MLflow's schema as it is, then after `sluice schema tune`. The stock
+server is measured again for the searches, which it may gain from as well.
+
 A figure is the seconds from the first byte sent to the last byte of the answer, which is read but
 not parsed: the client must not be what is measured. Before the first round each server answers
 the request once. Sluice's peak of resident memory is asked of the kernel after each request.
@@ -17,9 +20,12 @@ import json
 import os
 import re
 import statistics
+import subprocess
 import time
 
 import requests
+
+from server import BINARY
 
 SHELF, CROWD, LONG, WIDE = range(1, 5)
 
@@ -50,8 +56,12 @@ CREATE FUNCTION pg_temp.bench_points(e int, count int, points int) RETURNS void 
     FROM generate_series(1, count) n, generate_series(1, points) s $$;
 SELECT pg_temp.bench_runs(1, 1000), pg_temp.bench_pairs(1, 1000, 10, 10, 5);
 SELECT pg_temp.bench_runs(2, 100000), pg_temp.bench_pairs(2, 100000, 3, 2, 2);
-SELECT pg_temp.bench_runs(3, 1), pg_temp.bench_points(3, 1, 100000);
-SELECT pg_temp.bench_runs(4, 100), pg_temp.bench_points(4, 100, {wide});
+SELECT pg_temp.bench_runs(3, 1), pg_temp.bench_runs(4, 100);
+{drop};
+SELECT pg_temp.bench_points(3, 1, 100000);
+SELECT pg_temp.bench_points(4, 100, {wide});
+SET maintenance_work_mem = '1GB';
+{make};
 INSERT INTO registered_models (name, creation_time, last_updated_time, workspace)
     SELECT 'model ' || n, n, n, 'default' FROM generate_series(1, 10000) n;
 INSERT INTO registered_model_tags (key, value, name, workspace)
@@ -64,6 +74,17 @@ INSERT INTO model_versions (name, version, creation_time, last_updated_time, cur
 """
 
 
+# What has to go and come back so that millions of points take seconds: (drop, make) of each.
+AROUND_POINTS = """
+SELECT format('ALTER TABLE metrics DROP CONSTRAINT %%I', conname),
+       format('ALTER TABLE metrics ADD CONSTRAINT %%I %%s', conname, pg_get_constraintdef(oid))
+  FROM pg_constraint WHERE conrelid = 'metrics'::regclass AND contype IN ('p', 'f')
+UNION ALL
+SELECT format('DROP INDEX %%I', indexrelid::regclass::text), pg_get_indexdef(indexrelid)
+  FROM pg_index WHERE indrelid = 'metrics'::regclass AND NOT indisprimary
+"""
+
+
 def run_id(experiment, n):
     return f"{experiment:04d}{n:028d}"
 
@@ -73,6 +94,7 @@ class Read:
 
     def __init__(self, what, method, path, want, **more):
         self.what, self.method, self.path, self.want, self.more = what, method, path, want, more
+        self.is_search = path.endswith("search")
 
     def send(self, session, url):
         begin = time.monotonic()
@@ -110,42 +132,55 @@ def peak_bytes(server):
         return int(re.search(r"VmHWM:\s+(\d+) kB", f.read())[1]) * 1024
 
 
+def load(cluster, options):
+    with cluster.connect("reads") as pg:
+        around = pg.execute(AROUND_POINTS.replace("%%", "%")).fetchall()
+        pg.execute(LOAD.replace("%%", "%").format(wide=options.wide_points,
+                                                  drop="; ".join(drop for drop, _ in around),
+                                                  make="; ".join(make for _, make in around)))
+        pg.execute("SELECT setval('experiments_experiment_id_seq', 10)")
+        pg.execute("VACUUM ANALYZE")
+
+
 def measure_reads(cluster, sluice, stock, wrk, folder, options, say):
-    """{what: {"sluice": {...}, "stock": {...}}}; sluice and stock are the classes to start."""
+    """{what: {"sluice": {...}, "tuned": {...}, "stock": {...}, "stock_tuned": {...}}}; sluice and stock
+    are the classes to start."""
     uri = cluster.create_database("reads")
     with sluice(uri):  # makes the schema
         pass
     begin = time.monotonic()
-    with cluster.connect("reads") as pg:
-        pg.execute(LOAD.format(wide=options.wide_points).replace("%%", "%"))
-        pg.execute("SELECT setval('experiments_experiment_id_seq', 10)")
-        pg.execute("VACUUM ANALYZE")
+    load(cluster, options)
     say(f"    loaded in {time.monotonic() - begin:.0f} s")
     found = {}
     with sluice(uri, args=options.args.split()) as ours, stock(uri, workers=4) as theirs:
         for read in table(options):
-            found[read.what] = measure_one(read, ours, theirs, options, say)
+            found[read.what] = measure_one(read, {"sluice": ours, "stock": theirs}, ours, options, say)
         found["runs/get, 64 connections"] = measure_get(ours, theirs, wrk, folder, options, say)
+        begin = time.monotonic()
+        subprocess.run([BINARY, "schema", "tune", "--pg-uri", uri], check=True,
+                       stdout=subprocess.DEVNULL)
+        say(f"    tuned in {time.monotonic() - begin:.0f} s")
+        for read in table(options):
+            servers = {"tuned": ours, **({"stock_tuned": theirs} if read.is_search else {})}
+            found[read.what].update(measure_one(read, servers, ours, options, say))
     cluster.drop_database("reads")
     return found
 
 
-def measure_one(read, ours, theirs, options, say):
+def measure_one(read, servers, ours, options, say):
     session = requests.Session()
-    rounds = {"sluice": [], "stock": []}
-    servers = {"sluice": ours, "stock": theirs}
-    for name, server in servers.items():
+    rounds = {name: [] for name in servers}
+    for server in servers.values():
         _, size = read.send(session, server.url)
     for _ in range(options.rounds):
         for name, server in servers.items():
             rounds[name].append(read.send(session, server.url)[0])
-    peak = peak_bytes(ours)
     result = {name: {"per_second": 1 / statistics.median(times), "seconds": statistics.median(times),
                      "rounds": [1 / t for t in times]} for name, times in rounds.items()}
-    result["answer_bytes"], result["peak_bytes"] = size, peak
-    say(f"    {read.what}: {result['sluice']['seconds'] * 1e3:,.1f} ms, stock "
-        f"{result['stock']['seconds'] * 1e3:,.0f} ms, answer {size / 1e6:.2f} MB, peak of Sluice "
-        f"{peak / 1e6:.0f} MB")
+    result["answer_bytes"], result["peak_bytes"] = size, peak_bytes(ours)
+    times = ", ".join(f"{name} {result[name]['seconds'] * 1e3:,.1f} ms" for name in servers)
+    say(f"    {read.what}: {times}, answer {size / 1e6:.2f} MB, peak of Sluice "
+        f"{result['peak_bytes'] / 1e6:.0f} MB")
     return result
 
 

@@ -15,6 +15,7 @@
 #include "gateway/query.h"
 #include "gateway/search_sql.h"
 #include "schema/errors.h"
+#include "schema/tune.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/query.h"
 
@@ -54,10 +55,13 @@ static void check_tokens(struct str text)
 static err_t make_query(struct arena *a, enum filter_dialect d, const struct search *s,
                         struct query *q, struct fail *f)
 {
-    static const int64_t ids[] = {1, 2};
+    err_t e;
 
     switch (d) {
-    case FILTER_RUNS: return search_runs_query(a, s, ids, 2, VIEW_ACTIVE_ONLY, q, f);
+    case FILTER_RUNS:
+        if (search_runs_has_top(s) && (e = search_runs_top(a, s, q, f)))
+            return e;
+        return search_runs_query(a, s, q, f);
     case FILTER_EXPERIMENTS: return search_experiments_query(a, s, VIEW_ALL, q, f);
     case FILTER_MODELS: return search_models_query(a, s, q, f);
     default: return search_versions_query(a, s, q, f);
@@ -126,7 +130,14 @@ static void fuzz_one(struct arena *a, struct str in)
 {
     enum filter_dialect d = dialect_named(fuzz_line(&in));
     struct str orders[ORDERS_MAX];
-    struct search s = {.limit = 10, .offset = 3};
+    static const int64_t ids[] = {1, 2};
+    /* With the indexes of values, the statement depends on how long a value is. */
+    struct search s = {.limit = 10,
+                       .offset = 3,
+                       .experiment_ids = ids,
+                       .ids_count = 1 + in.n % 2,
+                       .view = VIEW_ACTIVE_ONLY,
+                       .is_tuned = in.n <= TUNE_VALUE_BYTES && in.n % 4 < 2};
     struct clause *clauses = NULL;
     struct order *order = NULL;
     struct buf text;

@@ -52,6 +52,10 @@ QUERIES = [
          FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
               JOIN pg_class c ON c.oid = x.indrelid
         WHERE c.relnamespace = %(ns)s::regnamespace""",
+    # Statistics over expressions or several columns.
+    """SELECT c.relname, 'statistics', s.stxname, pg_get_statisticsobjdef(s.oid)
+         FROM pg_statistic_ext s JOIN pg_class c ON c.oid = s.stxrelid
+        WHERE c.relnamespace = %(ns)s::regnamespace""",
     # Triggers; those that foreign keys make for themselves are the constraint's business.
     """SELECT c.relname, 'trigger', t.tgname, t.tgenabled, pg_get_triggerdef(t.oid)
          FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid

@@ -81,9 +81,23 @@ class Peer:
         self.socket.close()
 
 
-def rss(server):
+def status_bytes(server, field):
     with open(f"/proc/{server.process.pid}/status", encoding="ascii") as f:
-        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmRSS"))
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith(field))
+
+
+def rss(server):
+    return status_bytes(server, "VmRSS")
+
+
+def peak_rss(server):
+    """The most that was ever resident, or since reset_peak."""
+    return status_bytes(server, "VmHWM")
+
+
+def reset_peak(server):
+    with open(f"/proc/{server.process.pid}/clear_refs", "w", encoding="ascii") as f:
+        f.write("5")
 
 
 def worker_s(server):

@@ -117,7 +117,7 @@ static void test_an_experiment(void **state)
     pgtest_sql("INSERT INTO experiment_tags (experiment_id, key, value) VALUES (5, 'k', 'v'),"
                " (5, 'none', NULL)");
     rows = query("SELECT " ENTITY_EXPERIMENT " FROM experiments e ORDER BY 1", NULL);
-    tags = query(EXPERIMENT_TAGS.text, "{0,5}");
+    tags = query(EXPERIMENT_TAGS.all.text, "{0,5}");
     entity_group(&arena, rows, PQntuples(rows), 0, tags, &group);
     begin(JSON_PRETTY);
     entity_experiment(&json, rows, 1, &group);
@@ -154,6 +154,43 @@ static void insert_runs(void)
     pgtest_sql("INSERT INTO input_tags VALUES ('i1', 'mlflow.data.context', 'train')");
 }
 
+static int count_rows(const struct stmt *stmt, struct str ids)
+{
+    PGresult *res = query(stmt->text, ids.p);
+    int n = PQntuples(res);
+
+    PQclear(res);
+    return n;
+}
+
+/* What a batch of a search asks for ends soon after it was too much. */
+static void test_some_of_what_belongs_to_runs(void **state)
+{
+    struct str ids = STR_INIT("{long,short}");
+    struct sql_step all[DETAIL_COUNT], some[DETAIL_COUNT];
+
+    (void)state;
+    pgtest_sql("INSERT INTO runs (run_uuid, lifecycle_stage, experiment_id) VALUES"
+               " ('long', 'active', 0), ('short', 'active', 0)");
+    pgtest_sql("INSERT INTO params (key, value, run_uuid)"
+               " SELECT 'k' || i, 'v', 'long' FROM generate_series(1, 3000) AS i");
+    pgtest_sql("INSERT INTO tags (key, value, run_uuid)"
+               " SELECT 'k' || i, 'v', 'short' FROM generate_series(1, 2048) AS i");
+    pgtest_sql("INSERT INTO datasets SELECT 'w' || i, 0, 'w' || i, 'x', 'local', 'src',"
+               " repeat('s', 1 << 19), repeat('p', 1 << 19) FROM generate_series(1, 9) AS i");
+    pgtest_sql("INSERT INTO inputs (input_uuid, source_type, source_id, destination_type,"
+               " destination_id, step) SELECT 'w' || i, 'DATASET', 'w' || i, 'RUN', 'long', 0"
+               " FROM generate_series(1, 9) AS i");
+    entity_run_steps(all, &ids, false);
+    entity_run_steps(some, &ids, true);
+    assert_int_equal(count_rows(all[DETAIL_PARAMS].stmt, ids), 3000);
+    assert_int_equal(count_rows(some[DETAIL_PARAMS].stmt, ids), 1 + ENTITY_SOME_ROWS);
+    assert_int_equal(count_rows(some[DETAIL_TAGS].stmt, ids), ENTITY_SOME_ROWS);
+    assert_int_equal(count_rows(all[DETAIL_DATASETS].stmt, ids), 9);
+    /* the fourth ends just beyond 4 MiB, as each has "src" as well */
+    assert_int_equal(count_rows(some[DETAIL_DATASETS].stmt, ids), 4);
+}
+
 static void test_runs_with_all_that_belongs_to_them(void **state)
 {
     struct str ids = STR_INIT("{a,b,c}");
@@ -165,7 +202,7 @@ static void test_runs_with_all_that_belongs_to_them(void **state)
     insert_runs();
     runs = query("SELECT " ENTITY_RUN " FROM runs r ORDER BY run_uuid", NULL);
     assert_int_equal(PQnfields(runs), ENTITY_RUN_COLUMNS);
-    entity_run_steps(steps, &ids);
+    entity_run_steps(steps, &ids, false);
     for (int i = 0; i < DETAIL_COUNT; i++)
         results[i] = query(steps[i].stmt->text, ids.p);
     entity_details(&arena, runs, 3, results, &d);
@@ -235,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_doubles_look_like_pythons),
         cmocka_unit_test(test_an_experiment),
+        cmocka_unit_test(test_some_of_what_belongs_to_runs),
         cmocka_unit_test(test_runs_with_all_that_belongs_to_them),
         cmocka_unit_test(test_grouping_keeps_order_and_drops_strangers),
     };

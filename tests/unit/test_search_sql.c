@@ -100,6 +100,13 @@ static const struct row rows[] = {
          "registered_model_tags") " ORDER BY m.name DESC, m.workspace LIMIT $1::int8 OFFSET "
                                   "$2::int8",
      "11|20"},
+    {FILTER_MODELS, "name LIKE 'm%' AND tags.a = '1'", "name",
+     "SELECT m.workspace, m.name FROM registered_models m WHERE m.workspace = 'default' AND "
+     "m.name LIKE $1::text AND EXISTS (SELECT 1 FROM "
+     "registered_model_tags v WHERE v.workspace = m.workspace AND v.name = m.name AND v.key = "
+     "$2::text AND v.name LIKE $3::text AND v.value = $4::text)" NO_PROMPTS(
+         "registered_model_tags") " ORDER BY m.name, m.workspace LIMIT $5::int8 OFFSET $6::int8",
+     "m%|a|m%|1|11|20"},
     {FILTER_VERSIONS, "version_number > 1", "",
      "SELECT m.workspace, m.name, m.version FROM model_versions m WHERE m.workspace = 'default' "
      "AND m.current_stage <> 'Deleted_Internal' AND m.version > $1::int4" NO_PROMPTS(
@@ -116,12 +123,21 @@ static const struct row rows[] = {
      "%|11|20"},
 };
 
+/* What the statements for a tuned database are made of. */
+static bool is_tuned;
+static bool is_top;
+
 /* Everything a handler does before it asks PostgreSQL. */
 static err_t build(struct arena *a, enum filter_dialect d, struct str filter, struct str *items,
                    size_t n, struct query *q, struct fail *f)
 {
     static const int64_t ids[] = {1, 2};
-    struct search s = {.limit = 11, .offset = 20};
+    struct search s = {.limit = 11,
+                       .offset = 20,
+                       .experiment_ids = ids,
+                       .ids_count = 2,
+                       .view = VIEW_ACTIVE_ONLY,
+                       .is_tuned = is_tuned};
     struct clause *clauses;
     struct order *orders;
     err_t e;
@@ -133,7 +149,9 @@ static err_t build(struct arena *a, enum filter_dialect d, struct str filter, st
     s.clauses = clauses;
     s.orders = orders;
     switch (d) {
-    case FILTER_RUNS: return search_runs_query(a, &s, ids, 2, VIEW_ACTIVE_ONLY, q, f);
+    case FILTER_RUNS:
+        s.ids_count = is_top ? 1 : 2;
+        return is_top ? search_runs_top(a, &s, q, f) : search_runs_query(a, &s, q, f);
     case FILTER_EXPERIMENTS: return search_experiments_query(a, &s, VIEW_ACTIVE_ONLY, q, f);
     case FILTER_MODELS: return search_models_query(a, &s, q, f);
     default: return search_versions_query(a, &s, q, f);
@@ -180,12 +198,83 @@ static void test_views(void **state)
     for (int v = VIEW_ACTIVE_ONLY; v <= VIEW_ALL; v++) {
         struct query q;
 
-        assert_int_equal(search_runs_query(&a, &s, NULL, 0, (enum search_view)v, &q, &f), OK);
+        s.view = (enum search_view)v;
+        assert_int_equal(search_runs_query(&a, &s, &q, &f), OK);
         assert_non_null(strstr(q.text, stages[v]));
         assert_string_equal(q.values[0].p, "{}");
         assert_int_equal(search_experiments_query(&a, &s, (enum search_view)v, &q, &f), OK);
         assert_non_null(strstr(q.text, stages[v]));
     }
+    arena_fini(&a);
+}
+
+/* Only what the index of values holds may be asked for in a way that means it. */
+static void test_clauses_of_short_values_name_the_index(void **state)
+{
+    static const struct {
+        const char *filter;
+        bool is_named;
+    } cases[] = {{"params.a = 'x'", true},     {"tags.a = 'x'", true},
+                 {"run_name = 'x'", true},     {"params.a != 'x'", false},
+                 {"params.a LIKE 'x'", false}, {"params.a IS NULL", false},
+                 {"metrics.a = 1", false},     {"user_id = 'x'", false},
+                 {"tags.a = 'LONG'", false},   {"run_id IN ('x')", false}};
+    struct arena a;
+    struct query q;
+    struct fail f;
+
+    (void)state;
+    arena_init(&a, 4096);
+    fail_init(&f, &a);
+    is_tuned = true;
+    for (size_t i = 0; i < array_len(cases); i++) {
+        struct str filter = str_of(cases[i].filter);
+        char text[TUNE_VALUE_BYTES + 64];
+
+        if (strstr(cases[i].filter, "LONG")) { /* one byte more than the index takes */
+            memset(text, 'y', sizeof(text));
+            memcpy(text, "tags.a = '", 10);
+            text[10 + TUNE_VALUE_BYTES + 1] = '\'';
+            filter = (struct str){text, 10 + TUNE_VALUE_BYTES + 2};
+        }
+        assert_int_equal(build(&a, FILTER_RUNS, filter, NULL, 0, &q, &f), OK);
+        assert_int_equal(strstr(q.text, " AND octet_length(v.value) <= 1000)") != NULL,
+                         cases[i].is_named);
+    }
+    is_tuned = false;
+    arena_fini(&a);
+}
+
+static void test_runs_with_the_first_key_are_asked_for_without_its_rank(void **state)
+{
+    static const struct {
+        const char *order;
+        const char *sql;
+    } cases[] = {
+        {"metrics.acc DESC",
+         "SELECT r.run_uuid FROM runs r JOIN latest_metrics o0 ON o0.run_uuid = r.run_uuid AND "
+         "o0.key = $1::text WHERE r.experiment_id = $2::int4 AND r.lifecycle_stage = 'active' AND "
+         "NOT o0.is_nan ORDER BY o0.value DESC, CASE WHEN r.name IS NULL THEN 1 ELSE 0 END, "
+         "r.name, r.start_time DESC, r.run_uuid LIMIT $3::int8 OFFSET $4::int8"},
+        {"start_time DESC",
+         "SELECT r.run_uuid FROM runs r WHERE r.experiment_id = $1::int4 AND r.lifecycle_stage = "
+         "'active' AND r.start_time IS NOT NULL ORDER BY r.start_time DESC, CASE WHEN r.name IS "
+         "NULL THEN 1 ELSE 0 END, r.name, r.run_uuid LIMIT $2::int8 OFFSET $3::int8"}};
+    struct arena a;
+    struct fail f;
+
+    (void)state;
+    arena_init(&a, 4096);
+    fail_init(&f, &a);
+    is_top = true;
+    for (size_t i = 0; i < array_len(cases); i++) {
+        struct str items[] = {str_of(cases[i].order), STR("run_name")};
+        struct query q;
+
+        assert_int_equal(build(&a, FILTER_RUNS, STR(""), items, 2, &q, &f), OK);
+        assert_string_equal(q.text, cases[i].sql);
+    }
+    is_top = false;
     arena_fini(&a);
 }
 
@@ -247,6 +336,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statements),
         cmocka_unit_test(test_views),
+        cmocka_unit_test(test_clauses_of_short_values_name_the_index),
+        cmocka_unit_test(test_runs_with_the_first_key_are_asked_for_without_its_rank),
         cmocka_unit_test(test_only_so_many_joins),
         cmocka_unit_test(test_texts_postgresql_cannot_hold_are_refused),
     };

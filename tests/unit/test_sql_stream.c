@@ -43,7 +43,8 @@ static void seen_take(struct seen *seen)
     snprintf(seen->message, sizeof(seen->message), "%s", s->message);
     if (s->err)
         return;
-    assert_true(s->is_last || PQntuples(s->rows) == SQL_STREAM_ROWS);
+    assert_true(s->is_last || PQntuples(s->rows) == SQL_STREAM_ROWS ||
+                PQntuples(s->rows) == SQL_STREAM_WIDE_ROWS);
     for (int i = 0; i < PQntuples(s->rows); i++) {
         long v = sql_get_i64(s->rows, i, 0);
 
@@ -83,6 +84,8 @@ static unsigned loop_for(uint64_t us)
 
 static const struct stmt COUNT_TO = {"count_to",
                                      SQL_STREAM "SELECT i FROM generate_series(1, $1::int) AS i"};
+static const struct stmt COUNT_WIDE = {
+    "count_wide", SQL_STREAM "SELECT i, repeat('x', 8000) FROM generate_series(1, $1::int) AS i"};
 /* The row after the second batch cannot be computed. */
 static const struct stmt BREAKS = {
     "breaks", SQL_STREAM "SELECT i + 0 * (1 / ($1::int - i)) FROM generate_series(1, 9000) AS i"};
@@ -230,6 +233,31 @@ static void test_rows_come_in_batches(void **state)
     assert_int_equal(pool->live, 1);
 }
 
+/* 2000 rows of 8000 characters are 16 MB; of what follows no batch is as large. */
+static void test_long_rows_come_in_small_batches(void **state)
+{
+    static const struct {
+        const char *rows;
+        unsigned batches;
+    } cases[] = {{"1999", 1}, {"2000", 2}, {"2050", 2}, {"2100", 3}, {"2350", 5}};
+
+    (void)state;
+    for (size_t i = 0; i < array_len(cases); i++) {
+        struct seen *seen = seen_open(&COUNT_WIDE, cases[i].rows);
+
+        seen_wait(seen);
+        while (!seen->is_last) {
+            seen_next(seen);
+            assert_true(PQntuples(seen->stream->rows) <= SQL_STREAM_WIDE_ROWS);
+        }
+        assert_int_equal(seen->err, OK);
+        assert_int_equal(seen->rows, strtol(cases[i].rows, NULL, 10));
+        assert_int_equal(seen->batches, cases[i].batches);
+        seen_close(seen);
+        wait_for_idle();
+    }
+}
+
 /* The session is not used by others meanwhile, and stays the same afterwards. */
 static void test_it_may_be_closed_early(void **state)
 {
@@ -346,7 +374,7 @@ static void test_waiting_for_a_place_costs_no_turns(void **state)
     waiting = seen_open(&COUNT_TO, "9000");
     while (!pool->holders.first)
         event_base_loop(base, EVLOOP_ONCE);
-    sql_pool_back_off(pool); /* as if an attempt to open a third one had failed */
+    sql_pool_back_off(pool);    /* as if an attempt to open a third one had failed */
     (void)loop_for(200 * 1000); /* now the next is due */
     assert_in_range(loop_for(100 * 1000), 1, 50);
     seen_close(held);
@@ -461,6 +489,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_rows_come_in_batches),
+        TEST(test_long_rows_come_in_small_batches),
         TEST(test_it_may_be_closed_early),
         TEST(test_it_may_be_closed_while_rows_are_fetched),
         TEST(test_a_refused_statement_leaves_no_transaction),

@@ -214,6 +214,23 @@ static void test_all_is_repeated_when_the_server_is_back(void **state)
     end();
 }
 
+static void test_nobody_listens(void **state)
+{
+    const char *const settings[] = {"jobs",  "4",        "loop",  "closed", "retry",
+                                    "false", "duration", "100ms", NULL};
+
+    (void)state;
+    begin(settings);
+    event_del(peer.accepting);
+    shutdown(peer.fd, SHUT_RDWR); /* connections are refused at once */
+    storm_run(&storm);
+    assert_true(storm.tally.failed >= 4);
+    assert_true(storm.tally.failed <= 4 * 200); /* each a millisecond apart, at least */
+    assert_int_equal(storm.tally.broken, storm.tally.failed);
+    assert_int_equal(storm.tally.done, 0);
+    end();
+}
+
 static void test_waves(void **state)
 {
     const char *const settings[] = {"jobs", "10",       "rate", "100", "wave",
@@ -257,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_what_is_not_retried),
         cmocka_unit_test(test_backoff_is_that_of_the_client),
         cmocka_unit_test(test_all_is_repeated_when_the_server_is_back),
+        cmocka_unit_test(test_nobody_listens),
         cmocka_unit_test(test_waves),
         cmocka_unit_test(test_what_does_not_end_is_abandoned),
     };

@@ -1,0 +1,179 @@
+/*
+ * tune: the rows of tune.def, looked at, applied and reverted.
+ *
+ * There is no record of what was applied: the catalog is the record. So a change that an administrator
+ * makes by hand counts, and one that was killed half way is seen as what it is. CREATE INDEX
+ * CONCURRENTLY that is interrupted leaves an index that is not valid, which costs every writer and helps
+ * nobody; DROP INDEX CONCURRENTLY leaves the same. Both directions drop such an index first.
+ *
+ * CONCURRENTLY does not run in a transaction and waits for every transaction that is open when it begins,
+ * so there is no time limit on it. It waits for snapshots, too: a second tune must not wait inside of a
+ * statement for the first one to end, or both wait for each other. Hence a lock that is tried, not waited
+ * for. The lock is the session's: when the program is killed, the server goes on with the index until it
+ * notices, and holds the lock until then.
+ */
+#include "schema/tune.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "schema/errors.h"
+
+/* One more than migrate.c's. */
+#define TUNE_LOCK "126909663503206"
+
+const struct tune_change tune_changes[] = {
+#define TUNE(name, kind, object, server, apply, revert, why, cost) \
+    {#name, TUNE_##kind, object, server, apply, revert, why, cost},
+#include "schema/tune.def"
+#undef TUNE
+};
+const size_t tune_count = array_len(tune_changes);
+
+enum object_state { OBJECT_AWAY, OBJECT_THERE, OBJECT_BROKEN };
+
+const struct tune_change *tune_find(const char *name)
+{
+    for (size_t i = 0; i < tune_count; i++) {
+        if (strcmp(tune_changes[i].name, name) == 0)
+            return &tune_changes[i];
+    }
+    return NULL;
+}
+
+const char *tune_state_text(enum tune_state state)
+{
+    static const char *const words[] = {[TUNE_IS_OFF] = "off",
+                                        [TUNE_IS_ON] = "applied",
+                                        [TUNE_IS_BROKEN] = "broken",
+                                        [TUNE_CANNOT] = "not possible"};
+
+    return words[state];
+}
+
+static err_t tune_refused(PGconn *c, const PGresult *r, const char *what, struct fail *f)
+{
+    const char *text = r ? PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+
+    if (PQstatus(c) != CONNECTION_OK || !text)
+        return fail(f, ERR_PG, "%s: %.*s", what, STR_ARG(str_trim(str_of(PQerrorMessage(c)))));
+    return fail(f, ERR_SCHEMA, "%s: %s (SQLSTATE %s)", what, text,
+                PQresultErrorField(r, PG_DIAG_SQLSTATE));
+}
+
+/* Runs sql with one text parameter, or none: NULL. out NULL = its rows are of no interest; otherwise they
+ * are the caller's to PQclear. Without a parameter it may hold several statements. */
+static err_t tune_run(PGconn *c, const char *sql, const char *value, const char *what,
+                      PGresult **out, struct fail *f)
+{
+    const char *values[1] = {value};
+    PGresult *r = value ? PQexecParams(c, sql, 1, NULL, values, NULL, NULL, 0) : PQexec(c, sql);
+    ExecStatusType status = PQresultStatus(r);
+    err_t e = OK;
+
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+        e = tune_refused(c, r, what, f);
+    if (out && !e)
+        *out = r;
+    else
+        PQclear(r);
+    return e;
+}
+
+/* Indexes are looked up where MLflow's tables are: by the search_path. Its statistics have no to_reg*. */
+static err_t tune_look_object(PGconn *c, const struct tune_change *t, enum object_state *state,
+                              long long *bytes, struct fail *f)
+{
+    const char *sql = t->kind == TUNE_STATISTICS
+                          ? "SELECT true, 0 FROM pg_catalog.pg_statistic_ext WHERE stxname = $1"
+                            " AND pg_catalog.pg_statistics_obj_is_visible(oid)"
+                          : "SELECT indisvalid AND indisready AND indislive,"
+                            " pg_catalog.pg_relation_size(indexrelid) FROM pg_catalog.pg_index"
+                            " WHERE indexrelid = pg_catalog.to_regclass($1)";
+    PGresult *r;
+    err_t e;
+
+    if ((e = tune_run(c, sql, t->object, t->name, &r, f)))
+        return e;
+    *state = OBJECT_AWAY;
+    *bytes = 0;
+    if (PQntuples(r) > 0) {
+        *state = PQgetvalue(r, 0, 0)[0] == 't' ? OBJECT_THERE : OBJECT_BROKEN;
+        *bytes = strtoll(PQgetvalue(r, 0, 1), NULL, 10);
+    }
+    PQclear(r);
+    return OK;
+}
+
+err_t tune_look(PGconn *c, const struct tune_change *t, enum tune_state *state, long long *bytes,
+                struct fail *f)
+{
+    enum object_state object;
+    err_t e;
+
+    if ((e = tune_look_object(c, t, &object, bytes, f)))
+        return e;
+    if (object == OBJECT_BROKEN)
+        *state = TUNE_IS_BROKEN;
+    else if ((object == OBJECT_THERE) == (t->kind != TUNE_NO_INDEX))
+        *state = TUNE_IS_ON;
+    else
+        *state = PQserverVersion(c) < t->server ? TUNE_CANNOT : TUNE_IS_OFF;
+    return OK;
+}
+
+err_t tune_lock(PGconn *c, struct fail *f)
+{
+    PGresult *r;
+    err_t e;
+
+    if ((e = tune_run(c,
+                      "SELECT pg_catalog.set_config('statement_timeout', '0', false),"
+                      " pg_catalog.set_config('lock_timeout', '0', false),"
+                      " pg_catalog.set_config('client_min_messages', 'warning', false)",
+                      NULL, "schema tune", NULL, f)) ||
+        (e = tune_run(c, "SELECT pg_catalog.pg_try_advisory_lock(" TUNE_LOCK ")", NULL,
+                      "schema tune", &r, f)))
+        return e;
+    if (PQgetvalue(r, 0, 0)[0] != 't')
+        e = fail(
+            f, ERR_CONFLICT,
+            "Another `sluice schema tune` or `untune` works on this database, or the server is "
+            "still busy with one that was killed. pg_locks shows its advisory "
+            "lock " TUNE_LOCK ".");
+    PQclear(r);
+    return e;
+}
+
+/* Brings the object to be there or not; create and drop are how. */
+static err_t tune_object(PGconn *c, const struct tune_change *t, bool is_wanted, const char *create,
+                         const char *drop, struct fail *f)
+{
+    enum object_state state;
+    long long bytes;
+    err_t e;
+
+    if ((e = tune_look_object(c, t, &state, &bytes, f)))
+        return e;
+    if (state == OBJECT_BROKEN || (state == OBJECT_THERE && !is_wanted)) {
+        if ((e = tune_run(c, drop, NULL, t->name, NULL, f)))
+            return e;
+        state = OBJECT_AWAY;
+    }
+    return is_wanted && state == OBJECT_AWAY ? tune_run(c, create, NULL, t->name, NULL, f) : OK;
+}
+
+err_t tune_apply(PGconn *c, const struct tune_change *t, struct fail *f)
+{
+    if (t->kind == TUNE_NO_INDEX)
+        return tune_object(c, t, false, t->revert, t->apply, f);
+    return tune_object(c, t, true, t->apply, t->revert, f);
+}
+
+err_t tune_revert(PGconn *c, const struct tune_change *t, struct fail *f)
+{
+    if (t->kind == TUNE_NO_INDEX)
+        return tune_object(c, t, true, t->revert, t->apply, f);
+    return tune_object(c, t, false, t->apply, t->revert, f);
+}
