@@ -140,7 +140,10 @@ void reply_allow(struct req *r, unsigned methods)
     reply_header(r, "allow", "%s", list);
 }
 
-enum { RETRY_GROWTH_MAX = 20 }; /* seconds */
+enum {
+    RETRY_GROWTH_MAX = 20,             /* seconds */
+    RETRY_FORGET_US = 60 * 1000 * 1000 /* twice what anybody is told to wait */
+};
 
 /* Seconds until the client shall come again: one to three, so that clients refused together do not
  * come back together. While the queue is full and nothing is accepted it grows with the time that
@@ -153,8 +156,10 @@ static unsigned reply_retry_after(const struct req *r, err_t e)
     uint64_t growth = 0;
 
     if (e == ERR_BUSY) {
-        if (w->busy_since_us == 0)
+        /* Who was refused has come again by now: it is not the same queue that is full. */
+        if (w->busy_since_us == 0 || w->now_us - w->busy_last_us > RETRY_FORGET_US)
             w->busy_since_us = w->now_us;
+        w->busy_last_us = w->now_us;
         growth = (w->now_us - w->busy_since_us) / 2000000;
         growth = growth < RETRY_GROWTH_MAX ? growth : RETRY_GROWTH_MAX;
     }
