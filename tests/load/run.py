@@ -14,6 +14,7 @@ because machines are noisy. What is judged holds at any speed.
                  repeat their last sixteen requests at once
   overload       three times the peak: refusals are 429 with Retry-After and nothing else, memory
                  is bounded, what was accepted is stored, afterwards the server is well
+  patience       (with --only) PostgreSQL away for 40 s while the journal is full: who gives up?
   one_run        64 connections log to one run out of order
   any_server     the generator works against a stock MLflow server, and its verify agrees with it
   calm           the soak scenario, a minute of it in short
@@ -260,6 +261,22 @@ def overload(suite):
                 f"{ms(over['refusal_p99'])}; rss peak {over['rss_peak'] / MIB:.0f} MiB")
 
 
+def patience(suite):
+    """F15: the journal full for as long as PostgreSQL is away; who gives up?"""
+    with Cluster(fsync=True) as cluster, Scene(suite, "patience", NARROW, cluster) as scene:
+        storm = scene.storm("overload-3x", *LONG, "--loop", "closed", "--retry", "--jobs", "32",
+                            "--duration", "60s", "--drain", "120s")
+        wait_until(lambda: scene.server.stat("sluice_accepted_points_total") > 2000, 30, "load")
+        cluster.stop(signal.SIGQUIT)
+        time.sleep(40)  # the fault itself lasts that long
+        cluster.start()
+        figures = storm.end()["figures"]
+        bounded(figures)
+        scene.well()
+        return (f"{figures['refused']:.0f} of {figures['requests']:.0f} requests given up, "
+                f"{figures['answers_429']:.0f} attempts refused, longest {figures['max']:.0f} s")
+
+
 def one_run(suite):
     """F15: one run, 64 connections, out of order."""
     with Scene(suite, "one_run") as scene:
@@ -360,6 +377,7 @@ def caught_latest(suite):
 
 SCENES = [replays, outages, overload, one_run, any_server, calm, caught_loss, caught_change,
           caught_double, caught_latest]
+LONG_SCENES = [patience]  # with --only
 
 
 # --- soak ------------------------------------------------------------------------------------------
@@ -395,7 +413,8 @@ def main():
     if options.soak:
         sys.exit(soak(options.binary, options.soak))
     suite = Suite(options.binary, options.seconds)
-    wanted = [s for s in SCENES if not options.only or s.__name__ in options.only]
+    wanted = [s for s in SCENES + LONG_SCENES if s.__name__ in options.only] if options.only \
+        else SCENES
     with Cluster(fsync=True) as suite.cluster:
         for scene in wanted:
             suite.attempt(scene)
