@@ -117,7 +117,8 @@ def tsan():
     program = os.path.join(ROOT, "build/tsan/sluice")
     return added(cmocka("build/tsan/unit"),
                  pytest(program, 1800, "tests/api/test_client.py", "tests/api/test_restart.py",
-                        "tests/api/test_msgpack.py", "tests/api/test_stream.py"),
+                        "tests/api/test_msgpack.py", "tests/api/test_stream.py",
+                        "-k", "not costs_little_memory"),  # ThreadSanitizer's would count
                  counted([VENV, "tests/crash/run.py", program, "--kills", "2", "--only", "kills",
                           "--only", "points", "--only", "drain", "--only", "postgres"], 1200))
 
