@@ -185,8 +185,11 @@ static void worker_pause(struct worker *w)
     w->net->is_paused = true;
 }
 
+/* At a tick. Somebody else may have been quicker to take the descriptor that was in reserve. */
 static void worker_unpause(struct worker *w)
 {
+    if (w->net->reserve_fd < 0)
+        w->net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     for (unsigned i = 0; w->net->is_paused && i < array_len(w->net->listeners); i++) {
         if (w->net->listeners[i].event)
             check(event_add(w->net->listeners[i].event, NULL) == 0);

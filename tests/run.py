@@ -117,7 +117,10 @@ def tsan():
     program = os.path.join(ROOT, "build/tsan/sluice")
     return added(cmocka("build/tsan/unit"),
                  pytest(program, 1800, "tests/api/test_client.py", "tests/api/test_restart.py",
-                        "tests/api/test_msgpack.py", "tests/api/test_stream.py"),
+                        "tests/api/test_msgpack.py", "tests/api/test_stream.py",
+                        # The memory of the one would be ThreadSanitizer's; the other's third
+                        # reader finds no session within sql_timeout when all is ten times slower.
+                        "-k", "not costs_little_memory and not a_paused_reader"),
                  counted([VENV, "tests/crash/run.py", program, "--kills", "2", "--only", "kills",
                           "--only", "points", "--only", "drain", "--only", "postgres"], 1200))
 
