@@ -257,9 +257,6 @@ build/$(1)/%.o: %.c Makefile | $$(DEPS_STAMPS)
 # It takes the SQL in by the assembler, which -MMD does not see.
 build/$(1)/schema/sql_files.o: $$(wildcard schema/sql/*.sql)
 
-# Taken in by .incbin, which the compiler's dependency output does not see.
-build/$(1)/schema/sql_files.o: $$(wildcard schema/sql/*.sql)
-
 # Other people's code: their warnings are theirs.
 build/$(1)/deps/%.o: $$(DEPS_STAMPS)
 	@mkdir -p $$(@D)
