@@ -102,6 +102,7 @@ void sql_call_again(struct sql_pool *p, struct sql_call *call)
 {
     call->err = OK;
     call->sqlstate[0] = '\0';
+    call->message = STR(""); /* it stood in a result that is gone */
     list_put_first(pool_list_of(p, call), call);
 }
 
