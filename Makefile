@@ -7,7 +7,7 @@
 #                 random ones (make test: 2 000)
 #   make crash N=500, make crash-states N=10000
 #                 the long runs of the crash suite: kill -9, and power loss state by state
-#   make soak     rising and falling load for SECONDS=3600, memory and descriptors watched
+#   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
@@ -29,6 +29,8 @@ TSAN_TESTS := $(filter test_inbox test_journal test_queue_reader test_queue_ring
 	test_sealer test_stats test_tickets,$(UNIT_TESTS))
 FUZZ_TARGETS := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 KAFKA := build/kafka/.stamp
+# An hour, when nobody says otherwise.
+SOAK_SECONDS := $(if $(filter undefined,$(origin SECONDS)),3600,$(SECONDS))
 SECONDS ?= 60
 TARGET ?=
 
@@ -92,7 +94,7 @@ BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libx
 	librdkafka-dev libjemalloc-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 PODS_PACKAGES := openjdk-17-jre-headless maven kcat
-TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 util-linux \
+TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 iptables util-linux faketime \
 	$(PODS_PACKAGES)
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
@@ -116,9 +118,9 @@ endef
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
-	check-wire check-api check-hostile check-crash check-fuzz check-load test-pods conform bench soak docs \
-	lint format tsan valgrind fuzz fuzzers replays units asan venv clean distclean golden crash \
-	crash-asan crash-states states
+	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods \
+	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
+	distclean golden crash crash-asan crash-states states
 
 all: build/sluice build/sluice-loadtest
 
@@ -142,8 +144,9 @@ run: setup
 	@exec build/sluice serve --data-dir ./var $(ARGS)
 
 test: setup-test
-	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv $(KAFKA)
-	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states load pods
+	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
+		build/plain/sluice $(KAFKA)
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states fault load pods
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -167,6 +170,10 @@ check-load: all venv
 	@$(PYTHON) tests/run.py load
 crash-asan: asan venv
 	@$(PYTHON) tests/run.py crash-asan
+check-fault: all venv build/plain/sluice
+	@$(PYTHON) tests/run.py fault
+fault-long: all venv build/plain/sluice
+	@$(PYTHON) tests/run.py fault-long
 test-pods: setup-test
 	@$(MAKE) --no-print-directory all venv $(KAFKA)
 	@$(PYTHON) tests/run.py pods
@@ -184,10 +191,9 @@ bench: setup-bench
 # Only by the version that introduces a format, see the program's essay.
 golden: build/asan/tests/golden/make
 	$<
-# SECONDS=3600 is what the documents speak of. ARGS are the suite's.
 soak: setup-test
 	@$(MAKE) --no-print-directory all venv
-	@$(VENV)/bin/python tests/load/run.py --soak $(SECONDS) $(ARGS)
+	@$(VENV)/bin/python tests/load/run.py --soak $(SOAK_SECONDS) $(ARGS)
 
 fuzz: setup-fuzz
 	@$(MAKE) --no-print-directory fuzzers
@@ -258,9 +264,6 @@ build/$(1)/%.o: %.c Makefile | $$(DEPS_STAMPS)
 # It takes the SQL in by the assembler, which -MMD does not see.
 build/$(1)/schema/sql_files.o: $$(wildcard schema/sql/*.sql)
 
-# Taken in by .incbin, which the compiler's dependency output does not see.
-build/$(1)/schema/sql_files.o: $$(wildcard schema/sql/*.sql)
-
 # Other people's code: their warnings are theirs.
 build/$(1)/deps/%.o: $$(DEPS_STAMPS)
 	@mkdir -p $$(@D)
@@ -329,6 +332,11 @@ build/sluice: build/obj/gateway/main.o build/libsluice.a
 build/sluice-loadtest: build/obj/loadtest/main.o build/libsluice.a
 	@echo "  LD $@"
 	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@
+# The release without jemalloc, which libfaketime cannot bear: for the fault suite's clock.
+build/plain/sluice: build/obj/gateway/main.o build/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(FLAGS_obj) $^ $(LIBS) $(LDFLAGS) -o $@
 build/docgen: build/obj/schema/docgen.o build/libsluice.a
 	@echo "  LD $@"
 	@$(CC) $(FLAGS_obj) $^ $(LIBS_obj) $(LDFLAGS) -o $@

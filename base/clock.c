@@ -1,6 +1,8 @@
 /*
  * clock: thin over clock_gettime, which the vDSO answers without entering the kernel (~20 ns).
  *
+ * The CPU time of a thread is asked of the kernel (~200 ns).
+ *
  * CLOCK_MONOTONIC, not _COARSE: the coarse one steps by 1-4 ms, and a journal write takes less.
  */
 #include "base/clock.h"
@@ -14,6 +16,14 @@ uint64_t clock_us(void)
     struct timespec t;
 
     check(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t clock_cpu_us(void)
+{
+    struct timespec t;
+
+    check(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0);
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 

@@ -11,6 +11,8 @@
 
 /* Microseconds since some fixed moment; never goes back. */
 uint64_t clock_us(void);
+/* Microseconds of CPU that the calling thread has used. */
+uint64_t clock_cpu_us(void);
 /* Milliseconds since the epoch, as MLflow stores times. */
 int64_t clock_wall_ms(void);
 

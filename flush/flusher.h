@@ -10,6 +10,7 @@
 #define FLUSH_FLUSHER_H
 
 #include "ingest/queue.h"
+#include "ingest/runs.h"
 #include "schema/settings.h"
 #include "schema/stats.h"
 
@@ -17,6 +18,7 @@ struct flusher;
 
 struct flusher_config {
     struct queue *queue;
+    struct runs *runs; /* for dead letters; may be NULL */
     const struct settings *settings;
     const char *pg_uri;  /* of the database in use: a private cluster's is not in the settings */
     struct stats *stats; /* this flusher's block */

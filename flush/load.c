@@ -30,6 +30,7 @@
  */
 #include "flush/load.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,10 +94,26 @@ static struct reason reason_of(const char *sqlstate, struct str text)
     return r;
 }
 
+/* The address of who writes to the run, as far as this process knows. */
+static struct str load_client(struct load *l, struct str run, char space[INET6_ADDRSTRLEN])
+{
+    static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
+    uint8_t address[RUNS_CLIENT];
+    bool is_v4;
+    struct run_id id;
+
+    if (!l->runs || !run_id_set(&id, run) || !runs_get_client(l->runs, &id, address))
+        return STR("");
+    is_v4 = memcmp(address, v4, sizeof(v4)) == 0;
+    return str_of(inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? address + sizeof(v4) : address,
+                            space, INET6_ADDRSTRLEN));
+}
+
 static void load_letter(struct load *l, size_t entry, struct str run, uint32_t points,
                         struct str record, unsigned version, const struct reason *why)
 {
     const struct entry *from = &l->take.entries[entry];
+    char space[INET6_ADDRSTRLEN];
     struct deadletter d = {
         .time_ms = clock_wall_ms(),
         .queue_id = str_of(l->link->session.queue_id),
@@ -108,6 +125,7 @@ static void load_letter(struct load *l, size_t entry, struct str run, uint32_t p
         .run_id = run,
         .sqlstate = str_of(why->sqlstate),
         .reason = str_of(why->text),
+        .client = load_client(l, run, space),
         .version = version,
         .record = record,
     };
@@ -342,6 +360,13 @@ static void load_committed(struct load *l, size_t from, size_t to, pos_t cursor,
 
 /* -- the points of one entry ------------------------------------------------------------------- */
 
+/* The staged path skips what is there, so a unique violation in it is of an index that MLflow does not
+ * have, and as final as any other constraint. */
+static err_t load_staged_error(err_t e)
+{
+    return e == ERR_PG_REPEAT ? ERR_PG_ROW : e;
+}
+
 /* Would PostgreSQL take points [from, to) of the entry? Those that it refuses become dead. */
 static err_t load_probe(struct load *l, size_t entry, uint32_t from, uint32_t to,
                         struct reason *why)
@@ -370,7 +395,7 @@ static err_t load_probe(struct load *l, size_t entry, uint32_t from, uint32_t to
         window_add(&l->window, &b, (uint32_t)entry, left_out);
         window_close(&l->window);
         fail_init(&f, NULL);
-        e = txn_write(&t, &f);
+        e = load_staged_error(txn_write(&t, &f));
         if (e == OK || e == ERR_PG_ROW)
             break;
         if ((e = link_recover(l->link, e, &f)))
@@ -453,6 +478,7 @@ static err_t load_failed(struct load *l, size_t from, size_t to, pos_t cursor, e
         l->clean = 0;
         return OK;
     }
+    e = load_staged_error(e);
     if ((e == ERR_PG_ROW || is_slow) && to - from > 1) {
         log_warn(l->link->log_ctx, "a window is halved", "entries=%zu sqlstate=%s why=%.*s",
                  to - from, sqlstate, STR_ARG(f->text));

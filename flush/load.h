@@ -15,10 +15,12 @@
 #include "flush/quarantine.h"
 #include "flush/window.h"
 #include "ingest/queue.h"
+#include "ingest/runs.h"
 
 enum load_state { LOAD_LIVE, LOAD_DEAD };
 
 struct load {
+    struct runs *runs; /* who writes to which run; NULL = not known. To be set after load_init */
     /* private */
     struct link *link;
     struct queue *queue;
@@ -38,8 +40,8 @@ struct load {
     bool *dead;               /* its points that PostgreSQL refuses */
     uint32_t dead_cap;
     unsigned trials; /* made for the entry that dead is about */
-    bool is_staged; /* repeats have come lately */
-    unsigned clean; /* staged windows without one since */
+    bool is_staged;  /* repeats have come lately */
+    unsigned clean;  /* staged windows without one since */
 };
 
 must_check err_t load_init(struct load *l, struct link *link, struct queue *queue,

@@ -25,8 +25,10 @@
 #include "gateway/api.h"
 
 #include "base/clock.h"
+#include "gateway/conn.h"
 #include "gateway/log_call.h"
 #include "gateway/reply.h"
+#include "gateway/req_aside.h"
 #include "gateway/run_stage.h"
 #include "gateway/worker.h"
 #include "ingest/admit.h"
@@ -120,6 +122,7 @@ void log_count(struct req *r, const struct log_call *c)
 {
     stat_add(r->worker->stats, accepted_points, c->d.batch.npoints);
     stat_add(r->worker->stats, accepted_batches, 1);
+    r->worker->busy_since_us = 0;
 }
 
 static err_t log_durable(struct req *r, struct fail *f)
@@ -139,6 +142,15 @@ static err_t log_wait(struct req *r, struct fail *f)
     return c->end ? req_wait_durable(r, c->end, log_durable) : log_tags(r);
 }
 
+/* Once for each run: a dead letter should say who sent it. */
+static void log_note_client(struct req *r, const struct run_id *run)
+{
+    uint8_t peer[RUNS_CLIENT];
+
+    if (conn_peer(r->conn, peer))
+        runs_set_client(r->worker->runs, run, peer);
+}
+
 static err_t log_points(struct req *r, struct fail *f)
 {
     struct log_call *c = r->data;
@@ -148,7 +160,8 @@ static err_t log_points(struct req *r, struct fail *f)
     if (c->d.batch.npoints > 0) {
         if ((e = queue_append(w->queue, w->index, &c->d.batch, &c->end, f)))
             return e;
-        runs_appended(w->runs, &c->d.batch.run, c->end);
+        if (!runs_appended(w->runs, &c->d.batch.run, c->end))
+            log_note_client(r, &c->d.batch.run);
     }
     return c->appended(r, f);
 }
@@ -317,6 +330,7 @@ static struct log_call *call_new(struct req *r)
 {
     struct log_call *c = arena_zalloc(&r->arena, sizeof(*c));
 
+    c->truncate = r->worker->settings->truncate_long_values;
     c->appended = log_wait;
     c->tagged = log_answer;
     return r->data = c;
@@ -330,55 +344,26 @@ err_t api_log_metric(struct req *r, struct fail *f)
     return e ? e : req_find_run(r, c->d.run_id, log_run_found);
 }
 
-/* A long body in msgpack, which the helper reads; a long one in JSON is read already. */
-struct long_call {
-    struct log_call call; /* first, so that r->data is either */
-    bool truncate;
-    err_t err;
-    struct str why; /* with err */
-};
-
-static void long_decode(void *arg)
+static err_t log_batch_decode(struct req *r, struct fail *f)
 {
-    struct req *r = arg;
-    struct long_call *c = r->data;
-    struct fail f;
+    struct log_call *c = r->data;
 
-    fail_init(&f, &r->arena);
-    c->err = decode_log_batch(&r->arena, &r->input, c->truncate, &c->call.d, &f);
-    if (c->err)
-        c->why = arena_dup(&r->arena, f.text);
+    return decode_log_batch(&r->arena, &r->input, c->truncate, &c->d, f);
 }
 
-static err_t long_decoded(struct req *r, struct fail *f)
+static err_t log_batch_decoded(struct req *r, struct fail *f)
 {
-    const struct long_call *c = r->data;
+    const struct log_call *c = r->data;
 
-    return c->err ? fail_str(f, c->err, c->why)
-                  : req_find_run(r, c->call.d.run_id, log_run_found);
-}
-
-static err_t long_begin(struct req *r)
-{
-    struct long_call *c = r->data = arena_zalloc(&r->arena, sizeof(*c));
-
-    c->call.appended = log_wait;
-    c->call.tagged = log_answer;
-    c->truncate = r->worker->settings->truncate_long_values;
-    return req_aside(r, long_decode, long_decoded);
+    (void)f;
+    return req_find_run(r, c->d.run_id, log_run_found);
 }
 
 err_t api_log_batch(struct req *r, struct fail *f)
 {
-    bool truncate = r->worker->settings->truncate_long_values;
-    struct log_call *c;
-    err_t e;
-
-    if (input_is_msgpack(&r->input) && r->input.body.n > LIMIT_BODY_ASIDE)
-        return long_begin(r);
-    c = call_new(r);
-    e = decode_log_batch(&r->arena, &r->input, truncate, &c->d, f);
-    return e ? e : req_find_run(r, c->d.run_id, log_run_found);
+    (void)f;
+    (void)call_new(r);
+    return req_prepare(r, LIMIT_BODY_ASIDE, log_batch_decode, log_batch_decoded);
 }
 
 /* -- single params and tags -------------------------------------------------------------------- */
@@ -403,8 +388,7 @@ static err_t param_done(struct req *r, struct fail *f)
 err_t api_log_parameter(struct req *r, struct fail *f)
 {
     struct log_call *c = call_new(r);
-    bool truncate = r->worker->settings->truncate_long_values;
-    err_t e = decode_log_parameter(&r->arena, &r->input, truncate, &c->d, f);
+    err_t e = decode_log_parameter(&r->arena, &r->input, c->truncate, &c->d, f);
 
     return e ? e : put_params(r, param_done);
 }
@@ -412,8 +396,7 @@ err_t api_log_parameter(struct req *r, struct fail *f)
 err_t api_log_set_tag(struct req *r, struct fail *f)
 {
     struct log_call *c = call_new(r);
-    bool truncate = r->worker->settings->truncate_long_values;
-    err_t e = decode_set_tag(&r->arena, &r->input, truncate, &c->d, f);
+    err_t e = decode_set_tag(&r->arena, &r->input, c->truncate, &c->d, f);
 
     return e ? e : log_put_tags(r);
 }

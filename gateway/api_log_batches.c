@@ -26,6 +26,8 @@
 #include "base/idmap.h"
 #include "gateway/log_call.h"
 #include "gateway/reply.h"
+#include "gateway/req_aside.h"
+#include "gateway/req_run.h"
 #include "gateway/worker.h"
 #include "ingest/document_msgpack.h"
 #include "ingest/input.h"
@@ -50,9 +52,7 @@ struct stream {
     struct idmap asked; /* run id to its first item, while PostgreSQL is asked */
     uint64_t asked_us;
     struct str values[1];
-    bool truncate;
-    err_t err;      /* of the whole */
-    struct str why; /* with err */
+    bool truncate; /* long values, as the settings say */
 };
 
 static err_t stream_append(struct req *r, struct fail *f);
@@ -249,6 +249,23 @@ static void run_found(struct req *r, const PGresult *res, int row)
     }
 }
 
+/* The runs could not be asked for: are they all known from before? */
+static bool stream_recall(struct req *r)
+{
+    struct stream *s = stream_of(r);
+
+    for (size_t i = 0; i < s->count; i++) {
+        struct item *item = &s->items[i];
+
+        if (item->err || item->has_run || item->call.d.batch.run.n == 0)
+            continue;
+        item->has_run = req_recall_run(r, &item->call.d.batch.run, &item->run);
+        if (!item->has_run)
+            return false;
+    }
+    return true;
+}
+
 static err_t runs_found(struct req *r, struct fail *f)
 {
     const PGresult *res = r->sql.results[0];
@@ -256,7 +273,17 @@ static err_t runs_found(struct req *r, struct fail *f)
     for (int i = 0; !r->sql.err && i < PQntuples(res); i++)
         run_found(r, res, i);
     idmap_fini(&stream_of(r)->asked);
-    return r->sql.err ? req_sql_fail(r, f) : stream_append(r, f);
+    return r->sql.err && !stream_recall(r) ? req_sql_fail(r, f) : stream_append(r, f);
+}
+
+static bool stream_knows(struct req *r, struct item *item)
+{
+    const struct worker *w = r->worker;
+    const struct run_id *id = &item->call.d.batch.run;
+
+    if (runs_get(w->runs, id, w->now_us, w->settings->run_cache_ttl, &item->run))
+        return true;
+    return req_lacks_database(r) && req_recall_run(r, id, &item->run);
 }
 
 /* Asks for the runs that the table does not know, each once; items of one run are a list. */
@@ -273,8 +300,7 @@ static err_t stream_find_runs(struct req *r, struct fail *f)
         uint64_t *first;
         bool is_new;
 
-        item->has_run = !item->err && runs_get(w->runs, &item->call.d.batch.run, w->now_us,
-                                               w->settings->run_cache_ttl, &item->run);
+        item->has_run = !item->err && stream_knows(r, item);
         if (item->err || item->has_run || item->call.d.batch.run.n == 0)
             continue;
         first = idmap_put(&s->asked, item->call.d.run_id, &is_new);
@@ -314,49 +340,35 @@ static err_t stream_read(struct arena *a, struct str body, yyjson_val **out, siz
     return OK;
 }
 
-/* Reads and checks it all; the arena and the body are its own. */
-static void stream_decode(void *arg)
+/* Reads and checks it all. */
+static err_t stream_prepare(struct req *r, struct fail *f)
 {
-    struct req *r = arg;
     struct arena *a = &r->arena;
     struct stream *s = stream_of(r);
     yyjson_val **roots = arena_array(a, LIMIT_STREAM_BATCHES, sizeof(*roots));
-    struct fail f;
+    err_t e = stream_read(a, r->input.body, roots, &s->count, f);
 
-    fail_init(&f, a);
-    if ((s->err = stream_read(a, r->input.body, roots, &s->count, &f))) {
-        s->why = arena_dup(a, f.text);
-        return;
-    }
+    if (e)
+        return e;
     s->items = arena_array(a, s->count, sizeof(*s->items));
     for (size_t i = 0; i < s->count; i++) {
         struct item *item = &s->items[i];
-        err_t e;
 
         *item = (struct item){.call = {.appended = item_appended, .tagged = item_tagged}};
-        e = decode_log_batch_document(a, roots[i], s->truncate, &item->call.d, &f);
+        e = decode_log_batch_document(a, roots[i], s->truncate, &item->call.d, f);
         if (e)
-            item_fail(item, a, e, &f);
+            item_fail(item, a, e, f);
     }
-}
-
-static err_t stream_decoded(struct req *r, struct fail *f)
-{
-    const struct stream *s = stream_of(r);
-
-    return s->err ? fail_str(f, s->err, s->why) : stream_find_runs(r, f);
+    return OK;
 }
 
 err_t api_log_batches(struct req *r, struct fail *f)
 {
     struct stream *s = r->whole = arena_zalloc(&r->arena, sizeof(*s));
 
+    s->truncate = r->worker->settings->truncate_long_values;
     if (!input_is_msgpack(&r->input))
         return fail_str(f, ERR_BAD_PARAM,
                         STR("Bad Request. Content-Type must be one of ['application/msgpack']."));
-    s->truncate = r->worker->settings->truncate_long_values;
-    if (r->input.body.n > LIMIT_BODY_ASIDE)
-        return req_aside(r, stream_decode, stream_decoded);
-    stream_decode(r);
-    return stream_decoded(r, f);
+    return req_prepare(r, LIMIT_BODY_ASIDE, stream_prepare, stream_find_runs);
 }

@@ -15,8 +15,10 @@
 #include "gateway/model_search.h"
 #include "gateway/model_token.h"
 #include "gateway/reply.h"
+#include "gateway/req_aside.h"
 #include "gateway/search_batch.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 enum { RESULTS_ABSENT = 50, RESULTS_ZERO = 100 };
 
@@ -139,15 +141,14 @@ static err_t page_experiments(struct arena *a, struct model_page *p, struct fail
     return OK;
 }
 
-err_t api_logged_model_search(struct req *r, struct fail *f)
+static err_t page_prepare(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct model_page *p = r->data = arena_zalloc(a, sizeof(*p));
+    struct model_page *p = r->data;
     struct model_search *s = &p->search;
     struct model_clause *clauses;
     err_t e;
 
-    p->batch.list = &MODELS;
     if ((e = bind_request(a, &r->input, &MSG_logged_models_search, &p->m, f)))
         return e;
     page_fill(a, p);
@@ -162,8 +163,22 @@ err_t api_logged_model_search(struct req *r, struct fail *f)
         return e;
     s->clauses = clauses;
     if ((e = page_experiments(a, p, f)) ||
-        (e = model_search_check_order(a, s->orders, s->orders_count, f)) ||
-        (e = model_search_query(a, s, &p->batch.page.query, f)))
+        (e = model_search_check_order(a, s->orders, s->orders_count, f)))
         return e;
+    return model_search_query(a, s, &p->batch.page.query, f);
+}
+
+static err_t page_wait(struct req *r, struct fail *f)
+{
+    (void)f;
     return req_wait_all(r, page_ask);
+}
+
+err_t api_logged_model_search(struct req *r, struct fail *f)
+{
+    struct model_page *s = r->data = arena_zalloc(&r->arena, sizeof(*s));
+
+    (void)f;
+    s->batch.list = &MODELS;
+    return req_prepare(r, LIMIT_SEARCH_ASIDE, page_prepare, page_wait);
 }

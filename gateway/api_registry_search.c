@@ -10,8 +10,10 @@
 #include "gateway/entity_registry.h"
 #include "gateway/filter.h"
 #include "gateway/order.h"
+#include "gateway/req_aside.h"
 #include "gateway/search_batch.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 enum { MODELS_DEFAULT = 100 };
 enum { COL_NAME = 1 }; /* of search_models_query */
@@ -50,10 +52,10 @@ static const struct search_list MODELS = {.name = "registered_models",
                                           .group = models_group,
                                           .write = model_write};
 
-err_t api_model_search(struct req *r, struct fail *f)
+static err_t models_prepare(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct models_page *search = r->data = arena_zalloc(a, sizeof(*search));
+    struct models_page *search = r->data;
     struct search_page *p = &search->batch.page;
     struct search *s = &p->search;
     struct msg_models_search m;
@@ -61,7 +63,6 @@ err_t api_model_search(struct req *r, struct fail *f)
     struct order *orders;
     err_t e;
 
-    search->batch.list = &MODELS;
     if ((e = bind_request(a, &r->input, &MSG_models_search, &m, f)))
         return e;
     p->max_results = m.max_results.is_set ? m.max_results.v : MODELS_DEFAULT;
@@ -73,7 +74,21 @@ err_t api_model_search(struct req *r, struct fail *f)
         return e;
     s->clauses = clauses;
     s->orders = orders;
-    if ((e = search_models_query(a, s, &p->query, f)))
-        return e;
-    return search_page_ask(r, p, search_batch_begin, f);
+    return search_models_query(a, s, &p->query, f);
+}
+
+static err_t models_read(struct req *r, struct fail *f)
+{
+    struct models_page *s = r->data;
+
+    return search_page_ask(r, &s->batch.page, search_batch_begin, f);
+}
+
+err_t api_model_search(struct req *r, struct fail *f)
+{
+    struct models_page *s = r->data = arena_zalloc(&r->arena, sizeof(*s));
+
+    (void)f;
+    s->batch.list = &MODELS;
+    return req_prepare(r, LIMIT_SEARCH_ASIDE, models_prepare, models_read);
 }

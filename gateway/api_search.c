@@ -27,9 +27,11 @@
 #include "gateway/order.h"
 #include "gateway/req_part.h"
 #include "gateway/run_search.h"
+#include "gateway/req_aside.h"
 #include "gateway/search_batch.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 #include "schema/tune.h"
 
 enum { RUNS_DEFAULT = 1000, SEARCH_MOST = 50000 };
@@ -308,17 +310,28 @@ err_t run_search_ask(struct req *r, struct search_page *p, req_step next, struct
     return req_sql(r, &(struct sql_step){&TUNED, NULL, 0}, 1, run_search_tuned);
 }
 
+static err_t runs_prepare(struct req *r, struct fail *f)
+{
+    struct run_search *s = r->data;
+    struct msg_runs_search m;
+    err_t e = bind_request(&r->arena, &r->input, &MSG_runs_search, &m, f);
+
+    return e ? e : run_search_page(&r->arena, &m, &s->batch.page, f);
+}
+
+static err_t runs_wait(struct req *r, struct fail *f)
+{
+    (void)f;
+    return req_wait_all(r, runs_read);
+}
+
 err_t api_run_search(struct req *r, struct fail *f)
 {
     struct run_search *s = r->data = arena_zalloc(&r->arena, sizeof(*s));
-    struct msg_runs_search m;
-    err_t e;
 
+    (void)f;
     s->batch.list = &RUNS;
-    if ((e = bind_request(&r->arena, &r->input, &MSG_runs_search, &m, f)) ||
-        (e = run_search_page(&r->arena, &m, &s->batch.page, f)))
-        return e;
-    return req_wait_all(r, runs_read);
+    return req_prepare(r, LIMIT_SEARCH_ASIDE, runs_prepare, runs_wait);
 }
 
 /* -- experiments ----------------------------------------------------------------------------- */
@@ -380,15 +393,14 @@ static err_t experiment_conditions(struct arena *a, const struct msg_experiments
     return OK;
 }
 
-err_t api_experiment_search(struct req *r, struct fail *f)
+static err_t experiments_prepare(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct experiment_search *s = r->data = arena_zalloc(a, sizeof(*s));
+    struct experiment_search *s = r->data;
     struct search_page *p = &s->batch.page;
     struct msg_experiments_search m;
     err_t e;
 
-    s->batch.list = &EXPERIMENTS;
     if ((e = bind_request(a, &r->input, &MSG_experiments_search, &m, f)))
         return e;
     p->max_results = m.max_results.v; /* absent is 0, which is refused */
@@ -396,7 +408,21 @@ err_t api_experiment_search(struct req *r, struct fail *f)
         (e = experiment_conditions(a, &m, &p->search, f)) ||
         (e = search_page_token(a, p, m.page_token.s, f)))
         return e;
-    if ((e = search_experiments_query(a, &p->search, page_view(&m.view_type), &p->query, f)))
-        return e;
-    return search_page_ask(r, p, search_batch_begin, f);
+    return search_experiments_query(a, &p->search, page_view(&m.view_type), &p->query, f);
+}
+
+static err_t experiments_read(struct req *r, struct fail *f)
+{
+    struct experiment_search *s = r->data;
+
+    return search_page_ask(r, &s->batch.page, search_batch_begin, f);
+}
+
+err_t api_experiment_search(struct req *r, struct fail *f)
+{
+    struct experiment_search *s = r->data = arena_zalloc(&r->arena, sizeof(*s));
+
+    (void)f;
+    s->batch.list = &EXPERIMENTS;
+    return req_prepare(r, LIMIT_SEARCH_ASIDE, experiments_prepare, experiments_read);
 }

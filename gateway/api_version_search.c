@@ -9,8 +9,10 @@
 #include "gateway/entity_registry.h"
 #include "gateway/filter.h"
 #include "gateway/order.h"
+#include "gateway/req_aside.h"
 #include "gateway/search_batch.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 
 enum { VERSIONS_DEFAULT = 200000 };
 enum { COL_NAME = 1 }; /* of search_versions_query */
@@ -68,15 +70,14 @@ static err_t version_conditions(struct arena *a, const struct msg_versions_searc
     return search_page_registry_token(a, p, m->page_token.s, f);
 }
 
-err_t api_version_search(struct req *r, struct fail *f)
+static err_t versions_prepare(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct versions_page *search = r->data = arena_zalloc(a, sizeof(*search));
+    struct versions_page *search = r->data;
     struct search_page *p = &search->batch.page;
     struct msg_versions_search m;
     err_t e;
 
-    search->batch.list = &VERSIONS;
     if ((e = bind_request(a, &r->input, &MSG_versions_search, &m, f)))
         return e;
     p->max_results = m.max_results.is_set ? m.max_results.v : VERSIONS_DEFAULT;
@@ -84,8 +85,22 @@ err_t api_version_search(struct req *r, struct fail *f)
         return fail(f, ERR_BAD_PARAM,
                     "Invalid value for max_results. It must be a positive integer, but got %lld",
                     (long long)p->max_results);
-    if ((e = version_conditions(a, &m, p, f)) ||
-        (e = search_versions_query(a, &p->search, &p->query, f)))
-        return e;
-    return search_page_ask(r, p, search_batch_begin, f);
+    e = version_conditions(a, &m, p, f);
+    return e ? e : search_versions_query(a, &p->search, &p->query, f);
+}
+
+static err_t versions_read(struct req *r, struct fail *f)
+{
+    struct versions_page *s = r->data;
+
+    return search_page_ask(r, &s->batch.page, search_batch_begin, f);
+}
+
+err_t api_version_search(struct req *r, struct fail *f)
+{
+    struct versions_page *s = r->data = arena_zalloc(&r->arena, sizeof(*s));
+
+    (void)f;
+    s->batch.list = &VERSIONS;
+    return req_prepare(r, LIMIT_SEARCH_ASIDE, versions_prepare, versions_read);
 }

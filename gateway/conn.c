@@ -72,7 +72,8 @@
 enum {
     READ_ROOM = 4096,    /* for a head and a small body */
     CHUNK_ROOM = 16384,  /* for a chunked body */
-    BODY_ROOM = 65536,   /* for the first read of a long body; then as much as there is */
+    BODY_ROOM = 65536,   /* for the first read of a long body, which then grows by doubling */
+    BODY_READ = 65536,   /* of a long body at once: READS_MAX of them are 1 MiB, or 1 ms, in a turn */
     BODY_KEEP = 262144,  /* of a body's memory, from one request to the next */
     READS_MAX = 16,      /* of one connection in a turn */
     PIPELINE_MAX = 16,   /* answers of one connection in a turn */
@@ -85,7 +86,7 @@ enum {
     VALUE_BYTES = 16          /* of a value of JSON in an arena */
 };
 
-enum read_result { READ_SOME, READ_WAIT, READ_END };
+enum read_result { READ_SOME, READ_WAIT, READ_END, READ_LOST };
 
 static void conn_drive(struct conn *c);
 
@@ -189,7 +190,7 @@ static enum read_result conn_read_into(struct conn *c, struct buf *b, size_t roo
         c->is_readable = false;
         return READ_WAIT;
     }
-    return READ_END;
+    return got == 0 ? READ_END : READ_LOST;
 }
 
 static bool conn_gone(struct conn *c, const char *why)
@@ -544,6 +545,7 @@ static bool conn_read_head(struct conn *c)
         switch (conn_read_into(c, &x->in, READ_ROOM, SIZE_MAX)) {
         case READ_SOME: break;
         case READ_END: return conn_gone(c, buf_len(&x->in) ? "left in a head" : "closed by peer");
+        case READ_LOST: return conn_gone(c, "connection lost");
         default: return buf_len(&x->in) ? conn_await_bytes(c, TIMER_HEAD) : conn_await_request(c);
         }
     }
@@ -570,7 +572,8 @@ static enum read_result conn_read_more(struct conn *c)
 
     if (x->req.head->is_chunked)
         return conn_read_into(c, &x->in, CHUNK_ROOM, SIZE_MAX);
-    got = conn_read_into(c, &x->body, room < left ? room : (size_t)left, (size_t)left);
+    got = conn_read_into(c, &x->body, room < left ? room : (size_t)left,
+                         left < BODY_READ ? (size_t)left : BODY_READ);
     if (got == READ_SOME)
         http_body_took(x->http, buf_len(&x->body) - before);
     return got;
@@ -597,6 +600,7 @@ static bool conn_read_body(struct conn *c)
         switch (conn_read_more(c)) {
         case READ_SOME: break;
         case READ_END: return conn_gone(c, "left in a body");
+        case READ_LOST: return conn_gone(c, "connection lost");
         default: return conn_await_bytes(c, TIMER_RECEIVE);
         }
     }
@@ -819,6 +823,27 @@ void conn_resume(struct conn *c)
 {
     c->pipelined = 0;
     conn_drive(c);
+}
+
+bool conn_peer(const struct conn *c, uint8_t out[16])
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } peer;
+    socklen_t n = sizeof(peer);
+
+    if (getpeername(c->fd, &peer.any, &n) != 0)
+        return false;
+    if (peer.any.sa_family == AF_INET6) {
+        memcpy(out, &peer.v6.sin6_addr, 16);
+        return true;
+    }
+    memset(out, 0, 10);
+    memset(out + 10, 0xff, 2);
+    memcpy(out + 12, &peer.v4.sin_addr, 4);
+    return peer.any.sa_family == AF_INET;
 }
 
 void conn_expire(struct conn *c)

@@ -89,6 +89,8 @@ void conn_close(struct conn *c, const char *why);
 void conn_go_on(struct conn *c);
 /* It yielded the loop and may go on. */
 void conn_resume(struct conn *c);
+/* The peer's address as 16 bytes, IPv4 as ::ffff:a.b.c.d. False when there is none any more. */
+bool conn_peer(const struct conn *c, uint8_t out[16]);
 /* Its list's time is over. */
 void conn_expire(struct conn *c);
 /* Counts what its request holds until it is answered: when it begins to wait. */

@@ -2,7 +2,8 @@
  * helper: jobs in the order in which they were posted, one at a time.
  *
  * They wait in the helper's own inbox, which is bounded, so there is no second queue: a post that
- * does not fit is refused, and the worker answers 429. An answer goes to the worker's inbox; that
+ * does not fit is refused, and the worker answers 429. One whose turn comes too late is answered
+ * without its work, so that a queue of them is over at once. An answer goes to the worker's inbox; that
  * one is emptied in every turn of its loop, so when it is full the helper waits a moment.
  */
 #define _GNU_SOURCE /* pthread_setname_np */
@@ -30,7 +31,9 @@ static void helper_do(struct helper_job *job)
     struct inbox *answer_to = job->answer_to;
     struct note answer = job->answer;
 
-    job->work(job->arg);
+    job->is_late = job->until_us && clock_us() > job->until_us;
+    if (!job->is_late)
+        job->work(job->arg);
     while (!inbox_send(answer_to, &answer)) /* from here on the job is the worker's again */
         usleep(FULL_WAIT_US);
 }

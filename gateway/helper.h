@@ -12,6 +12,7 @@
 #define GATEWAY_HELPER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/check.h"
 #include "base/inbox.h"
@@ -23,6 +24,8 @@ struct helper_job {
     void *arg;
     struct inbox *answer_to;
     struct note answer;
+    uint64_t until_us; /* its turn must have come by then; 0 = whenever */
+    bool is_late;      /* it had not: work was not called */
 };
 
 /* Main thread. */

@@ -13,6 +13,7 @@
 
 struct log_call {
     struct decoded d;
+    bool truncate; /* long values, as the settings say */
     unsigned param_attempts;
     struct str values[4];
     pos_t end;         /* of its points in the queue; 0 = none were appended */

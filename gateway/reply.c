@@ -140,13 +140,31 @@ void reply_allow(struct req *r, unsigned methods)
     reply_header(r, "allow", "%s", list);
 }
 
-/* One to three seconds, so that clients refused together do not come back together. */
-static unsigned reply_jitter(const struct req *r)
-{
-    uint64_t x = r->worker->now_us ^ ((uint64_t)(uintptr_t)r >> 6);
+enum {
+    RETRY_GROWTH_MAX = 20,             /* seconds */
+    RETRY_FORGET_US = 60 * 1000 * 1000 /* twice what anybody is told to wait */
+};
 
+/* Seconds until the client shall come again: one to three, so that clients refused together do not
+ * come back together. While the queue is full and nothing is accepted it grows with the time that
+ * this lasts: MLflow's client tries eight times in all and obeys, so with one to three seconds each it
+ * would give up after some 14 s, where without a Retry-After it waits for four minutes. */
+static unsigned reply_retry_after(const struct req *r, err_t e)
+{
+    struct worker *w = r->worker;
+    uint64_t x = w->now_us ^ ((uint64_t)(uintptr_t)r >> 6);
+    uint64_t growth = 0;
+
+    if (e == ERR_BUSY) {
+        /* Who was refused has come again by now: it is not the same queue that is full. */
+        if (w->busy_since_us == 0 || w->now_us - w->busy_last_us > RETRY_FORGET_US)
+            w->busy_since_us = w->now_us;
+        w->busy_last_us = w->now_us;
+        growth = (w->now_us - w->busy_since_us) / 2000000;
+        growth = growth < RETRY_GROWTH_MAX ? growth : RETRY_GROWTH_MAX;
+    }
     x *= 0x9e3779b97f4a7c15u;
-    return 1 + (unsigned)((x >> 40) % 3);
+    return 1 + (unsigned)(growth + (x >> 40) % (3 + growth / 2));
 }
 
 void reply_fail(struct req *r, const struct fail *f)
@@ -173,7 +191,7 @@ void reply_fail(struct req *r, const struct fail *f)
         json_pair_str(&j, "error_class", str_of(row->cls));
     json_close(&j);
     if (row->may_retry)
-        reply_header(r, "retry-after", "%u", reply_jitter(r));
+        reply_header(r, "retry-after", "%u", reply_retry_after(r, f->err));
     reply_set(r, row->status, TYPE_JSON);
 }
 

@@ -11,7 +11,8 @@
  *   DURABLE    w->durable, in pos order: when the inbox rings, those at its front that are durable
  *              (or lost) go on; nobody sends a message for each request
  *   COMMITTED  w->committed, looked at whole when the inbox rings: reads that wait are few
- *   BODY       the helper; the worker's inbox tells of its end, always
+ *   BODY       the helper; the worker's inbox tells of its end, always. While it waits there for
+ *              longer than request_timeout nobody works on it any more, and it is answered 504
  *   RUN        w->runs_waiting until the query that is under way has returned, then w->runs_asked
  *              with the next one: however many requests miss the same run table, at most one
  *              query of a worker is under way for it
@@ -27,8 +28,10 @@
 #include "base/idmap.h"
 #include "gateway/conn.h"
 #include "gateway/reply.h"
+#include "gateway/req_aside.h"
 #include "gateway/req_drive.h"
 #include "gateway/req_part.h"
+#include "gateway/req_run.h"
 #include "gateway/route.h"
 #include "gateway/sql_stream.h"
 #include "gateway/worker.h"
@@ -446,6 +449,40 @@ err_t req_wait_all(struct req *r, req_step next)
 
 /* -- runs ------------------------------------------------------------------------------------ */
 
+/* A write to a run that is known does not wait for PostgreSQL: when what is known of the run is older
+ * than run_cache_ttl, it is asked for, but only for so long. */
+#define RUN_PATIENCE_US ((uint64_t)200 * 1000)
+
+bool req_lacks_database(const struct req *r)
+{
+    const struct worker *w = r->worker;
+    bool is_late = w->is_run_call_open && w->now_us > w->run_asked_us + RUN_PATIENCE_US;
+
+    return is_late || w->sql == NULL || !sql_is_up(w->sql);
+}
+
+bool req_recall_run(struct req *r, const struct run_id *id, struct run *out)
+{
+    struct worker *w = r->worker;
+
+    /* Who trusts nothing by setting does not trust this. And a run that was deleted may be back: 400
+     * would be final, so it is asked for. */
+    if (w->settings->run_cache_ttl == 0 || !runs_get(w->runs, id, w->now_us, UINT64_MAX, out) ||
+        !out->is_active)
+        return false;
+    stat_add(w->stats, run_recalls, 1);
+    return true;
+}
+
+/* PostgreSQL gave no answer: on with what was known, if anything was. */
+static bool req_go_on_recalled(struct req *r)
+{
+    r->has_run = req_recall_run(r, &r->wait_run, &r->run);
+    if (r->has_run)
+        req_go_on(r);
+    return r->has_run;
+}
+
 err_t req_find_run(struct req *r, struct str run_id, req_step next)
 {
     struct worker *w = r->worker;
@@ -460,8 +497,13 @@ err_t req_find_run(struct req *r, struct str run_id, req_step next)
     }
     if (w->sql == NULL)
         return ERR_CLOSING;
+    if (req_lacks_database(r) && req_recall_run(r, &r->wait_run, &r->run)) {
+        r->has_run = true;
+        return next(r, r->fail);
+    }
     stat_add(w->stats, run_misses, 1);
     req_begin_wait(r, WAIT_RUN, next);
+    r->wait_until_us = w->now_us + RUN_PATIENCE_US;
     parked_add(r, PARK_RUN_WAITING);
     run_query_start(w);
     return OK;
@@ -516,8 +558,10 @@ static void run_query_on_done(struct sql_call *call)
         char why[256];
 
         str_to_cstr(call->message, why, sizeof(why));
-        while ((r = w->runs_asked.first))
-            req_give_up(r, call->err, why);
+        while ((r = w->runs_asked.first)) {
+            if (!req_go_on_recalled(r))
+                req_give_up(r, call->err, why);
+        }
     }
     arena_reset(&w->run_arena);
     w->is_run_call_open = false;
@@ -589,19 +633,50 @@ void req_reset(struct req *r)
     r->wait_pos = 0;
 }
 
-err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
+static err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
 {
     struct worker *w = r->worker;
 
     r->job = (struct helper_job){.work = work,
                                  .arg = r,
                                  .answer_to = &w->inbox,
-                                 .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r}};
+                                 .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r},
+                                 .until_us = w->now_us + w->settings->request_timeout};
     if (w->helped_count >= HELPED_MAX || !helper_post(w->helper, &r->job))
         return fail(r->fail, ERR_BUSY, "Too many long bodies wait to be read.");
     w->helped_count++;
     req_begin_wait(r, WAIT_BODY, next);
     return OK;
+}
+
+static void req_do_prepare(void *arg)
+{
+    struct req *r = arg;
+    struct fail f;
+
+    fail_init(&f, &r->arena);
+    r->prepared = r->prepare(r, &f);
+    r->why = r->prepared && f.err == r->prepared ? arena_dup(&r->arena, f.text) : sql_null();
+}
+
+static err_t req_end_prepare(struct req *r, struct fail *f)
+{
+    if (r->prepared == OK)
+        return r->prepared_next(r, f);
+    return r->why.p ? fail_str(f, r->prepared, r->why) : r->prepared;
+}
+
+err_t req_prepare(struct req *r, size_t bytes, req_step prepare, req_step next)
+{
+    err_t e;
+
+    if (r->input.body.n + r->input.query.n > bytes) {
+        r->prepare = prepare;
+        r->prepared_next = next;
+        return req_aside(r, req_do_prepare, req_end_prepare);
+    }
+    e = prepare(r, r->fail);
+    return e ? e : next(r, r->fail);
 }
 
 static void req_read_body(void *arg)
@@ -630,7 +705,10 @@ void req_start(struct req *r)
 void req_on_body(struct req *r)
 {
     r->worker->helped_count--;
-    req_go_on(r);
+    if (r->job.is_late)
+        req_give_up(r, ERR_DEADLINE, "The helper thread did not come to this request in time.");
+    else
+        req_go_on(r);
 }
 
 /* False: it still waits. */
@@ -694,10 +772,27 @@ void req_wake_parked(struct worker *w)
     req_wake_committed(w);
 }
 
+/* Who waits for a run that is known goes on; for the others the query's own deadline is the bound. */
+static void req_expire_runs(struct worker *w, struct parked *l)
+{
+    struct req *r = l->first;
+
+    for (unsigned n = l->count; n > 0; n--) {
+        struct req *after = r->list_next;
+
+        if (r->wait_until_us <= w->now_us && !req_go_on_recalled(r))
+            r->wait_until_us = UINT64_MAX;
+        r = after;
+    }
+}
+
 void req_expire_parked(struct worker *w)
 {
-    struct req *r = w->committed.first;
+    struct req *r;
 
+    req_expire_runs(w, &w->runs_asked);
+    req_expire_runs(w, &w->runs_waiting);
+    r = w->committed.first;
     for (unsigned n = w->committed.count; n > 0; n--) {
         struct req *after = r->list_next;
 

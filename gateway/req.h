@@ -4,13 +4,13 @@
  * A handler is err_t handler(struct req *r, struct fail *f). It reads r->input, works in r->arena,
  * and either answers (reply_ok and its kind, gateway/reply.h) or starts exactly one wait and names
  * the step that goes on. A step has the same shape. An error return becomes MLflow's error JSON.
- * Everything here happens on the worker's thread; a step is never called from within the call that
- * started the wait unless what it waits for is there already.
+ * All on the worker's thread; a step is never called from within the call that started the wait unless
+ * what it waits for is there already.
  *
- * The peer may go away during a wait: the request stays alive until its wait ends, and the next
- * step runs as if the peer were there; the answer is dropped.
+ * The peer may go away during a wait: the request stays alive until its wait ends, and the next step
+ * runs as if it were there; the answer is dropped.
  *
- * gateway/req_part.h has what a handler needs for a large answer.
+ * gateway/req_part.h has what a handler needs for a large answer, gateway/req_aside.h for a long request.
  */
 #ifndef GATEWAY_REQ_H
 #define GATEWAY_REQ_H
@@ -36,13 +36,8 @@ typedef err_t (*req_step)(struct req *r, struct fail *f);
 /* Takes the error of a step in place of the client, and goes on like a step. */
 typedef err_t (*req_catch)(struct req *r, err_t e, struct fail *f);
 
-enum req_state {
-    REQ_IDLE,
-    REQ_RUNNING, /* a handler or step is on the stack */
-    REQ_WAITING, /* one wait is under way */
-    REQ_ANSWERED /* reply is complete */
-};
-
+/* A handler or step is on the stack; one wait is under way; the reply is complete. */
+enum req_state { REQ_IDLE, REQ_RUNNING, REQ_WAITING, REQ_ANSWERED };
 enum req_park { PARK_NONE, PARK_DURABLE, PARK_COMMITTED, PARK_RUN_WAITING, PARK_RUN_ASKED };
 enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_DURABLE, WAIT_COMMITTED, WAIT_RUN, WAIT_SENT };
 
@@ -50,10 +45,9 @@ struct reply {
     int status;
     const char *content_type; /* NULL = no body and no type */
     struct buf body;
-    struct buf headers; /* further header lines, each with CRLF */
-    bool must_close;
-    bool is_streamed;         /* in parts, without a content-length */
-    bool is_begun, is_broken; /* its head is on its way; it failed after that */
+    struct buf headers;           /* further header lines, each with CRLF */
+    bool must_close, is_streamed; /* in parts, without a content-length */
+    bool is_begun, is_broken;     /* its head is on its way; it failed after that */
 };
 
 struct req {
@@ -72,9 +66,9 @@ struct req {
     req_catch caught;    /* NULL = an error is the answer */
     void *asked;         /* run_search_ask's own, until its next step */
 
-    /* what the last wait brought */
-    struct sql_call sql;  /* after req_sql: err, and results until the next wait for SQL */
-    const PGresult *rows; /* after req_rows: some of them, until the next wait for SQL */
+    /* what the last wait brought; results and rows are good until the next wait for SQL */
+    struct sql_call sql;  /* after req_sql: err, results */
+    const PGresult *rows; /* after req_rows: some of them */
     bool has_more_rows;   /* then req_more_rows brings the next */
     struct run run;       /* after req_find_run */
     bool has_run;         /* such a run exists */
@@ -83,6 +77,10 @@ struct req {
     /* private */
     struct fail *fail;     /* of the step on the stack */
     struct helper_job job; /* reads a long body */
+    req_step prepare;      /* on the helper's thread, and after it: */
+    req_step prepared_next;
+    err_t prepared; /* what it returned */
+    struct str why; /* with that; p NULL = no words of its own */
     struct sql_stream *stream;
     struct req_both *both; /* of req_sql_both, in the arena */
     uint64_t stream_until_us;
@@ -91,8 +89,8 @@ struct req {
     req_step next;
     struct run_id wait_run;
     pos_t wait_pos;
-    unsigned wait_partition; /* QUEUE_PARTITIONS = all */
-    uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX = somebody else's deadline bounds it */
+    unsigned wait_partition;               /* QUEUE_PARTITIONS = all */
+    uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX: another deadline bounds it */
     enum req_park parked_in;
     struct req *list_next, *list_prev; /* in one of the worker's parked lists */
 };
@@ -114,7 +112,5 @@ must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 must_check err_t req_wait_all(struct req *r, req_step next);
 /* Fills r->run and r->has_run from the run table, else from PostgreSQL. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
-/* Runs work(r) on the helper's thread: it has arena and body, no more; then next. Or ERR_BUSY. */
-must_check err_t req_aside(struct req *r, void (*work)(void *req), req_step next);
 
 #endif

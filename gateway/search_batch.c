@@ -169,7 +169,7 @@ static err_t batch_again(struct req *r, struct fail *f)
 {
     struct search_batch *b = r->data;
 
-    if (b->fetched == 1 && b->list->write_long) {
+    if (b->fetched == 1 && b->list->write_long && PQntuples(r->sql.results[0]) > 0) {
         search_batch_open(b);
         return b->list->write_long(r, f);
     }

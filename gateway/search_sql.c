@@ -45,6 +45,9 @@
 #define PROMPT_TAG STR("mlflow.prompt.is_prompt")
 
 enum { JOINS_MAX = 6 }; /* of each kind: clauses, order keys */
+/* Clauses and order keys of a search that is worth a second statement: of more, planning is what takes
+ * the time. */
+enum { TOP_PARTS_MAX = 20 };
 
 static const char *const op_texts[] = {
     [OP_EQ] = " = ",      [OP_NE] = " <> ",         [OP_LT] = " < ",      [OP_LE] = " <= ",
@@ -384,7 +387,7 @@ err_t search_runs_query(struct arena *a, const struct search *s, struct query *o
 
 bool search_runs_has_top(const struct search *s)
 {
-    return s->orders_count > 0 &&
+    return s->orders_count > 0 && s->clauses_count + s->orders_count <= TOP_PARTS_MAX &&
            (s->orders[0].entity == ENTITY_METRIC || runs_is_start(&s->orders[0]));
 }
 

@@ -20,6 +20,7 @@
 #include "gateway/server.h"
 
 #include <libpq-fe.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,9 @@
 #include "schema/pg_connect.h"
 
 enum { WORKERS_MAX = 256, FLUSHERS_MAX = 16, WORKERS_AUTO_MAX = 8 };
+/* Longer blocks are remapped as they grow. Left alone, glibc raises this to 32 MiB once such a block
+ * was freed, and then copies a long body each time it doubles. */
+enum { REMAPPED_BYTES = 4 << 20 };
 enum server_stage { STAGE_STARTING, STAGE_SERVING, STAGE_DRAINING };
 
 struct server {
@@ -308,6 +312,7 @@ static err_t server_start_flushers(struct server *sv, struct fail *f)
 {
     for (unsigned i = 0; i < sv->flusher_count; i++) {
         struct flusher_config c = {.queue = sv->queue,
+                                   .runs = sv->runs,
                                    .settings = sv->first,
                                    .pg_uri = sv->pg_uri,
                                    .stats = sv->flusher_stats[i],
@@ -354,6 +359,7 @@ static err_t server_start(struct server *sv, struct fail *f)
     const struct settings *s = sv->first;
     err_t e;
 
+    (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
     route_init(s->static_prefix);
     if ((e = server_bind(sv, f)) || (e = server_open_database(sv, f)))
         return e;

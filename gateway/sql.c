@@ -9,7 +9,8 @@
  * finds one. Whether a call needs to keep it is known at its end (most answers fit into one batch), so
  * the places are given then; who got none comes again and waits for one in a FIFO of its own.
  *
- * While PostgreSQL is away, one connection at a time is tried, with a growing, jittered pause. Calls
+ * While PostgreSQL is away, one connection at a time is tried, with a growing, jittered pause, whether
+ * calls wait or not, so that sql_is_up tells how things are now. Calls
  * wait for it AWAY_WAIT_US at most, which is longer than that pause: a restart is survived, a longer
  * absence answered. All of it happens within sql_timeout. A call under way that exceeds that loses
  * its connection; the server side ends by statement_timeout, which is set to the same time.
@@ -101,6 +102,7 @@ void sql_call_again(struct sql_pool *p, struct sql_call *call)
 {
     call->err = OK;
     call->sqlstate[0] = '\0';
+    call->message = STR(""); /* it stood in a result that is gone */
     list_put_first(pool_list_of(p, call), call);
 }
 
@@ -138,11 +140,17 @@ void sql_pool_renew(struct sql_pool *p)
         sql_conn_renew(&p->conns[i]);
 }
 
+/* No session, and the last attempt failed. */
+static bool pool_is_away(const struct sql_pool *p)
+{
+    return p->live == 0 && p->failures > 0;
+}
+
 /* When the first call of the FIFO gives up. Earlier ones stand further in front, so it is the
  * earliest of all. */
 static uint64_t pool_patience_us(const struct sql_pool *p)
 {
-    if (p->live == 0 && p->failures > 0 && p->timeout_us > AWAY_WAIT_US)
+    if (pool_is_away(p) && p->timeout_us > AWAY_WAIT_US)
         return AWAY_WAIT_US;
     return p->timeout_us;
 }
@@ -188,6 +196,8 @@ static void pool_arm(struct sql_pool *p)
             at = p->conns[i].deadline_us;
     if (holders_at < at)
         at = holders_at;
+    if (pool_is_away(p) && p->opening == 0 && p->retry_us < at)
+        at = p->retry_us;
     if (at == UINT64_MAX || (p->armed_us && p->armed_us <= at))
         return; /* a timer that fires too early looks and goes on */
     now = clock_us();
@@ -223,7 +233,7 @@ void sql_pool_dispatch(struct sql_pool *p)
     for (unsigned i = 0; i < p->nconns && pool_due(p); i++)
         if (p->conns[i].state == SQL_IDLE)
             sql_conn_send(&p->conns[i], list_take(pool_due(p)));
-    if (pool_due(p))
+    if (pool_due(p) || pool_is_away(p))
         pool_grow(p);
     pool_arm(p);
 }

@@ -185,8 +185,11 @@ static void worker_pause(struct worker *w)
     w->net->is_paused = true;
 }
 
+/* At a tick. Somebody else may have been quicker to take the descriptor that was in reserve. */
 static void worker_unpause(struct worker *w)
 {
+    if (w->net->reserve_fd < 0)
+        w->net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     for (unsigned i = 0; w->net->is_paused && i < array_len(w->net->listeners); i++) {
         if (w->net->listeners[i].event)
             check(event_add(w->net->listeners[i].event, NULL) == 0);
@@ -413,6 +416,16 @@ static void worker_run_yielded(struct worker *w)
     }
 }
 
+/* In CPU time, so that neither the wait for events nor other processes count. */
+static void worker_note_turn(struct worker *w)
+{
+    uint64_t now_us = clock_cpu_us(), us = now_us - w->net->turn_cpu_us;
+
+    w->net->turn_cpu_us = now_us;
+    stat_time(w->stats, worker_turn, us);
+    stat_longest(w->stats, worker_longest_turn, us);
+}
+
 /* Nothing that was closed in this turn is looked at any more: here it goes. */
 static void worker_turn_end(struct worker *w)
 {
@@ -465,11 +478,13 @@ static void *worker_main(void *arg)
     struct worker_net *net = w->net;
 
     worker_touch(w);
+    net->turn_cpu_us = clock_cpu_us();
     while (!net->is_draining || (net->open_count && w->now_us < net->drain_until_us)) {
         event_base_loop(w->base, EVLOOP_ONCE | (net->yielded ? EVLOOP_NONBLOCK : 0));
         if (net->yielded)
             worker_run_yielded(w);
         worker_turn_end(w);
+        worker_note_turn(w);
     }
     worker_end_now(w);
     atomic_store_explicit(&net->has_ended, true, memory_order_release);

@@ -40,6 +40,8 @@ struct worker {
     struct helper *helper;
     unsigned helped_count;           /* requests whose bodies it has */
     uint64_t now_us;                 /* of this loop turn */
+    uint64_t busy_since_us;          /* first ERR_BUSY since a write was accepted; 0 = none */
+    uint64_t busy_last_us;           /* the newest one */
     char date[40];                   /* header line of this second, with CRLF; constant length */
 
     /* private: worker.c, conn.c and req.c */

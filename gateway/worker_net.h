@@ -55,6 +55,7 @@ struct worker_net {
     char good_host[96];                  /* the last one that guard let through */
     size_t good_host_len;
     time_t date_second;
+    uint64_t turn_cpu_us;                /* of the thread, when this turn began */
 };
 
 /* Takes an exchange from the pool, or makes one. */

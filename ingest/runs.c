@@ -47,6 +47,8 @@ struct runs_entry {
     bool has_state;
     bool is_active;
     bool is_used; /* since the clock's hand came by */
+    bool has_client;
+    uint8_t client[RUNS_CLIENT]; /* who was the first to write to it */
 };
 
 struct runs_shard {
@@ -241,15 +243,43 @@ void runs_forget_all(struct runs *t)
     atomic_store(&t->forgotten_us, clock_us());
 }
 
-void runs_appended(struct runs *t, const struct run_id *id, pos_t end)
+bool runs_appended(struct runs *t, const struct run_id *id, pos_t end)
 {
     uint64_t hash = runs_hash(id);
     struct runs_shard *s = runs_lock(t, hash);
     struct runs_entry *e = shard_make(s, id, hash, t->shard_max);
+    bool has_client = e->has_client;
 
     if (end > e->pos)
         e->pos = end;
     runs_unlock(s);
+    return has_client;
+}
+
+void runs_set_client(struct runs *t, const struct run_id *id, const uint8_t address[RUNS_CLIENT])
+{
+    uint64_t hash = runs_hash(id);
+    struct runs_shard *s = runs_lock(t, hash);
+    struct runs_entry *e = shard_find(s, id, hash);
+
+    if (e) {
+        e->has_client = true;
+        memcpy(e->client, address, RUNS_CLIENT);
+    }
+    runs_unlock(s);
+}
+
+bool runs_get_client(struct runs *t, const struct run_id *id, uint8_t address[RUNS_CLIENT])
+{
+    uint64_t hash = runs_hash(id);
+    struct runs_shard *s = runs_lock(t, hash);
+    const struct runs_entry *e = shard_find(s, id, hash);
+    bool has_client = e && e->has_client;
+
+    if (has_client)
+        memcpy(address, e->client, RUNS_CLIENT);
+    runs_unlock(s);
+    return has_client;
 }
 
 void runs_raise_floor(struct runs *t, pos_t pos)

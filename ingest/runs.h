@@ -24,6 +24,8 @@ struct run {
     int32_t experiment_id;
 };
 
+enum { RUNS_CLIENT = 16 }; /* bytes of an IPv6 address; IPv4 as ::ffff:a.b.c.d */
+
 /* max_entries bounds the memory. */
 struct runs *runs_new(uint64_t max_entries);
 void runs_free(struct runs *t);
@@ -37,8 +39,12 @@ void runs_put(struct runs *t, const struct run_id *id, uint64_t now_us, const st
 void runs_forget(struct runs *t, const struct run_id *id);
 /* Forgets the state of every run: an experiment was deleted or restored. */
 void runs_forget_all(struct runs *t);
-/* The entry that ends there was appended for the run. */
-void runs_appended(struct runs *t, const struct run_id *id, pos_t end);
+/* The entry that ends there was appended for the run. False: who writes to it is not known yet,
+ * and runs_set_client may tell. */
+bool runs_appended(struct runs *t, const struct run_id *id, pos_t end);
+/* Who writes to the run, for whom looks at what went wrong; forgotten with the run. */
+void runs_set_client(struct runs *t, const struct run_id *id, const uint8_t address[RUNS_CLIENT]);
+bool runs_get_client(struct runs *t, const struct run_id *id, uint8_t address[RUNS_CLIENT]);
 /* Entries before pos may belong to any run (they were replayed): reads of every run wait for it.
  * After queue_open, with queue_appended, before the workers start. */
 void runs_raise_floor(struct runs *t, pos_t pos);

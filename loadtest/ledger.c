@@ -96,6 +96,41 @@ struct point ledger_point(const struct ledger *l, uint32_t run, uint64_t index)
     return p;
 }
 
+/* load/m12, or load/m12/xxxx where keys are to be longer than that. */
+size_t ledger_key(const struct ledger *l, uint32_t number, char out[KEY_MAX])
+{
+    static const char prefix[6] = "load/m";
+    char digits[10];
+    size_t at = sizeof(digits);
+    size_t n = sizeof(prefix);
+
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    memcpy(out, prefix, sizeof(prefix));
+    memcpy(out + n, digits + at, sizeof(digits) - at);
+    n += sizeof(digits) - at;
+    if (n + 1 < l->key_bytes) {
+        out[n] = '/';
+        memset(out + n + 1, 'x', l->key_bytes - n - 1);
+        n = l->key_bytes;
+    }
+    return n;
+}
+
+bool ledger_key_number(const struct ledger *l, struct str name, uint32_t *number)
+{
+    struct str rest = str_skip(name, sizeof("load/m") - 1);
+    char want[KEY_MAX];
+    uint64_t value;
+
+    if (!str_to_u64(str_head(rest, str_find(rest, '/')), &value) || value >= l->keys)
+        return false;
+    *number = (uint32_t)value;
+    return str_eq(name, (struct str){want, ledger_key(l, *number, want)});
+}
+
 double point_stored(const struct point *p)
 {
     switch (p->class) {

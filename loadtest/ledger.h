@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/str.h"
 #include "loadtest/call.h"
 
 enum { LEDGER_ID_MAX = 36 };
@@ -35,28 +36,33 @@ struct ledger {
     size_t count;
     uint64_t seed;
     uint32_t keys;
-    uint32_t batch;   /* points of a log-batch */
-    double special;   /* share of points that are no finite number */
-    int64_t epoch_ms; /* timestamp of step 0 */
+    uint32_t batch;     /* points of a log-batch */
+    uint32_t key_bytes; /* least length of a key's name; may be set before the first point */
+    double special;     /* share of points that are no finite number */
+    int64_t epoch_ms;   /* timestamp of step 0 */
 };
 
 enum point_class { POINT_PLAIN, POINT_NAN, POINT_INF, POINT_MINUS_INF };
 
 struct point {
-    uint32_t key; /* number of the key; its name is POINT_KEY and the number */
+    uint32_t key; /* number of the key; ledger_key makes its name */
     int64_t step;
     int64_t timestamp; /* ms */
     int32_t micro;     /* value in millionths, when it is plain */
     enum point_class class;
 };
 
-#define POINT_KEY "load/m"
+enum { KEY_MAX = 250 };
 
 void ledger_init(struct ledger *l, size_t count, uint32_t keys, uint32_t batch, uint64_t seed,
                  double special);
 void ledger_fini(struct ledger *l);
 /* The point at index of run. */
 struct point ledger_point(const struct ledger *l, uint32_t run, uint64_t index);
+/* The name of a key, not terminated; returns its length. */
+size_t ledger_key(const struct ledger *l, uint32_t number, char out[KEY_MAX]);
+/* The number of a key's name; false when it is no key of l. */
+bool ledger_key_number(const struct ledger *l, struct str name, uint32_t *number);
 /* The value as PostgreSQL stores it: NaN is 0 with is_nan, infinities are the largest doubles. */
 double point_stored(const struct point *p);
 /* The next count points of run. */

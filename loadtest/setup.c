@@ -10,6 +10,7 @@
 #include <string.h>
 #include <yyjson.h>
 
+#include "base/json.h"
 #include "schema/errors.h"
 
 enum { LANES = 16, SETUP_TIMEOUT_US = 60000000 };
@@ -90,7 +91,9 @@ err_t setup_experiment(struct shape *s, struct event_base *loop, struct fail *f)
             e = setup_refused("experiments/get-by-name", &a, f);
     } else if (a.status == 404) {
         buf_reset(&text);
-        buf_printf(&text, "{\"name\": \"%s\"}", s->plan->experiment);
+        buf_add_str(&text, STR("{\"name\": "));
+        json_quote(&text, str_of(s->plan->experiment));
+        buf_add_byte(&text, '}');
         shape_post(s, &request, "experiments/create", buf_str(&text));
         a = wire_ask(&w, buf_str(&request));
         if (a.status != 200 ||

@@ -86,10 +86,12 @@ static void add_value(struct buf *out, const struct point *p)
 }
 
 /* The fields of a point, without braces. */
-static void add_point(struct buf *out, const struct point *p)
+static void add_point(struct buf *out, const struct ledger *l, const struct point *p)
 {
-    buf_add_str(out, STR("\"key\": \"" POINT_KEY));
-    add_number(out, p->key);
+    char key[KEY_MAX];
+
+    buf_add_str(out, STR("\"key\": \""));
+    buf_add(out, key, ledger_key(l, p->key, key));
     buf_add_str(out, STR("\", \"value\": "));
     add_value(out, p);
     buf_add_str(out, STR(", \"timestamp\": "));
@@ -106,7 +108,7 @@ static void shape_log_metric(struct shape *s, const struct call *c)
     buf_add_str(&s->body, STR("{\"run_uuid\": \""));
     buf_add_str(&s->body, str_of(id));
     buf_add_str(&s->body, STR("\", "));
-    add_point(&s->body, &p);
+    add_point(&s->body, s->ledger, &p);
     buf_add_str(&s->body, STR(", \"run_id\": \""));
     buf_add_str(&s->body, str_of(id));
     buf_add_str(&s->body, STR("\"}"));
@@ -137,7 +139,7 @@ static void shape_log_batch(struct shape *s, const struct call *c)
         struct point p = ledger_point(s->ledger, c->run, c->first + i);
 
         buf_add_str(&s->body, i ? STR(", {") : STR("{"));
-        add_point(&s->body, &p);
+        add_point(&s->body, s->ledger, &p);
         buf_add_byte(&s->body, '}');
     }
     buf_add_byte(&s->body, ']');
@@ -185,23 +187,13 @@ static void pack_double(struct buf *out, const struct point *p)
     buf_add_be64(out, bytes);
 }
 
-static void pack_point(struct buf *out, const struct point *p)
+static void pack_point(struct buf *out, const struct ledger *l, const struct point *p)
 {
-    char key[32] = POINT_KEY;
-    size_t at = sizeof(POINT_KEY) - 1;
-    char digits[10];
-    size_t from = sizeof(digits);
-    uint32_t number = p->key;
+    char key[KEY_MAX];
 
-    do {
-        digits[--from] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number);
-    memcpy(key + at, digits + from, sizeof(digits) - from);
-    at += sizeof(digits) - from;
     buf_add_byte(out, (char)0x84);
     pack_text(out, STR("key"));
-    pack_text(out, (struct str){key, at});
+    pack_text(out, (struct str){key, ledger_key(l, p->key, key)});
     pack_text(out, STR("value"));
     pack_double(out, p);
     pack_text(out, STR("timestamp"));
@@ -244,7 +236,7 @@ static void pack_log_batch(struct shape *s, const struct call *c)
     for (uint32_t i = 0; i < c->count; i++) {
         struct point p = ledger_point(s->ledger, c->run, c->first + i);
 
-        pack_point(&s->body, &p);
+        pack_point(&s->body, s->ledger, &p);
     }
     pack_pairs(&s->body, "params", "p", plan->batch_params, c->first);
     pack_pairs(&s->body, "tags", "t", plan->batch_tags, c->first);
@@ -274,10 +266,12 @@ static void shape_create_run(struct shape *s, const struct call *c)
 
 static void shape_search(struct shape *s, const struct call *c)
 {
+    char key[KEY_MAX];
+
     buf_printf(&s->body,
-               "{\"experiment_ids\": [\"%s\"], \"filter\": \"metrics.`" POINT_KEY "0` > 0 and "
+               "{\"experiment_ids\": [\"%s\"], \"filter\": \"metrics.`%.*s` > 0 and "
                "tags.`load/job` = '%" PRIu32 "'\", \"max_results\": 20}",
-               s->experiment, c->run);
+               s->experiment, (int)ledger_key(s->ledger, 0, key), key, c->run);
 }
 
 void shape_get(const struct shape *s, struct buf *out, const char *path, struct str query)
@@ -313,7 +307,9 @@ void shape_request(struct shape *s, const struct call *c, struct buf *out)
     const char *id = s->ledger->runs[c->run].id;
     bool is_packed = c->kind == CALL_LOG_BATCH && s->plan->body[0] == 'm';
     const char *path = NULL;
-    char query[256];
+    char query[400];
+    char key[KEY_MAX];
+    size_t n;
 
     buf_reset(&s->body);
     switch (c->kind) {
@@ -331,9 +327,9 @@ void shape_request(struct shape *s, const struct call *c, struct buf *out)
         shape_get(s, out, "runs/get", str_of(query));
         return;
     default:
-        snprintf(query, sizeof(query),
-                 "run_id=%s&metric_key=" POINT_KEY "%" PRIu64 "&max_results=1000", id,
-                 c->first % s->ledger->keys);
+        n = ledger_key(s->ledger, (uint32_t)(c->first % s->ledger->keys), key);
+        snprintf(query, sizeof(query), "run_id=%s&metric_key=%.*s&max_results=1000", id, (int)n,
+                 key);
         shape_get(s, out, "metrics/get-history", str_of(query));
         return;
     }

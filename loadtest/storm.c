@@ -37,14 +37,18 @@ static struct timeval timeval_of(uint64_t us)
 
 static uint64_t job_chance(struct job *j)
 {
-    j->random += 0x9E3779B97F4A7C15ULL;
-    return mix64(j->random);
+    return mix64(j->random++);
 }
 
 /* From 0, included, to 1, excluded. */
+static double share_of(uint64_t chance)
+{
+    return (double)(chance >> 11) * 0x1p-53;
+}
+
 static double job_share(struct job *j)
 {
-    return (double)(job_chance(j) >> 11) * 0x1p-53;
+    return share_of(job_chance(j));
 }
 
 /* --- what is due ------------------------------------------------------------------------------ */
@@ -69,7 +73,7 @@ static void job_advance(struct job *j)
     double gap = storm_gap_us(j->storm, j->due_us);
 
     if (j->storm->plan->arrivals[0] == 'p')
-        gap *= -log(1 - job_share(j));
+        gap *= -log(1 - share_of(mix64(j->arrivals++)));
     j->due_us += gap;
 }
 
@@ -418,6 +422,7 @@ static void storm_lay_out(struct storm *s)
         j->storm = s;
         j->first_run = (uint32_t)(i * p->runs);
         j->random = mix64(p->seed * 0x9E3779B9 + i);
+        j->arrivals = mix64(j->random);
         evtimer_assign(&j->timer, s->loop, job_on_due, j);
     }
     for (size_t i = 0; i < s->slot_count; i++) {
@@ -449,6 +454,7 @@ err_t storm_init(struct storm *s, const struct plan *p, struct fail *f)
     tally_init(&s->tally);
     ledger_init(&s->ledger, p->jobs * p->runs, (uint32_t)p->keys, (uint32_t)p->batch, p->seed,
                 p->special);
+    s->ledger.key_bytes = (uint32_t)p->key_bytes;
     shape_init(&s->shape, p, &s->target, &s->ledger);
     event_assign(&s->ticker, s->loop, -1, EV_PERSIST, storm_on_tick, s);
     evtimer_assign(&s->ender, s->loop, storm_on_end, s);
@@ -489,7 +495,7 @@ static void storm_begin_jobs(struct storm *s)
         if (p->arrivals[0] == 'p')
             job_advance(j);
         else
-            j->due_us += job_share(j) * storm_gap_us(s, j->due_us);
+            j->due_us += share_of(mix64(j->arrivals++)) * storm_gap_us(s, j->due_us);
         if (p->loop[0] == 'o')
             job_drive(j);
         while (p->loop[0] == 'c' && j->free && !s->is_over) {
@@ -544,6 +550,6 @@ void storm_run(struct storm *s)
     event_del(&s->ender);
     t->seconds = (double)(clock_us() - s->begin_us) / 1e6;
     t->measured_s = s->end_us > s->warm_us ? (double)(s->end_us - s->warm_us) / 1e6 : 0;
-    tally_cut(t, t->seconds);
+    tally_end(t, t->seconds, (double)s->plan->sample / 2e6);
     storm_count_rest(s);
 }

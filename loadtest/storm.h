@@ -48,9 +48,10 @@ struct slot {
 struct job {
     struct storm *storm;
     uint32_t first_run;
-    uint32_t turn; /* counts requests, to take runs in turn */
-    uint64_t random;
-    double due_us; /* when the next request is due, open loop */
+    uint32_t turn;     /* counts requests, to take runs in turn */
+    uint64_t random;   /* of everything but the arrivals */
+    uint64_t arrivals; /* its own, so that answers do not move what is due */
+    double due_us;     /* when the next request is due, open loop */
     struct event timer;
     struct slot *free; /* connections that wait for what is due */
 };

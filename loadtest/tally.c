@@ -71,3 +71,15 @@ void tally_cut(struct tally *t, double at_s)
     s->done = s->refused = s->failed = s->points = 0;
     spread_reset(&t->now_latency);
 }
+
+void tally_end(struct tally *t, double at_s, double least_s)
+{
+    struct sample *last;
+
+    tally_cut(t, at_s);
+    last = &t->samples[t->sample_count - 1];
+    if (t->sample_count < 2 || last->seconds >= least_s)
+        return;
+    last[-1] = merged(&last[-1], last);
+    t->sample_count--;
+}

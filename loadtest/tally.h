@@ -74,5 +74,7 @@ void tally_init(struct tally *t);
 void tally_fini(struct tally *t);
 /* The row at hand is whole; begins the next. */
 void tally_cut(struct tally *t, double at_s);
+/* The last row; it joins the one before it when it covers less than least_s. */
+void tally_end(struct tally *t, double at_s, double least_s);
 
 #endif

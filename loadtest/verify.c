@@ -78,15 +78,6 @@ static void found_index(struct verify *y, const char *what, uint64_t index)
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* The number of a key that the ledger made; false when it made none such. */
-static bool key_number(const struct ledger *l, struct str key, uint64_t *number)
-{
-    struct str prefix = STR(POINT_KEY);
-
-    return str_starts(key, prefix) && str_to_u64(str_skip(key, prefix.n), number) &&
-           *number < l->keys;
-}
-
 static bool is_same(double a, double b)
 {
     return a >= b && a <= b;
@@ -95,10 +86,10 @@ static bool is_same(double a, double b)
 /* Which point the row is; false when it is none that was sent. */
 static bool row_index(const struct verify *y, const struct stored *row, uint64_t *index)
 {
-    uint64_t key;
+    uint32_t key;
     struct point p;
 
-    if (!key_number(y->ledger, row->key, &key) || row->step < 0)
+    if (!ledger_key_number(y->ledger, row->key, &key) || row->step < 0)
         return false;
     *index = (uint64_t)row->step * y->ledger->keys + key;
     if (!bits_get(&y->ledger->runs[y->run].sent, *index))
@@ -139,10 +130,10 @@ static void on_metric(struct verify *y, const struct stored *row)
 
 static void on_latest(struct verify *y, const struct stored *row)
 {
-    uint64_t key;
+    uint32_t key;
     struct best *best;
 
-    if (!key_number(y->ledger, row->key, &key)) {
+    if (!ledger_key_number(y->ledger, row->key, &key)) {
         y->verdict->latest_wrong++;
         found(y, "latest_metrics of a key nobody sent", row);
         return;
@@ -314,10 +305,10 @@ static uint64_t api_latest(const struct verify *y, yyjson_val *metrics)
     yyjson_arr_foreach(metrics, i, n, m)
     {
         struct stored row;
-        uint64_t key;
+        uint32_t key;
         const struct best *best;
 
-        if (!api_metric(m, &row) || !key_number(y->ledger, row.key, &key)) {
+        if (!api_metric(m, &row) || !ledger_key_number(y->ledger, row.key, &key)) {
             wrong++;
             continue;
         }
@@ -375,7 +366,8 @@ static err_t verify_api_run(struct verify *y, struct wire *w, struct fail *f)
 {
     const char *id = y->ledger->runs[y->run].id;
     uint32_t key = (uint32_t)(mix64(y->run) % y->ledger->keys);
-    char query[200];
+    char name[KEY_MAX];
+    char query[400];
     yyjson_doc *doc;
     yyjson_val *metrics;
     err_t e;
@@ -388,7 +380,8 @@ static err_t verify_api_run(struct verify *y, struct wire *w, struct fail *f)
     y->verdict->api_points += yyjson_arr_size(metrics);
     y->verdict->api_wrong += api_latest(y, metrics);
     yyjson_doc_free(doc);
-    snprintf(query, sizeof(query), "run_id=%s&metric_key=" POINT_KEY "%" PRIu32, id, key);
+    snprintf(query, sizeof(query), "run_id=%s&metric_key=%.*s", id,
+             (int)ledger_key(y->ledger, key, name), name);
     if ((e = api_ask(y, w, "metrics/get-history", query, &doc, f)))
         return e;
     metrics = yyjson_obj_get(yyjson_doc_get_root(doc), "metrics");
@@ -430,11 +423,13 @@ static err_t verify_wait(struct verify *y, struct fail *f)
 {
     uint64_t acked = ledger_acked_count(y->ledger);
     int64_t most = -1;
+    double backlog = -1; /* somebody else's points may have to be stored before ours */
     uint64_t grown_us = clock_us();
 
     for (;;) {
         uint64_t begin = clock_us();
         int64_t count = verify_row_count(y);
+        double waiting = watch_backlog(&y->storm->watch);
         uint64_t now = clock_us();
         /* Counting millions of rows takes from the server that is to store them. */
         uint64_t pause_us = 100000 + 5 * (now - begin);
@@ -442,8 +437,9 @@ static err_t verify_wait(struct verify *y, struct fail *f)
 
         if (count < 0)
             return fail(f, ERR_PG, "verify: %s", PQerrorMessage(y->pg));
-        if (count > most)
+        if (count > most || (waiting > 0 && (waiting < backlog || backlog < 0)))
             grown_us = now;
+        backlog = waiting;
         most = count > most ? count : most;
         if ((uint64_t)count >= acked || now - grown_us > y->storm->plan->verify_wait)
             return OK;

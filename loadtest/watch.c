@@ -112,6 +112,18 @@ void watch_look(struct watch *w)
         wire_send(&w->wire, buf_str(&w->request));
 }
 
+double watch_backlog(struct watch *w)
+{
+    struct answer a;
+
+    if (!w->has_admin)
+        return -1;
+    if (wire_is_busy(&w->wire))
+        wire_close(&w->wire); /* the last look: nobody runs the loop for it any more */
+    a = wire_ask(&w->wire, buf_str(&w->request));
+    return a.status == 200 ? metric_of(a.body, STR("sluice_backlog_points")) : -1;
+}
+
 double watch_peak_bytes(const struct watch *w)
 {
     double peak = w->pid ? proc_field(w->pid, "VmHWM:") : -1;

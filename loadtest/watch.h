@@ -28,6 +28,8 @@ must_check err_t watch_init(struct watch *w, const struct plan *p, struct event_
 void watch_fini(struct watch *w);
 /* Looks; what the admin listener says arrives when it does. */
 void watch_look(struct watch *w);
+/* Points waiting in Sluice, asked now; -1 when nobody says. Runs the loop until it knows. */
+double watch_backlog(struct watch *w);
 /* Largest resident size the process ever had, in bytes; 0 when it cannot be told. */
 double watch_peak_bytes(const struct watch *w);
 

@@ -5,8 +5,8 @@
  *   any but CLOSED and IDLE -error, EOF, deadline-> FAILED -deadline event-> on_done(status 0), CLOSED
  *   IDLE -EOF or bytes nobody asked for-> CLOSED
  *
- * A failure is told by the deadline's event, made active at once, so that on_done never comes from
- * within wire_send. An answer that says `Connection: close` closes after it was taken. Bytes of a
+ * A failure is told by the deadline's event, a millisecond later: on_done never comes from within
+ * wire_send, and somebody who tries again at once does not turn in circles while nobody listens. An answer that says `Connection: close` closes after it was taken. Bytes of a
  * body are dropped unless somebody keeps them; buffers are kept, so the steady state has no malloc.
  */
 #include "loadtest/wire.h"
@@ -98,13 +98,17 @@ void wire_close(struct wire *w)
     w->state = WIRE_CLOSED;
 }
 
-/* The request has no answer; the deadline's event says so. */
+/* The request has no answer; the deadline's event says so, in a moment. */
 static void wire_fail(struct wire *w)
 {
+    static const struct timeval moment = {.tv_usec = 1000};
+
     w->state = WIRE_FAILED;
-    event_del(&w->reading);
-    event_del(&w->writing);
-    event_active(&w->deadline, EV_TIMEOUT, 0);
+    if (w->fd >= 0) {
+        event_del(&w->reading);
+        event_del(&w->writing);
+    }
+    evtimer_add(&w->deadline, &moment);
 }
 
 static void wire_write(struct wire *w)
@@ -223,8 +227,7 @@ static void wire_connect(struct wire *w)
     w->state = WIRE_CONNECTING;
     w->fd = socket(w->target->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (w->fd < 0) {
-        w->state = WIRE_FAILED;
-        event_active(&w->deadline, EV_TIMEOUT, 0);
+        wire_fail(w);
         return;
     }
     setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

@@ -34,10 +34,14 @@ void stats_sum(const struct stats *s, struct stats_view *v)
 #define COUNTER(name, help)   v->name += atomic_load_explicit(&s->name, memory_order_relaxed);
 #define GAUGE(name, help)     v->name += atomic_load_explicit(&s->name, memory_order_relaxed);
 #define HISTOGRAM(name, help) hist_sum(&s->name, &v->name);
+#define LONGEST(name, help)                                             \
+    if (atomic_load_explicit(&s->name, memory_order_relaxed) > v->name) \
+        v->name = atomic_load_explicit(&s->name, memory_order_relaxed);
 #include "schema/stats.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef LONGEST
 }
 
 /* us as seconds, without trailing zeros. */
@@ -93,10 +97,16 @@ void stats_expose(const struct stats_view *v, struct buf *out)
 #define HISTOGRAM(name, help)                                              \
     stats_expose_head("sluice_" #name "_seconds", "histogram", help, out); \
     stats_expose_hist(#name, "", &v->name, out);
+#define LONGEST(name, help)                                            \
+    stats_expose_head("sluice_" #name "_seconds", "gauge", help, out); \
+    buf_add_str(out, STR("sluice_" #name "_seconds "));                \
+    add_seconds(out, v->name);                                         \
+    buf_add_byte(out, '\n');
 #include "schema/stats.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef LONGEST
 }
 
 void stats_doc(struct buf *out)
@@ -112,8 +122,10 @@ void stats_doc(struct buf *out)
 #define GAUGE(name, help)   buf_printf(out, "| `sluice_%s` | gauge | %s |\n", #name, help);
 #define HISTOGRAM(name, help) \
     buf_printf(out, "| `sluice_%s_seconds` | histogram | %s |\n", #name, help);
+#define LONGEST(name, help) buf_printf(out, "| `sluice_%s_seconds` | gauge | %s |\n", #name, help);
 #include "schema/stats.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef LONGEST
 }

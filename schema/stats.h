@@ -14,37 +14,46 @@
 #include "base/hist.h"
 
 struct stats {
-#define COUNTER(name, help) _Atomic uint64_t name;
-#define GAUGE(name, help) _Atomic uint64_t name;
+#define COUNTER(name, help)   _Atomic uint64_t name;
+#define GAUGE(name, help)     _Atomic uint64_t name;
 #define HISTOGRAM(name, help) struct hist name;
+#define LONGEST(name, help)   _Atomic uint64_t name;
 #include "schema/stats.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef LONGEST
 };
 
 /* A plain copy, for sums. */
 struct stats_view {
-#define COUNTER(name, help) uint64_t name;
-#define GAUGE(name, help) uint64_t name;
+#define COUNTER(name, help)   uint64_t name;
+#define GAUGE(name, help)     uint64_t name;
 #define HISTOGRAM(name, help) struct hist_view name;
+#define LONGEST(name, help)   uint64_t name;
 #include "schema/stats.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef LONGEST
 };
 
 /* Only the owner writes, so load + store is enough and needs no locked instruction. */
-#define stat_add(s, name, n)                                                                       \
-    atomic_store_explicit(&(s)->name,                                                              \
-                          atomic_load_explicit(&(s)->name, memory_order_relaxed) + (uint64_t)(n),  \
+#define stat_add(s, name, n)                                                                      \
+    atomic_store_explicit(&(s)->name,                                                             \
+                          atomic_load_explicit(&(s)->name, memory_order_relaxed) + (uint64_t)(n), \
                           memory_order_relaxed)
-#define stat_sub(s, name, n)                                                                       \
-    atomic_store_explicit(&(s)->name,                                                              \
-                          atomic_load_explicit(&(s)->name, memory_order_relaxed) - (uint64_t)(n),  \
+#define stat_sub(s, name, n)                                                                      \
+    atomic_store_explicit(&(s)->name,                                                             \
+                          atomic_load_explicit(&(s)->name, memory_order_relaxed) - (uint64_t)(n), \
                           memory_order_relaxed)
-#define stat_set(s, name, n) atomic_store_explicit(&(s)->name, (uint64_t)(n), memory_order_relaxed)
+#define stat_set(s, name, n)   atomic_store_explicit(&(s)->name, (uint64_t)(n), memory_order_relaxed)
 #define stat_time(s, name, us) hist_note(&(s)->name, (us))
+#define stat_longest(s, name, us)                                          \
+    do {                                                                   \
+        if ((us) > atomic_load_explicit(&(s)->name, memory_order_relaxed)) \
+            stat_set(s, name, us);                                         \
+    } while (0)
 
 /* Zeroed, cache-line aligned; free with stats_free. */
 struct stats *stats_new(void);

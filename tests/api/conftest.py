@@ -6,6 +6,7 @@ out of the collection.
 """
 
 import os
+import subprocess
 import sys
 import uuid
 
@@ -14,7 +15,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
 
 from cluster import Cluster  # noqa: E402
-from server import QUIET, Sluice, Stock  # noqa: E402
+from server import BINARY, QUIET, Sluice, Stock  # noqa: E402
 
 STOCK_ONLY = os.environ.get("SLUICE_TEST_TARGET") == "stock"
 os.environ.update(QUIET)
@@ -47,8 +48,11 @@ def database(postgres, request):
 
 @pytest.fixture(scope="module")
 def sluice(database):
-    """Sluice on the module's database; at the end it must stop with code 0 and no report."""
+    """Sluice on the module's database; at the end it must stop with code 0 and no report. With
+    SLUICE_TEST_TUNED=1 on a database with every change of `sluice schema tune`."""
     with Sluice(database) as server:
+        if os.environ.get("SLUICE_TEST_TUNED"):
+            subprocess.run([BINARY, "schema", "tune", "--pg-uri", database], check=True)
         yield server
 
 

@@ -103,6 +103,7 @@ def test_a_run_that_is_gone_amid_the_queue(server):
     assert line.split()[2:5] == ["5", gone, "23503"]
     shown = json.loads("\n".join(letters(server, "show", line.split()[0])))
     assert [m["step"] for m in shown["metrics"]] == list(range(5))
+    assert shown["client"] == "127.0.0.1"
     assert shown["window_from"] <= shown["position"] < shown["window_end"]
     assert letters(server, "retry", "--run", gone, code=1) == [
         f"{line.split()[0]} is refused: 23503 the run does not exist",

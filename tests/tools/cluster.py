@@ -63,11 +63,13 @@ class Cluster:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def launch(self, log):
+        return subprocess.Popen([f"{bin_dir()}/postgres", "-D", self.data],
+                                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._as)
+
     def start(self):
         with open(os.path.join(self.folder, "log"), "ab") as log:
-            self.process = subprocess.Popen([f"{bin_dir()}/postgres", "-D", self.data],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            **self._as)
+            self.process = self.launch(log)
         deadline = time.monotonic() + 30
         while True:
             try:

@@ -1,6 +1,7 @@
 /* clock: monotonic time never goes back, wall time is now. */
 #include "base/clock.c"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,6 +33,29 @@ static void test_monotonic_counts_microseconds(void **state)
     assert_true(expected - us < 60 * UINT64_C(1000000));
 }
 
+static void *burn(void *unused)
+{
+    uint64_t begin = clock_cpu_us();
+
+    while (clock_cpu_us() - begin < 100 * 1000)
+        ;
+    return unused;
+}
+
+/* Its own: what another thread works while this one waits does not count. */
+static void test_cpu_time_is_that_of_the_thread(void **state)
+{
+    uint64_t begin = clock_cpu_us();
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, burn, NULL), 0);
+    pthread_join(thread, NULL);
+    assert_true(clock_cpu_us() - begin < 50 * 1000);
+    burn(NULL);
+    assert_true(clock_cpu_us() - begin >= 100 * 1000);
+}
+
 static void test_wall_is_milliseconds_since_the_epoch(void **state)
 {
     int64_t ms = clock_wall_ms();
@@ -46,6 +70,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_monotonic_never_goes_back),
         cmocka_unit_test(test_monotonic_counts_microseconds),
+        cmocka_unit_test(test_cpu_time_is_that_of_the_thread),
         cmocka_unit_test(test_wall_is_milliseconds_since_the_epoch),
     };
 

@@ -1,6 +1,8 @@
 /* filter: MLflow 3.17.2's verdict on filters; the examples that were tried on it, and more. */
 #include "gateway/filter.c"
 
+#include "tests/unit/verdict.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,23 +18,7 @@
 #define NULLS        "'{'!=', '=', 'LIKE', 'ILIKE', 'IS NULL', 'IS NOT NULL'}"
 #define LISTS        "'{'!=', '=', 'LIKE', 'ILIKE', 'IN', 'NOT IN'}"
 
-struct row {
-    enum filter_dialect dialect;
-    const char *text;
-    const char *clauses; /* NULL: refused */
-    const char *error;
-};
-
-#define YES(dialect, text, clauses)           \
-    {                                         \
-        FILTER_##dialect, text, clauses, NULL \
-    }
-#define NO(dialect, text, error)            \
-    {                                       \
-        FILTER_##dialect, text, NULL, error \
-    }
-
-static const struct row rows[] = {
+static const struct verdict rows[] = {
     YES(RUNS, "", ""),
     YES(RUNS, "AND", ""),
     YES(RUNS, "metrics.acc > 0.1", "metric acc > 0.1"),
@@ -207,7 +193,7 @@ static void test_verdicts_are_mlflows(void **state)
         if (e)
             got = f.text;
         assert_int_equal(e == OK, rows[i].error == NULL);
-        assert_string_equal(SAY_TEXT(&a, got).p, rows[i].error ? rows[i].error : rows[i].clauses);
+        assert_string_equal(SAY_TEXT(&a, got).p, rows[i].error ? rows[i].error : rows[i].parsed);
         arena_fini(&a);
     }
 }

@@ -66,6 +66,29 @@ static void test_every_job_is_answered_in_order(void **state)
     inbox_fini(&inbox);
 }
 
+/* What comes too late is answered too, but costs nothing. */
+static void test_a_late_job_is_not_worked(void **state)
+{
+    struct task late = {.job = {.work = work, .answer_to = &inbox, .until_us = 1}}, in_time = late;
+    struct helper *h = helper_start();
+
+    (void)state;
+    assert_int_equal(inbox_init(&inbox), 0);
+    late.job.arg = &late;
+    late.job.answer = (struct note){.kind = KIND, .ref = (uintptr_t)&late};
+    in_time.job.arg = &in_time;
+    in_time.job.answer = (struct note){.kind = KIND, .ref = (uintptr_t)&in_time};
+    in_time.job.until_us = clock_us() + 20000000;
+    assert_true(helper_post(h, &late.job));
+    assert_true(helper_post(h, &in_time.job));
+    assert_ptr_equal(await(), &late);
+    assert_true(late.job.is_late && late.times == 0);
+    assert_ptr_equal(await(), &in_time);
+    assert_true(!in_time.job.is_late && in_time.times == 1);
+    helper_stop(h);
+    inbox_fini(&inbox);
+}
+
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 
 static void wait_at_the_gate(void *arg)
@@ -105,6 +128,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_job_is_answered_in_order),
+        cmocka_unit_test(test_a_late_job_is_not_worked),
         cmocka_unit_test(test_jobs_beyond_the_bound_are_refused),
     };
 

@@ -54,6 +54,33 @@ static void test_points_follow_from_their_numbers(void **state)
     ledger_fini(&l);
 }
 
+static void test_names_of_keys(void **state)
+{
+    static const char *const wrong[] = {"load/m10", "load/m",    "load/m+1", "load/m01",
+                                        "load/m1/", "load/m1/x", "other",    ""};
+    struct ledger l;
+    char name[KEY_MAX];
+    uint32_t number;
+
+    (void)state;
+    ledger_init(&l, 1, 10, 5, 1, 0);
+    for (unsigned bytes = 0; bytes <= KEY_MAX; bytes += 25) {
+        l.key_bytes = bytes;
+        for (uint32_t key = 0; key < 10; key++) {
+            size_t n = ledger_key(&l, key, name);
+
+            assert_int_equal(n, bytes > 7 ? bytes : 7);
+            assert_true(ledger_key_number(&l, (struct str){name, n}, &number));
+            assert_int_equal(number, key);
+            assert_false(ledger_key_number(&l, (struct str){name, n - 1}, &number));
+        }
+    }
+    l.key_bytes = 0;
+    for (size_t i = 0; i < array_len(wrong); i++)
+        assert_false(ledger_key_number(&l, str_of(wrong[i]), &number));
+    ledger_fini(&l);
+}
+
 static void test_values_as_stored(void **state)
 {
     struct point p = {.micro = -123456};
@@ -118,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_points_follow_from_their_numbers),
+        cmocka_unit_test(test_names_of_keys),
         cmocka_unit_test(test_values_as_stored),
         cmocka_unit_test(test_sent_and_acked),
         cmocka_unit_test(test_shuffled_batches_come_once_and_out_of_order),

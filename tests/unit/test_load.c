@@ -222,6 +222,18 @@ static void test_a_refusal_that_has_passed_costs_nothing(void **state)
     assert_int_equal(flushtest_letters(letter), 0);
 }
 
+static void test_a_unique_index_of_the_operators_ends_in_letters(void **state)
+{
+    (void)state;
+    pgtest_sql("CREATE UNIQUE INDEX mine ON latest_metrics (key)");
+    flushtest_point("run01", "k", 1, 1);
+    flushtest_point("run02", "k", 1, 1);
+    apply();
+    assert_rows(1);
+    assert_int_equal(flushtest_letters(letter), 1);
+    assert_string_equal(letter, "run02 23505 1 k");
+}
+
 static void test_missing_models_cost_the_model_rows_only(void **state)
 {
     struct point points[3] = {{.key = STR_INIT("a"), .step = 1, .model_id = STR_INIT("m-1")},
@@ -416,6 +428,7 @@ int main(void)
         TEST(test_many_poison_points_are_not_looked_for_one_by_one),
         TEST(test_an_entry_refused_as_a_whole_becomes_a_letter),
         TEST(test_a_refusal_that_has_passed_costs_nothing),
+        TEST(test_a_unique_index_of_the_operators_ends_in_letters),
         TEST(test_missing_models_cost_the_model_rows_only),
         TEST(test_everything_at_once),
         TEST(test_what_is_applied_already_is_not_applied_again),

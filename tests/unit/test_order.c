@@ -1,6 +1,8 @@
 /* order: MLflow 3.17.2's verdict on order_by; each row was tried on it. */
 #include "gateway/order.c"
 
+#include "tests/unit/verdict.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,24 +10,9 @@
 #include <cmocka.h>
 #include <stdio.h>
 
-struct row {
-    enum filter_dialect dialect;
-    const char *items;  /* separated by | */
-    const char *orders; /* NULL: refused */
-    const char *error;
-};
-
-#define YES(dialect, items, orders)           \
-    {                                         \
-        FILTER_##dialect, items, orders, NULL \
-    }
-#define NO(dialect, items, error)            \
-    {                                        \
-        FILTER_##dialect, items, NULL, error \
-    }
 #define PARSED(item) "Invalid order_by clause '" item "'. Could not be parsed."
 
-static const struct row rows[] = {
+static const struct verdict rows[] = {
     YES(RUNS, "metrics.acc", "1 acc"),
     YES(RUNS, "metrics.acc DESC|params.lr asc", "1 acc desc|2 lr"),
     YES(RUNS, "status|start_time ASC", "0 status|0 start_time"),
@@ -81,7 +68,7 @@ static void test_verdicts_are_mlflows(void **state)
 {
     (void)state;
     for (size_t i = 0; i < array_len(rows); i++) {
-        struct str rest = str_of(rows[i].items);
+        struct str rest = str_of(rows[i].text);
         struct str items[4];
         struct order *orders;
         struct arena a;
@@ -102,7 +89,7 @@ static void test_verdicts_are_mlflows(void **state)
                                     orders[k].is_descending ? " desc" : "");
         assert_int_equal(e == OK, rows[i].error == NULL);
         if (e == OK)
-            assert_string_equal(got, rows[i].orders);
+            assert_string_equal(got, rows[i].parsed);
         else
             assert_string_equal(SAY_TEXT(&a, f.text).p, rows[i].error);
         arena_fini(&a);

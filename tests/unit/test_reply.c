@@ -125,6 +125,42 @@ static void test_busy_says_when_to_come_back(void **state)
     assert_true(is_seen[1] && is_seen[2] && is_seen[3]);
 }
 
+/* Seconds of the Retry-After to an error at that moment. */
+static unsigned long retry_after(struct fixture *t, err_t e, uint64_t now_us)
+{
+    struct fail f;
+
+    fail_init(&f, NULL);
+    (void)(fail)(&f, e, "full");
+    buf_reset(&t->req.reply.headers);
+    t->worker.now_us = now_us;
+    reply_fail(&t->req, &f);
+    assert_true(has(t, "retry-after: "));
+    return strtoul(strstr(buf_str(&t->out).p, "retry-after: ") + 13, NULL, 10);
+}
+
+static void test_a_queue_that_stays_full_is_waited_for_longer(void **state)
+{
+    struct fixture *t = *state;
+    uint64_t now = UINT64_C(5000000000);
+    uint64_t begin = now;
+    int tries = 1;
+
+    t->worker.busy_since_us = 0;
+    for (; tries < 8; tries++)
+        now += retry_after(t, ERR_BUSY, now) * 1000000;
+    assert_true(now - begin > 40 * UINT64_C(1000000)); /* MLflow's client, from first to last */
+    for (; now < begin + 120 * UINT64_C(1000000); now += 1000000)
+        (void)retry_after(t, ERR_BUSY, now);
+    for (uint64_t i = 0; i < 100; i++)
+        assert_in_range(retry_after(t, ERR_BUSY, now + i), 21, 33);
+    assert_in_range(retry_after(t, ERR_BUSY, now + 3600 * UINT64_C(1000000)), 1, 3);
+    assert_in_range(retry_after(t, ERR_BUSY, now + 3601 * UINT64_C(1000000)), 1, 3);
+    assert_in_range(retry_after(t, ERR_UNAVAILABLE, now), 1, 3);
+    t->worker.busy_since_us = 0; /* a write was accepted */
+    assert_in_range(retry_after(t, ERR_BUSY, now), 1, 3);
+}
+
 static void test_too_large_is_final(void **state)
 {
     struct fixture *t = *state;
@@ -300,6 +336,7 @@ int main(void)
         TEST(test_json_is_pretty),
         TEST(test_error_is_mlflows_line),
         TEST(test_busy_says_when_to_come_back),
+        TEST(test_a_queue_that_stays_full_is_waited_for_longer),
         TEST(test_too_large_is_final),
         TEST(test_head_has_length_but_no_body),
         TEST(test_no_content_has_neither),

@@ -242,9 +242,30 @@ static void test_threads_may_share_it(void **state)
     runs_free(t);
 }
 
+static void test_the_first_client_is_remembered_with_its_run(void **state)
+{
+    const uint8_t first[RUNS_CLIENT] = {[15] = 1};
+    struct runs *t = runs_new(1000);
+    struct run_id id, other;
+    uint8_t got[RUNS_CLIENT];
+
+    (void)state;
+    assert_true(run_id_set(&id, STR("one")) && run_id_set(&other, STR("two")));
+    runs_set_client(t, &id, first); /* of a run that nothing was appended for: not kept */
+    assert_false(runs_get_client(t, &id, got));
+    assert_false(runs_appended(t, &id, 8));
+    runs_set_client(t, &id, first);
+    assert_true(runs_appended(t, &id, 16));
+    assert_true(runs_get_client(t, &id, got));
+    assert_memory_equal(got, first, sizeof(got));
+    assert_false(runs_appended(t, &other, 24));
+    runs_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_first_client_is_remembered_with_its_run),
         cmocka_unit_test(test_what_was_put_is_got_until_it_is_old),
         cmocka_unit_test(test_a_clock_reading_of_another_thread_may_be_ahead),
         cmocka_unit_test(test_older_knowledge_does_not_replace_newer),

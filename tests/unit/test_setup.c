@@ -26,14 +26,15 @@ static size_t mlflow(struct peer *p, const char *request, char *out)
     char id[200];
 
     (void)p;
-    if (strstr(request, "/experiments/get-by-name?experiment_name=a%20b%26c ")) {
+    if (strstr(request, "/experiments/get-by-name?experiment_name=a%20%22b%26c ")) {
         if (has_experiment)
             return peer_json(out, "{\"experiment\": {\"experiment_id\": \"7\"}}");
         strcpy(out, "HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\n{}");
         return strlen(out);
     }
     if (strstr(request, "/experiments/create "))
-        return peer_json(out, strstr(request, "\"a b&c\"") ? "{\"experiment_id\": \"8\"}" : "{}");
+        return peer_json(out,
+                         strstr(request, "\"a \\\"b&c\"") ? "{\"experiment_id\": \"8\"}" : "{}");
     assert_non_null(strstr(request, "/runs/create "));
     if (++runs == refuse_at) {
         strcpy(out, "HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nbusy");
@@ -53,7 +54,7 @@ static int setup(void **state)
     fail_init(&f, NULL);
     peer_open(&peer, loop, mlflow);
     plan = plan_new();
-    plan->experiment = "a b&c";
+    plan->experiment = "a \"b&c";
     assert_int_equal(target_open(&target, str_of(peer.url), &arena, &f), OK);
     ledger_init(&ledger, 100, 10, 10, 1, 0);
     shape_init(&shape, plan, &target, &ledger);

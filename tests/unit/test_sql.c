@@ -520,6 +520,37 @@ static void test_calls_survive_a_restart_and_fail_when_it_takes_long(void **stat
     free(b);
 }
 
+static void test_it_learns_without_calls_that_the_server_is_back(void **state)
+{
+    uint64_t deadline = clock_us() + PATIENCE_US;
+
+    (void)state;
+    free(ask_and_wait(&ONE, NULL));
+    pgtest_server_down();
+    free(ask_and_wait(&ONE, NULL));
+    assert_false(sql_is_up(pool));
+    pgtest_server_up();
+    while (!sql_is_up(pool) && clock_us() < deadline)
+        event_base_loop(base, EVLOOP_ONCE);
+    assert_true(sql_is_up(pool));
+}
+
+static void test_a_read_only_server_costs_its_sessions(void **state)
+{
+    static const struct stmt demote = {NULL, "SET default_transaction_read_only = on"};
+    struct asked *a;
+
+    (void)state;
+    pgtest_sql("CREATE TABLE IF NOT EXISTS kept (v text)");
+    free(ask_and_wait(&demote, NULL));
+    a = ask_and_wait(&PUT, "x");
+    assert_int_equal(a->call.err, ERR_PG);
+    free(a);
+    a = ask_and_wait(&PUT, "x");
+    assert_int_equal(a->call.err, OK);
+    free(a);
+}
+
 static void test_a_bad_uri_is_refused_without_its_words(void **state)
 {
     struct sql_pool *none;
@@ -554,6 +585,8 @@ int main(void)
         TEST(test_a_full_queue_refuses_and_says_so),
         TEST(test_closing_ends_every_call),
         TEST(test_calls_survive_a_restart_and_fail_when_it_takes_long),
+        TEST(test_it_learns_without_calls_that_the_server_is_back),
+        TEST(test_a_read_only_server_costs_its_sessions),
         TEST(test_a_bad_uri_is_refused_without_its_words),
     };
 

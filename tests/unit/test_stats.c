@@ -36,6 +36,9 @@ static void test_sums_over_threads(void **state)
     stat_sub(b, open_connections, 1);
     stat_time(a, fsync, 60);
     stat_time(b, fsync, 70);
+    stat_longest(a, worker_longest_turn, 30);
+    stat_longest(a, worker_longest_turn, 20);
+    stat_longest(b, worker_longest_turn, 25);
     stats_sum(a, &v);
     stats_sum(b, &v);
     assert_int_equal(v.accepted_points, 12);
@@ -43,6 +46,7 @@ static void test_sums_over_threads(void **state)
     assert_int_equal(v.fsync.counts[1], 2);
     assert_int_equal(v.fsync.sum_us, 130);
     assert_int_equal(v.applied_points, 0);
+    assert_int_equal(v.worker_longest_turn, 30); /* the most, not the sum */
     stats_free(a);
     stats_free(b);
 }
@@ -56,11 +60,14 @@ static void test_text_of_counters_and_gauges(void **state)
     buf_init(&out);
     v.accepted_points = UINT64_MAX;
     v.open_connections = 3;
+    v.worker_longest_turn = 1500;
     stats_expose(&v, &out);
     assert_true(has(&out, "# HELP sluice_accepted_points_total Metric points"));
     assert_true(has(&out, "# TYPE sluice_accepted_points_total counter\n"
                           "sluice_accepted_points_total 18446744073709551615\n"));
     assert_true(has(&out, "# TYPE sluice_open_connections gauge\nsluice_open_connections 3\n"));
+    assert_true(has(&out, "# TYPE sluice_worker_longest_turn_seconds gauge\n"
+                          "sluice_worker_longest_turn_seconds 0.0015\n"));
     buf_fini(&out);
 }
 

@@ -214,6 +214,48 @@ static void test_all_is_repeated_when_the_server_is_back(void **state)
     end();
 }
 
+static void test_nobody_listens(void **state)
+{
+    const char *const settings[] = {"jobs",  "4",        "loop",  "closed", "retry",
+                                    "false", "duration", "100ms", NULL};
+
+    (void)state;
+    begin(settings);
+    event_del(peer.accepting);
+    shutdown(peer.fd, SHUT_RDWR); /* connections are refused at once */
+    storm_run(&storm);
+    assert_true(storm.tally.failed >= 4);
+    assert_true(storm.tally.failed <= 4 * 200); /* each a millisecond apart, at least */
+    assert_int_equal(storm.tally.broken, storm.tally.failed);
+    assert_int_equal(storm.tally.done, 0);
+    end();
+}
+
+static void test_arrivals_do_not_depend_on_answers(void **state)
+{
+    const char *const settings[] = {"jobs",          "3",   "rate", "300", "duration", "200ms",
+                                    "retry_backoff", "1ms", NULL};
+    double due[2][3];
+
+    (void)state;
+    for (int pass = 0; pass < 2; pass++) {
+        begin(settings);
+        refusals = pass ? 20 : 0;
+        refusal = "HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n";
+        storm_run(&storm);
+        for (int i = 0; i < 3; i++) {
+            double begun = (double)storm.begin_us;
+
+            /* The first that is due after the end: the sum of all gaps before it. */
+            due[pass][i] = storm.jobs[i].due_us - begun;
+        }
+        end();
+    }
+    refusals = 0;
+    for (int i = 0; i < 3; i++)
+        assert_true(fabs(due[0][i] - due[1][i]) < 1);
+}
+
 static void test_waves(void **state)
 {
     const char *const settings[] = {"jobs", "10",       "rate", "100", "wave",
@@ -257,6 +299,8 @@ int main(void)
         cmocka_unit_test(test_what_is_not_retried),
         cmocka_unit_test(test_backoff_is_that_of_the_client),
         cmocka_unit_test(test_all_is_repeated_when_the_server_is_back),
+        cmocka_unit_test(test_nobody_listens),
+        cmocka_unit_test(test_arrivals_do_not_depend_on_answers),
         cmocka_unit_test(test_waves),
         cmocka_unit_test(test_what_does_not_end_is_abandoned),
     };

@@ -33,6 +33,23 @@ static void test_a_row_holds_what_came_since_the_last(void **state)
     tally_fini(&t);
 }
 
+static void test_a_short_last_row_joins_its_neighbour(void **state)
+{
+    (void)state;
+    tally_init(&t);
+    t.now.done = 3;
+    tally_cut(&t, 1);
+    t.now.done = 2;
+    tally_end(&t, 1.1, 0.5);
+    assert_int_equal(t.sample_count, 1);
+    assert_int_equal(t.samples[0].done, 5);
+    assert_int_equal((int)(t.samples[0].seconds * 10 + 0.5), 11);
+    t.now.done = 4;
+    tally_end(&t, 2, 0.5);
+    assert_int_equal(t.sample_count, 2);
+    tally_fini(&t);
+}
+
 static void test_many_rows_are_merged(void **state)
 {
     uint64_t done = 0;
@@ -60,6 +77,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_row_holds_what_came_since_the_last),
+        cmocka_unit_test(test_a_short_last_row_joins_its_neighbour),
         cmocka_unit_test(test_many_rows_are_merged),
     };
 

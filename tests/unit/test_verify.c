@@ -9,7 +9,7 @@
 static struct ledger ledger;
 static struct verdict verdict;
 static struct verify verify;
-static char names[8][16];
+static char names[8][KEY_MAX];
 
 static int setup(void **state)
 {
@@ -39,8 +39,10 @@ static struct stored row_of(uint64_t index)
 {
     struct point p = ledger_point(&ledger, 1, index);
 
-    snprintf(names[p.key], sizeof(names[p.key]), POINT_KEY "%u", p.key);
-    return (struct stored){str_of(names[p.key]), point_stored(&p), p.timestamp, p.step,
+    return (struct stored){{names[p.key], ledger_key(&ledger, p.key, names[p.key])},
+                           point_stored(&p),
+                           p.timestamp,
+                           p.step,
                            p.class == POINT_NAN};
 }
 

@@ -47,6 +47,7 @@ static void test_looks_at_a_process_and_a_listener(void **state)
         event_base_loop(loop, EVLOOP_ONCE);
     assert_int_equal((int)row.backlog, 1234);
     assert_int_equal((int)row.connections, 56);
+    assert_int_equal((int)watch_backlog(&w), 1234);
     extra = open("/dev/null", O_RDONLY | O_CLOEXEC);
     fds = proc_fds(plan->pid);
     close(extra);
@@ -72,6 +73,7 @@ static void test_nothing_to_look_at(void **state)
     watch_look(&w);
     assert_true(row.rss_bytes < 0 && row.backlog < 0 && row.fds < 0);
     assert_true(watch_peak_bytes(&w) <= 0);
+    assert_true(watch_backlog(&w) < 0);
     watch_fini(&w);
     plan_free(plan);
     arena_fini(&a);

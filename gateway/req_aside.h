@@ -1,0 +1,16 @@
+/*
+ * req_aside: what would hold a worker too long is done on the helper's thread.
+ *
+ * For requests that are long: the worker serves others meanwhile. The work has the request's arena,
+ * input and data, and touches nothing else. All steps are as in req.h.
+ */
+#ifndef GATEWAY_REQ_ASIDE_H
+#define GATEWAY_REQ_ASIDE_H
+
+#include "gateway/req.h"
+
+/* Runs prepare at once, or on the helper's thread when query and body together are longer than that;
+ * then next, unless prepare failed. ERR_BUSY when too many wait for the helper. */
+must_check err_t req_prepare(struct req *r, size_t bytes, req_step prepare, req_step next);
+
+#endif
