@@ -121,12 +121,26 @@ static uint64_t message_cost(size_t value_bytes)
     return value_bytes + PRODUCER_OVERHEAD;
 }
 
+/* Where it lies, or -1. A batch that was sent again and that the broker had already is acknowledged
+ * without its offset: then the log's end is what bounds it. */
+static int64_t report_offset(rd_kafka_t *rk, const rd_kafka_message_t *m)
+{
+    int64_t low, high;
+
+    if (m->err || m->offset >= 0)
+        return m->err ? -1 : m->offset;
+    if (rd_kafka_query_watermark_offsets(rk, rd_kafka_topic_name(m->rkt), m->partition, &low, &high,
+                                         PRODUCER_ASK_MS))
+        return -1; /* as if it were lost: the client sends it again */
+    return high - 1;
+}
+
 static void producer_on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 {
     struct kafka_producer *p = arg;
     pos_t ticket = (pos_t)(uintptr_t)m->_private;
+    int64_t offset = report_offset(rk, m);
 
-    (void)rk;
     if (m->err) {
         stat_add(p->config.stats, kafka_failures, 1);
         log_warn("", "an entry could not be delivered, its writer is told",
@@ -139,7 +153,7 @@ static void producer_on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void
         stat_add(p->config.stats, kafka_delivered, 1);
     }
     if (!p->is_early)
-        tickets_settle(p->config.tickets, ticket, !m->err, m->err ? 0 : (pos_t)m->offset);
+        tickets_settle(p->config.tickets, ticket, offset >= 0, offset >= 0 ? (pos_t)offset : 0);
     atomic_fetch_sub(&p->bytes, message_cost(m->len));
     atomic_fetch_sub(&p->waiting, 1);
     p->reports++;

@@ -173,6 +173,21 @@ static void test_a_fatal_error_makes_a_new_client(void **state)
     assert_int_equal(await(end2), QUEUE_DURABLE);
 }
 
+/* A batch that the broker had already is acknowledged without an offset. */
+static void test_a_report_without_an_offset_is_bounded_by_the_logs_end(void **state)
+{
+    rd_kafka_message_t m = {.rkt = producer->topic, .partition = 0, .offset = -1};
+
+    (void)state;
+    kafkatest_produce(0, STR("one"));
+    kafkatest_produce(0, STR("two"));
+    assert_int_equal(report_offset(producer->rk, &m), 1);
+    m.offset = 7;
+    assert_int_equal(report_offset(producer->rk, &m), 7);
+    m.err = RD_KAFKA_RESP_ERR__MSG_TIMED_OUT;
+    assert_int_equal(report_offset(producer->rk, &m), -1);
+}
+
 static void test_stopping_delivers_what_was_appended(void **state)
 {
     pos_t end = 0;
@@ -197,6 +212,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_message_that_is_too_long_is_refused_at_once, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_fatal_error_makes_a_new_client, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_a_report_without_an_offset_is_bounded_by_the_logs_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stopping_delivers_what_was_appended, set_up,
                                         tear_down),
     };
