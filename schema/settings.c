@@ -324,7 +324,7 @@ static err_t check_prefix(const struct settings *s, struct fail *f)
                           "begun by '/' and not ended by it, without braces", f);
 }
 
-/* A front end without flushers, or the reverse, needs a queue that others can reach. */
+/* What a queue must be told. Half a program on a journal is odd, but a use: settings_advice.c. */
 static err_t check_queue(const struct settings *s, struct fail *f)
 {
     bool is_kafka = strcmp(s->queue, "kafka") == 0;
@@ -334,14 +334,6 @@ static err_t check_queue(const struct settings *s, struct fail *f)
                               "such as broker1:9092,broker2:9092", f);
     if (is_kafka && *s->kafka_topic == '\0')
         return setting_refuse(&setting_rows[SETTING_kafka_topic], STR(""), "a topic's name", f);
-    if (!is_kafka && s->flushers == 0)
-        return fail(f, ERR_SETTING,
-                    "setting flushers = 0: nobody else can flush this journal; a front end only "
-                    "needs queue = kafka");
-    if (!is_kafka && strcmp(s->listen, "none") == 0)
-        return fail(f, ERR_SETTING,
-                    "setting listen = \"none\": nobody else can write to this journal; a flusher "
-                    "only needs queue = kafka");
     return OK;
 }
 
