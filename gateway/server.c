@@ -203,7 +203,7 @@ static unsigned server_workers(const struct settings *s)
 
 uint64_t server_files(const struct settings *s)
 {
-    return s->max_connections + server_workers(s) * (s->sql_connections + 16) + 256;
+    return s->max_connections + server_workers(s) * (s->sql_connections + WORKER_FILES) + 256;
 }
 
 /* Asks for as many file descriptors as max_connections needs. With fewer, fewer connections are
