@@ -48,7 +48,8 @@ def is_refusal(answer):
     if answer is None:
         return False
     status, fields, body = answer
-    return status == 429 and fields["retry-after"] in "123" and fields["connection"] == "close" \
+    return status == 429 and 1 <= int(fields["retry-after"]) <= 33 \
+        and fields["connection"] == "close" \
         and json.loads(body)["error_code"] == "REQUEST_LIMIT_EXCEEDED"
 
 
