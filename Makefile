@@ -222,8 +222,8 @@ valgrind: setup-valgrind
 
 # The pinned sources stay: they are fetched, not built. distclean drops them and the venv too.
 clean:
-	rm -rf build/obj build/asan build/plain build/tsan build/memcheck build/fuzz build/crash build/docgen \
-		build/sluice build/sluice-loadtest build/libsluice.a
+	rm -rf build/obj build/asan build/plain build/tsan build/memcheck build/fuzz build/crash \
+		build/docgen build/sluice build/sluice-loadtest build/libsluice.a
 distclean:
 	rm -rf build
 
