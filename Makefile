@@ -5,13 +5,23 @@
 #   make test-pods  many processes around a real Kafka, which is fetched from Maven Central
 #   make conform  the same requests to Sluice and to a stock MLflow server: everything, and 20 000
 #                 random ones (make test: 2 000)
+#   make check-unit, check-fuzz, check-wire, check-api, check-hostile, check-crash, check-fault,
+#        check-load, lint
+#                 one suite
 #   make crash N=500, make crash-states N=10000
 #                 the long runs of the crash suite: kill -9, and power loss state by state
+#   make crash-asan, make fault-long
+#                 the crash suite with the sanitized program; every outage longer and repeated
+#   make tsan     what has threads, and the program, under ThreadSanitizer
+#   make valgrind unit tests and a part of the api suite under memcheck
+#   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
 #                 build/fuzz/findings, what was learned in build/fuzz/learned
+#   make format   clang-format                     make golden  the segments of a new format
+#   make clean    what was built                   make distclean  also fetched sources, the venv
 #
 # Every source is found by wildcard, header dependencies come from the compiler (-MMD -MP), and a
 # build variant is a directory: build/obj is the release, build/asan the one with AddressSanitizer
@@ -219,8 +229,8 @@ valgrind: setup-valgrind
 
 # The pinned sources stay: they are fetched, not built. distclean drops them and the venv too.
 clean:
-	rm -rf build/obj build/asan build/tsan build/memcheck build/fuzz build/crash build/docgen \
-		build/sluice build/sluice-loadtest build/libsluice.a
+	rm -rf build/obj build/asan build/plain build/tsan build/memcheck build/fuzz build/crash \
+		build/docgen build/sluice build/sluice-loadtest build/libsluice.a
 distclean:
 	rm -rf build
 

@@ -216,8 +216,8 @@ enum { INTERVAL_POINTS_MAX = 2500 };
     "few AS MATERIALIZED (SELECT count(*) <= $3::int8 AS yes" \
     " FROM (SELECT 1" INTERVAL_ROWS " LIMIT $3::int8 + 1) AS t)"
 
-/* What the rows would be if they were regular: no row when that is not worth a look. The distance of the
- * ends may be beyond int8. */
+/* What the rows would be if they were regular: no row when that is not worth a look, or when the
+ * ends are further apart than int8 reaches, as a bucket's distance from the first row then may be. */
 #define INTERVAL_LATTICE                                                                           \
     "lattice AS MATERIALIZED (SELECT lo, hi, stride::int8 AS stride, n::int8 / $3::int8 AS share," \
     " n::int8 % $3::int8 AS rest FROM (SELECT lo, hi, second - lo::numeric AS stride,"             \
@@ -226,7 +226,7 @@ enum { INTERVAL_POINTS_MAX = 2500 };
     " (SELECT step" INTERVAL_ROWS " AND step > lo ORDER BY step LIMIT 1) AS second"                \
     " FROM (SELECT step AS lo" INTERVAL_ROWS " AND NOT (SELECT yes FROM few)"                      \
     " ORDER BY step LIMIT 1) AS a OFFSET 0) AS ends OFFSET 0) AS guess"                            \
-    " WHERE n >= 64 * $3::numeric AND n < 1e15)"
+    " WHERE n >= 64 * $3::numeric AND n < 1e15 AND hi - lo::numeric <= 9223372036854775807)"
 
 /* Each bucket's rows counted, lazily: whoever reads this stops at the first one that is wrong. */
 #define INTERVAL_SEGMENTS                                                                        \

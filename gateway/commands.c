@@ -224,9 +224,9 @@ static const struct command commands[] = {
     {"serve", "", "Run the gateway until SIGINT or SIGTERM; SIGHUP reloads settings.",
      command_serve},
     {"schema", "check|create|tune|untune",
-     "Check the database's schema, create MLflow's in an empty one, or make (un)do indexes for "
-     "speed;"
-     " tune and untune take --dry-run and names.",
+     "Check the database's schema, create MLflow's in an empty one, make or undo indexes for "
+     "speed; "
+     "tune and untune take --dry-run and names.",
      command_schema},
     {"config", "check [FILE]|dump", "Check the settings, or print every one with its value.",
      command_config},
@@ -258,7 +258,7 @@ void commands_help(void)
         char usage[64];
 
         snprintf(usage, sizeof(usage), "%s %s", commands[i].name, commands[i].words);
-        buf_printf(&out, "  %-31s%s\n", usage, commands[i].help);
+        buf_printf(&out, "  %-35s%s\n", usage, commands[i].help);
     }
     buf_add_byte(&out, '\n');
     settings_help(&out);

@@ -214,7 +214,7 @@ static unsigned server_workers(const struct settings *s)
 
 uint64_t server_files(const struct settings *s)
 {
-    return s->max_connections + server_workers(s) * (s->sql_connections + 16) + 256;
+    return s->max_connections + server_workers(s) * (s->sql_connections + WORKER_FILES) + 256;
 }
 
 /* Asks for as many file descriptors as max_connections needs. With fewer, fewer connections are
@@ -272,7 +272,8 @@ static err_t server_refuse_database(PGconn *c, struct fail *f)
 }
 
 /* The waits at a start are libpq's, which no signal ends: meanwhile one that asks us to stop ends the
- * process at once. Nothing is open yet that would mind. */
+ * process at once. Nothing is open yet that would mind. Not so a cluster of ours: it would be left
+ * running, and it answers. */
 static void server_let_signals_kill(bool is_so)
 {
     sigset_t stop;
@@ -297,7 +298,8 @@ static err_t server_open_database(struct server *sv, struct fail *f)
         sv->pg_uri = cluster_uri(sv->cluster);
     }
     terms = pg_terms_of(sv->pg_uri, s);
-    server_let_signals_kill(true);
+    if (!sv->cluster)
+        server_let_signals_kill(true);
     c = pg_connect_wait(&terms, "sluice start");
     if (c && PQstatus(c) == CONNECTION_OK)
         e = migrate_prepare(c, sv->artifact_root, f);

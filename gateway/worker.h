@@ -19,6 +19,11 @@ struct event_base;
 struct server;
 struct conn;
 
+enum {
+    SHED_MAX = 64,               /* refused connections that wait until their peers have read it */
+    WORKER_FILES = SHED_MAX + 16 /* descriptors it may need besides max_connections and sessions */
+};
+
 /* Requests that wait for the same kind of thing, oldest first. */
 struct parked {
     struct req *first;

@@ -10,10 +10,7 @@
 
 #include "gateway/conn.h"
 
-enum {
-    POOL_EXCHANGES = 256, /* kept for reuse; more are freed */
-    SHED_MAX = 64         /* refused connections that wait until their peers have read it */
-};
+enum { POOL_EXCHANGES = 256 }; /* kept for reuse; more are freed */
 
 struct conn_list {
     struct conn *first;

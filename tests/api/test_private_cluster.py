@@ -1,6 +1,7 @@
 """`sluice serve` without pg_uri: it brings its own PostgreSQL, and takes it down again."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -156,3 +157,22 @@ def test_ctrl_c_in_a_terminal_goes_to_the_whole_group(place):
     finally:
         server.__exit__()
         sweep(elsewhere, place)
+
+
+def test_sigterm_amid_the_first_start_leaves_no_cluster_behind(place):
+    server = Sluice(None, data_dir=place)
+    folder = None
+    try:
+        server.spawn(server.command(), clean_environment())
+        found = wait_until(lambda: re.search(r"PostgreSQL runs. dir=(\S+) pid=(\d+)",
+                                             server.output()), 60, "the postmaster")
+        server.process.send_signal(signal.SIGTERM)
+        folder, pid = found[1], int(found[2])
+        server.process.wait(timeout=60)
+        is_left = is_alive(pid)
+        if is_left:
+            os.kill(pid, signal.SIGQUIT)
+        assert not is_left
+    finally:
+        server.__exit__()  # asserts code 0
+        sweep(folder, place)

@@ -107,5 +107,8 @@ def test_help_and_version():
                           check=True).stdout
     for setting in table():
         assert "--" + setting["name"].replace("_", "-") in said
+    commands = said.split("\n\n")[1].splitlines()
+    assert len(commands) > 5
+    assert all(line[37] != " " and line[36] == " " for line in commands), "help stands in a column"
     assert subprocess.run([BINARY, "version"], capture_output=True, text=True, timeout=30,
                           check=True).stdout.strip()

@@ -163,6 +163,20 @@ def test_histories_of_many_runs(serve):
     assert [p["run_id"] for p in points[::2500]] == OTHERS and len(points) == 2500 * len(OTHERS)
 
 
+def test_a_sample_between_both_ends_of_int64(serve, sql):
+    """Steps of one distance, but their ends are further apart than int8 reaches."""
+    count, most = 192, 3
+    first, distance = -9 * 10**18, 18 * 10**18 // (count - 1)
+    sql.execute("INSERT INTO metrics (key, value, timestamp, step, is_nan, run_uuid)"
+                " SELECT 'far', i, i, %s + i * %s::numeric, false, %s"
+                " FROM generate_series(0, %s) AS i", (first, distance, RUN, count - 1))
+    answer = requests.get(
+        serve().url + "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval",
+        params={"run_ids": RUN, "metric_key": "far", "max_results": most}, timeout=60)
+    assert [p["step"] for p in answer.json()["metrics"]] \
+        == [first + distance * i for i in (0, count // most, count - 1)]
+
+
 # -- readers -----------------------------------------------------------------------------------
 
 
