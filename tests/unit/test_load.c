@@ -222,6 +222,32 @@ static void test_a_refusal_that_has_passed_costs_nothing(void **state)
     assert_int_equal(flushtest_letters(letter), 0);
 }
 
+/* An upgrade lands between two windows of one connection, and its schema refuses every row: that is
+ * no letter, it waits for whoever brings the upgrade to its end. */
+static void test_what_an_unknown_schema_refuses_is_held(void **state)
+{
+    struct point points[2] = {{.key = STR_INIT("a"), .step = 1}, {.key = STR_INIT("b"), .step = 2}};
+    struct take take;
+
+    (void)state;
+    flushtest_append("run01", points, 2);
+    flushtest_point("run02", "k", 1, 1);
+    pgtest_sql("BEGIN; ALTER TABLE metrics ADD COLUMN later int NOT NULL;"
+               "UPDATE alembic_version SET version_num = 'future'; COMMIT");
+    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    atomic_store(&link_.halt.is_asked, true); /* one look, no wait */
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), ERR_CLOSING);
+    assert_int_equal(counted(&flushtest.stats->flusher_held), 1);
+    assert_int_equal(flushtest_letters(letter), 0);
+    atomic_store(&link_.halt.is_asked, false);
+    pgtest_sql("ALTER TABLE metrics DROP COLUMN later;"
+               "UPDATE alembic_version SET version_num = 'dc11669786a5'");
+    assert_int_equal(link_ready(&link_), OK);
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), OK);
+    assert_rows(3);
+    assert_int_equal(flushtest_letters(letter), 0);
+}
+
 static void test_a_unique_index_of_the_operators_ends_in_letters(void **state)
 {
     (void)state;
@@ -405,6 +431,7 @@ int main(void)
         TEST(test_many_poison_points_are_not_looked_for_one_by_one),
         TEST(test_an_entry_refused_as_a_whole_becomes_a_letter),
         TEST(test_a_refusal_that_has_passed_costs_nothing),
+        TEST(test_what_an_unknown_schema_refuses_is_held),
         TEST(test_a_unique_index_of_the_operators_ends_in_letters),
         TEST(test_missing_models_cost_the_model_rows_only),
         TEST(test_everything_at_once),
