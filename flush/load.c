@@ -381,6 +381,8 @@ static err_t load_probe(struct load *l, size_t entry, uint32_t from, uint32_t to
         window_close(&l->window);
         fail_init(&f, NULL);
         e = load_staged_error(txn_write(&t, &f));
+        if (e == OK && t.verdict == TXN_MOVED)
+            return link_judge(l->link);
         if (e == OK || e == ERR_PG_ROW)
             break;
         if ((e = link_recover(l->link, e, &f)))

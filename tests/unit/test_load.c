@@ -248,6 +248,28 @@ static void test_what_an_unknown_schema_refuses_is_held(void **state)
     assert_int_equal(flushtest_letters(letter), 0);
 }
 
+/* Somebody with a copy of the journal moves the positions while points are looked for one by one:
+ * that they lie before the position then does not mean that they are stored. */
+static void test_positions_that_move_during_the_search_are_judged(void **state)
+{
+    static const struct reason why = {"22021", "refused"};
+    struct point points[2] = {{.key = STR_INIT("a"), .step = 1}, {.key = STR_INIT("b"), .step = 2}};
+    struct take take;
+
+    (void)state;
+    flushtest_append("run01", points, 2);
+    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), OK);
+    flushtest_append("run01", points, 2);
+    link_.newest = queue_appended(flushtest.queue);
+    pgtest_sql("UPDATE sluice.positions SET position = position * 2");
+    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    load.take = take;
+    atomic_store(&link_.halt.is_asked, true); /* one look, no wait */
+    assert_int_equal(load_isolate(&load, 0, &why), ERR_CLOSING);
+    assert_int_equal(counted(&flushtest.stats->flusher_held), 1);
+}
+
 static void test_a_unique_index_of_the_operators_ends_in_letters(void **state)
 {
     (void)state;
@@ -432,6 +454,7 @@ int main(void)
         TEST(test_an_entry_refused_as_a_whole_becomes_a_letter),
         TEST(test_a_refusal_that_has_passed_costs_nothing),
         TEST(test_what_an_unknown_schema_refuses_is_held),
+        TEST(test_positions_that_move_during_the_search_are_judged),
         TEST(test_a_unique_index_of_the_operators_ends_in_letters),
         TEST(test_missing_models_cost_the_model_rows_only),
         TEST(test_everything_at_once),
