@@ -440,6 +440,29 @@ static void test_no_room_for_letters_holds_the_window(void **state)
     assert_rows(1);
 }
 
+/* Who has the letters' lock does not let go, because it was stopped: that is said, not waited for in
+ * silence. */
+static void test_a_lock_that_is_never_given_back_is_a_hold(void **state)
+{
+    struct take take;
+    int lock;
+
+    (void)state;
+    flushtest_point("gone", "k", 1, 1);
+    apply();
+    assert_int_equal(letterbox_lock(load.quarantine.folder, &lock, NULL), OK);
+    flushtest_point("gone", "k", 2, 2);
+    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    atomic_store(&link_.halt.deadline_us, clock_us() + FLUSHTEST_PATIENCE_US);
+    atomic_store(&link_.halt.is_asked, true);
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), ERR_CLOSING);
+    assert_int_equal(counted(&flushtest.stats->deadletter_held), 1);
+    letterbox_unlock(lock);
+    atomic_store(&link_.halt.is_asked, false);
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), OK);
+    assert_int_equal(counted(&flushtest.stats->deadletter_held), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -465,6 +488,7 @@ int main(void)
         TEST(test_a_window_too_slow_is_halved),
         TEST(test_stopping_leaves_the_rest_for_the_next),
         TEST(test_no_room_for_letters_holds_the_window),
+        TEST(test_a_lock_that_is_never_given_back_is_a_hold),
     };
 
     return cmocka_run_group_tests(tests, group_setup, NULL);
