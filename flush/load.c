@@ -223,6 +223,7 @@ static void load_build(struct load *l, size_t from, size_t to)
  * is no room for them, the window waits, and with it what lies behind. */
 static err_t load_sync(struct load *l)
 {
+    uint64_t since_us = clock_us();
     struct fail f;
     err_t e;
 
@@ -232,7 +233,8 @@ static err_t load_sync(struct load *l)
         fail_init(&f, NULL);
         if (!(e = quarantine_sync(&l->quarantine, &f)))
             break;
-        is_locked = e == ERR_LOCKED;
+        /* Whoever takes letters out needs milliseconds; one that was stopped meanwhile holds us. */
+        is_locked = e == ERR_LOCKED && clock_us() - since_us < LOAD_HOLD_US;
         stat_set(l->stats, deadletter_held, !is_locked);
         if (!is_locked)
             log_error(l->link->log_ctx, "flushing holds until dead letters can be written",
@@ -396,6 +398,8 @@ static err_t load_probe(struct load *l, size_t entry, uint32_t from, uint32_t to
         window_close(&l->window);
         fail_init(&f, NULL);
         e = load_staged_error(txn_write(&t, &f));
+        if (e == OK && t.verdict == TXN_MOVED)
+            return link_judge(l->link);
         if (e == OK || e == ERR_PG_ROW)
             break;
         if ((e = link_recover(l->link, e, &f)))

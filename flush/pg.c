@@ -2,9 +2,9 @@
  * Waiting on PostgreSQL without being at its mercy.
  *
  * Everything goes through pg_wait: poll on the socket and on the halt's inbox, until the call's
- * deadline (patience_us from its begin) or the halt's, whichever is earlier. A call that runs into
- * a deadline closes the connection, because what the server still does with it is unknown; whoever
- * retries must find out from the database (the row lock on the positions does that).
+ * deadline (patience_us from its last progress) or the halt's, whichever is earlier. A call that
+ * runs into a deadline closes the connection, because what the server still does with it is
+ * unknown; whoever retries must find out from the database (the row lock on the positions does that).
  *
  * Three layers of timeouts, from the inside out. The server ends a statement that takes too long
  * (statement_timeout = flush_timeout, lock_timeout; session.c), which is clean and keeps the
@@ -15,7 +15,9 @@
  * No cancel request goes out to a server that is given up: libpq's waits, and would wait for the same
  * dead peer. The server's own statement_timeout ends what it still does.
  *
- * A batch is libpq's pipeline mode: all statements leave in one write, and one Sync ends them.
+ * A batch is libpq's pipeline mode: all statements leave in one write, and one Sync ends them. Each is
+ * answered when it is done and not at the Sync, because statement_timeout bounds each by itself: were
+ * patience_us for all of them, a batch slower than that would be given up and tried again for ever.
  * COPY is not allowed in that mode, so it is entered and left around each batch.
  *
  * What an SQLSTATE means is one table, first match wins, longest prefixes first. Three rules made it.
@@ -173,6 +175,7 @@ static err_t pg_flush(struct pg *pg, struct fail *f)
     while ((left = PQflush(pg->conn)) > 0) {
         if ((e = pg_wait(pg, POLLIN | POLLOUT, false, f)))
             return e;
+        pg->deadline_us = clock_us() + pg->patience_us;
         if (!PQconsumeInput(pg->conn))
             return pg_lost(pg, f, "connection lost");
     }
@@ -368,6 +371,7 @@ static err_t pg_collect(struct pg *pg, struct pg_call *calls, size_t count, stru
     PGresult *r;
 
     for (size_t i = 0; i < count; i++) {
+        pg->deadline_us = clock_us() + pg->patience_us;
         if ((e = pg_next(pg, &calls[i].result, f)))
             return e;
         if (!outcome && PQresultStatus(calls[i].result) == PGRES_FATAL_ERROR)
@@ -399,7 +403,7 @@ err_t pg_batch(struct pg *pg, struct pg_call *calls, size_t count, struct fail *
     if (!PQenterPipelineMode(pg->conn))
         return pg_lost(pg, f, "pipeline");
     for (size_t i = 0; i < count; i++) {
-        if (!pg_send(pg, &calls[i]))
+        if (!pg_send(pg, &calls[i]) || !PQsendFlushRequest(pg->conn))
             return pg_lost(pg, f, "cannot send");
     }
     if (!PQpipelineSync(pg->conn))

@@ -4,7 +4,8 @@
  *
  * The file is appended to, with one write and one fdatasync for all letters of an attempt, under
  * the folder's lock, through a descriptor of that moment: `sluice deadletter` may have put another
- * file in its place since. Refusals are rare, so a few more system calls each do not count. A
+ * file in its place since, and died before the name was synced: so the folder is synced each time,
+ * before the letters count. Refusals are rare, so a few more system calls each do not count. A
  * failed fdatasync says nothing about what is on disk, and a second one proves nothing either, so
  * the letters are written once more through a new descriptor; readers see twins at worst. A torn
  * write leaves bytes that readers skip.
@@ -29,6 +30,7 @@ err_t quarantine_open(struct quarantine *q, const char *data_dir, unsigned index
     err_t e;
 
     atomic_init(&q->max_bytes, UINT64_MAX);
+    q->has_folder = false;
     buf_init(&q->pending);
     idmap_init(&q->seen);
     arena_init(&q->arena, 4096);
@@ -83,26 +85,10 @@ static int sync_folder(const char *path)
     return result;
 }
 
-/* Opens the file; folder and file are made where they are missing, and their names made to last.
- * -1: errno says why. */
-static int quarantine_file(struct quarantine *q)
-{
-    int fd = open(q->path, O_WRONLY | O_APPEND | O_CLOEXEC);
-
-    if (fd >= 0 || errno != ENOENT)
-        return fd;
-    fd = open(q->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (fd >= 0 && sync_folder(q->folder) < 0) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
 static err_t quarantine_append(struct quarantine *q, struct fail *f)
 {
     struct str rest = buf_str(&q->pending);
-    int fd = quarantine_file(q);
+    int fd = open(q->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     bool is_good;
 
     if (fd < 0)
@@ -116,7 +102,7 @@ static err_t quarantine_append(struct quarantine *q, struct fail *f)
             break;
         rest = str_skip(rest, (size_t)n);
     }
-    is_good = rest.n == 0 && fdatasync(fd) == 0;
+    is_good = rest.n == 0 && fdatasync(fd) == 0 && sync_folder(q->folder) == 0;
     if (!is_good)
         (void)fail(f, ERR_DISK, "%s: %s", q->path, strerror(errno));
     close(fd);
@@ -141,6 +127,19 @@ static err_t quarantine_judge(struct quarantine *q, struct fail *f)
         (unsigned long long)used, buf_len(&q->pending), (unsigned long long)max);
 }
 
+/* Is there, with a name that lasts; an earlier start may have been killed before it did. */
+static err_t quarantine_make_folder(struct quarantine *q, struct fail *f)
+{
+    if (mkdir(q->folder, 0700) == 0)
+        q->has_folder = false;
+    else if (errno != EEXIST)
+        return fail(f, ERR_DISK, "%s: %s", q->folder, strerror(errno));
+    if (!q->has_folder && sync_folder(q->data_dir) < 0)
+        return fail(f, ERR_DISK, "%s: %s", q->data_dir, strerror(errno));
+    q->has_folder = true;
+    return OK;
+}
+
 err_t quarantine_sync(struct quarantine *q, struct fail *f)
 {
     int lock;
@@ -148,8 +147,8 @@ err_t quarantine_sync(struct quarantine *q, struct fail *f)
 
     if (buf_len(&q->pending) == 0)
         return OK;
-    if (mkdir(q->folder, 0700) == 0 ? sync_folder(q->data_dir) < 0 : errno != EEXIST)
-        return fail(f, ERR_DISK, "%s: %s", q->folder, strerror(errno));
+    if ((e = quarantine_make_folder(q, f)))
+        return e;
     if ((e = letterbox_lock(q->folder, &lock, f)))
         return e;
     if (!(e = quarantine_judge(q, f)))

@@ -12,6 +12,7 @@
 #define FLUSH_QUARANTINE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -26,6 +27,7 @@ struct quarantine {
     char data_dir[LETTERBOX_PATH];
     char folder[LETTERBOX_PATH];
     char path[LETTERBOX_PATH + 64];
+    bool has_folder; /* its name was made to last by this process */
     _Atomic uint64_t max_bytes;
     struct buf pending; /* letters that are not on disk yet */
     struct idmap seen;  /* ids of this take's letters */

@@ -54,7 +54,7 @@ err_t redelivery_open(struct redelivery *r, const struct pg_terms *terms, struct
 
 void redelivery_close(struct redelivery *r)
 {
-    session_close(&r->session);
+    session_fini(&r->session);
     pg_halt_fini(&r->halt);
     window_fini(&r->window);
     arena_fini(&r->arena);

@@ -157,8 +157,8 @@ static err_t session_positions(struct session *s, struct fail *f)
         check(p < QUEUE_PARTITIONS_MAX);
         if (pos < s->positions[p])
             log_error("",
-                      "a position in the database went back: did it lose commits? A restart "
-                      "applies again what the journal still holds",
+                      "a position in the database went back: did it lose commits? Only a restart "
+                      "before the next window commits applies again what the journal still holds",
                       "partition=%u position=%" PRIu64 " was=%" PRIu64, p, pos, s->positions[p]);
         s->positions[p] = pos;
     }

@@ -17,6 +17,9 @@
  *      seen here holds until our commit.
  *   8. COMMIT.
  *
+ * A refused row is asked after in the same way, when all is rolled back: what an upgraded schema refuses
+ * (a column that may not be NULL, a narrower one) is no fault of the row.
+ *
  * Five round trips: {1, 2}, {begin of 3}, {end of 3}, {4, 5, 6, 7}, {8}. The first must be looked at
  * before anything is written, COPY cannot share a round trip, and COMMIT stands alone so that a
  * test can die before it; at 50 000 rows a window the trips do not show.
@@ -29,6 +32,8 @@
  * rows, so that a death in between loses points. The crash suite must notice.
  */
 #include "flush/txn.h"
+
+#include <string.h>
 
 #include "base/fault.h"
 #include "flush/copy.h"
@@ -440,6 +445,28 @@ static void txn_note_positions(struct txn *t)
     }
 }
 
+/* A row was refused with e: by a schema that is ours? The words and the SQLSTATE stay those of the row
+ * then. */
+static err_t txn_refused(struct session *s, err_t e, struct fail *f)
+{
+    struct pg_call call = {.sql = session_sql_head};
+    char sqlstate[PG_SQLSTATE + 1];
+    err_t head;
+
+    pg_rollback(&s->pg);
+    if (!pg_is_open(&s->pg))
+        return fail(f, ERR_PG, "connection lost while a refused window was rolled back");
+    memcpy(sqlstate, s->pg.sqlstate, sizeof(sqlstate));
+    head = pg_batch(&s->pg, &call, 1, f);
+    if (!head)
+        head = session_see_head(call.result, f);
+    pg_batch_clear(&call, 1);
+    if (head)
+        return head;
+    memcpy(s->pg.sqlstate, sqlstate, sizeof(sqlstate));
+    return e;
+}
+
 err_t txn_write(struct txn *t, struct fail *f)
 {
     struct session *s = t->session;
@@ -458,6 +485,8 @@ err_t txn_write(struct txn *t, struct fail *f)
     }
     if (!e)
         e = txn_steps(t, f);
+    if (e == ERR_PG_ROW || e == ERR_PG_REPEAT)
+        e = txn_refused(s, e, f);
     if (e || t->verdict != TXN_DONE || t->mode == TXN_TRIAL)
         pg_rollback(&s->pg);
     else

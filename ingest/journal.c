@@ -115,7 +115,9 @@ static void journal_set_aside(struct journal *j, pos_t base, uint64_t bytes, con
     log_error("", "a journal file is no segment and was set aside",
               "file=%s as=%s bytes=%" PRIu64 " reason=\"%.*s\"", name, aside, bytes,
               STR_ARG(f->text));
-    if (renameat(j->dir, name, j->dir, aside) < 0)
+    /* When it has that name already (segment_keep), rename() does nothing and says that it did. */
+    if (renameat(j->dir, name, j->dir, aside) < 0 ||
+        (unlinkat(j->dir, name, 0) < 0 && errno != ENOENT))
         log_error("", "setting it aside failed", "file=%s error=\"%m\"", name);
 }
 

@@ -21,7 +21,8 @@
  *
  * Marks. committed[p] is what PostgreSQL has for the partition; it starts at what the flusher
  * found there. counted[p] is how far points have left the backlog gauge; it lags behind after a
- * start or a lost connection, and entries between the two are read once more only to be counted.
+ * start or a lost connection, and entries between the two are read once more only to be counted:
+ * there a page that the disk does not give is passed over, because nothing in it is needed.
  * For whole segments found at start the count by partition is at hand, so they are not read. An empty
  * take moves both marks by itself when all before it is committed: a partition without entries
  * must not keep segments alive.
@@ -51,6 +52,7 @@ struct queue_reader {
     uint64_t mask;
     struct reader_slot *slot;
     pos_t from[QUEUE_PARTITIONS]; /* entries before it are committed already */
+    pos_t needed;                 /* the lowest of them: what lies before it is only counted */
     pos_t cursor;
     bool has_uncommitted; /* entries were handed out and queue_commit has not come yet */
     struct arena arena;   /* payloads of the last take */
@@ -114,11 +116,13 @@ err_t ring_reader_open(struct queue *q, uint64_t mask, const pos_t *from, struct
     r->queue = q;
     r->mask = mask;
     r->slot = &q->slots[__builtin_ctzll(mask)];
+    r->needed = UINT64_MAX;
     arena_init(&r->arena, READER_ARENA);
     for (unsigned p = 0; p < QUEUE_PARTITIONS; p++) {
         if (!reader_owns(r, p))
             continue;
         r->from[p] = from[p];
+        r->needed = from[p] < r->needed ? from[p] : r->needed;
         reader_count_replayed(r, p);
         pos_t counted = atomic_load(&q->counted[p]);
 
@@ -208,10 +212,17 @@ static bool reader_step_ring(struct queue_reader *r)
     return true;
 }
 
+static pos_t pos_min(pos_t a, pos_t b)
+{
+    return a < b ? a : b;
+}
+
 /* To the next segment of a list that was made after durable was read, so that it has all of them. */
 static void reader_jump(struct queue_reader *r, pos_t durable)
 {
-    r->cursor = r->file_limit < durable ? r->file_limit : durable;
+    pos_t to = pos_min(r->file_limit, durable);
+
+    r->cursor = r->cursor < r->needed ? pos_min(to, r->needed) : to;
 }
 
 /* Opens the segment that the cursor lies in, or moves the cursor to where the next one begins. */
@@ -236,8 +247,7 @@ static err_t reader_find_file(struct queue_reader *r, pos_t durable, struct fail
 
     free(bases);
     r->has_file = e == OK;
-    r->file.is_strict = true;
-    if (e == ERR_DISK)
+    if (e == ERR_DISK && r->cursor >= r->needed)
         return fail(f, e, "the journal cannot be read: %.*s", STR_ARG(why.text));
     if (e == ERR_CORRUPT)
         log_error("", "a journal segment is damaged and passed over", "reason=\"%.*s\"",
@@ -254,7 +264,6 @@ static void reader_log_damage(struct queue_reader *r)
 
     if (bytes == 0)
         return;
-    r->file_skipped = r->file.skipped_bytes;
     log_error("", "a damaged stretch of the journal is passed over",
               "segment=%016" PRIx64 " bytes=%" PRIu64, r->file.head.base, bytes);
     segment_keep(r->queue->journal->dir, r->file.head.base);
@@ -263,11 +272,15 @@ static void reader_log_damage(struct queue_reader *r)
 /* One frame from the files, of those before durable; or one move towards it. */
 static err_t reader_step_file(struct queue_reader *r, pos_t durable, struct fail *f)
 {
-    pos_t limit = r->file_limit < durable ? r->file_limit : durable;
+    pos_t limit = pos_min(r->file_limit, durable);
+    bool is_needed = r->cursor >= r->needed;
     struct entry e;
 
     if (!r->has_file || r->cursor < r->file.head.base || r->cursor >= r->file_limit)
         return reader_find_file(r, durable, f);
+    r->file.is_strict = is_needed;
+    if (!is_needed)
+        limit = pos_min(limit, r->needed);
     segment_cursor_seek(&r->file, r->cursor);
     bool is_found = segment_cursor_next(&r->file, limit, &e);
 
@@ -277,7 +290,9 @@ static err_t reader_step_file(struct queue_reader *r, pos_t durable, struct fail
                     ": %s; nothing is skipped, it is tried again",
                     r->file.head.base, r->cursor, strerror(r->file.error));
     if (is_found) {
-        reader_log_damage(r);
+        if (is_needed)
+            reader_log_damage(r);
+        r->file_skipped = r->file.skipped_bytes;
         r->cursor = e.end;
         if (reader_owns(r, e.partition))
             reader_keep(r, &e, false);

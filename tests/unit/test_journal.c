@@ -477,6 +477,31 @@ static void test_a_damaged_segment_can_be_looked_at_for_ever(void **state)
     close(fd);
 }
 
+/* A kept segment whose damage grows until it is no segment: out of the way, and said once. */
+static void test_a_kept_segment_can_still_be_set_aside(void **state)
+{
+    (void)state;
+    static const char nothing[SEGMENT_BYTES];
+    char name[SEGMENT_NAME];
+
+    while (journal->count < 3)
+        append(100);
+    pos_t base = journal->segments[0].base;
+
+    spoil(base, 5000, "spoilt", 6);
+    reopen_journal();
+    assert_int_equal(fixture_files(".bad"), 1);
+    spoil(base, 0, nothing, sizeof(nothing));
+    reopen_journal();
+    assert_int_equal(fixture_files(".bad"), 1);
+    segment_name(base, name);
+    assert_int_equal(faccessat(journal->dir, name, F_OK, 0), -1);
+    uint64_t said = fixture_stats->journal_quarantined_bytes;
+
+    reopen_journal();
+    assert_int_equal(fixture_stats->journal_quarantined_bytes, said);
+}
+
 static void test_a_newer_format_refuses_to_start(void **state)
 {
     (void)state;
@@ -754,6 +779,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_removed_directory_is_noticed_at_once, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_damaged_segment_can_be_looked_at_for_ever, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_kept_segment_can_still_be_set_aside, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_newer_format_refuses_to_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_second_owner_is_refused, set_up, tear_down),

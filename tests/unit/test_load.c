@@ -222,6 +222,54 @@ static void test_a_refusal_that_has_passed_costs_nothing(void **state)
     assert_int_equal(flushtest_letters(letter), 0);
 }
 
+/* An upgrade lands between two windows of one connection, and its schema refuses every row: that is
+ * no letter, it waits for whoever brings the upgrade to its end. */
+static void test_what_an_unknown_schema_refuses_is_held(void **state)
+{
+    struct point points[2] = {{.key = STR_INIT("a"), .step = 1}, {.key = STR_INIT("b"), .step = 2}};
+    struct take take;
+
+    (void)state;
+    flushtest_append("run01", points, 2);
+    flushtest_point("run02", "k", 1, 1);
+    pgtest_sql("BEGIN; ALTER TABLE metrics ADD COLUMN later int NOT NULL;"
+               "UPDATE alembic_version SET version_num = 'future'; COMMIT");
+    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    atomic_store(&link_.halt.is_asked, true); /* one look, no wait */
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), ERR_CLOSING);
+    assert_int_equal(counted(&flushtest.stats->flusher_held), 1);
+    assert_int_equal(flushtest_letters(letter), 0);
+    atomic_store(&link_.halt.is_asked, false);
+    pgtest_sql("ALTER TABLE metrics DROP COLUMN later;"
+               "UPDATE alembic_version SET version_num = 'dc11669786a5'");
+    assert_int_equal(link_ready(&link_), OK);
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), OK);
+    assert_rows(3);
+    assert_int_equal(flushtest_letters(letter), 0);
+}
+
+/* Somebody with a copy of the journal moves the positions while points are looked for one by one:
+ * that they lie before the position then does not mean that they are stored. */
+static void test_positions_that_move_during_the_search_are_judged(void **state)
+{
+    static const struct reason why = {"22021", "refused"};
+    struct point points[2] = {{.key = STR_INIT("a"), .step = 1}, {.key = STR_INIT("b"), .step = 2}};
+    struct take take;
+
+    (void)state;
+    flushtest_append("run01", points, 2);
+    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), OK);
+    flushtest_append("run01", points, 2);
+    link_.newest = queue_appended(flushtest.queue);
+    pgtest_sql("UPDATE sluice.positions SET position = position * 2");
+    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    load.take = take;
+    atomic_store(&link_.halt.is_asked, true); /* one look, no wait */
+    assert_int_equal(load_isolate(&load, 0, &why), ERR_CLOSING);
+    assert_int_equal(counted(&flushtest.stats->flusher_held), 1);
+}
+
 static void test_a_unique_index_of_the_operators_ends_in_letters(void **state)
 {
     (void)state;
@@ -392,6 +440,29 @@ static void test_no_room_for_letters_holds_the_window(void **state)
     assert_rows(1);
 }
 
+/* Who has the letters' lock does not let go, because it was stopped: that is said, not waited for in
+ * silence. */
+static void test_a_lock_that_is_never_given_back_is_a_hold(void **state)
+{
+    struct take take;
+    int lock;
+
+    (void)state;
+    flushtest_point("gone", "k", 1, 1);
+    apply();
+    assert_int_equal(letterbox_lock(load.quarantine.folder, &lock, NULL), OK);
+    flushtest_point("gone", "k", 2, 2);
+    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    atomic_store(&link_.halt.deadline_us, clock_us() + FLUSHTEST_PATIENCE_US);
+    atomic_store(&link_.halt.is_asked, true);
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), ERR_CLOSING);
+    assert_int_equal(counted(&flushtest.stats->deadletter_held), 1);
+    letterbox_unlock(lock);
+    atomic_store(&link_.halt.is_asked, false);
+    assert_int_equal(load_apply(&load, flushtest.reader, &take), OK);
+    assert_int_equal(counted(&flushtest.stats->deadletter_held), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 /* A range of a take whose partitions have cursors ends, for each, at its next entry behind it. */
@@ -428,6 +499,8 @@ int main(void)
         TEST(test_many_poison_points_are_not_looked_for_one_by_one),
         TEST(test_an_entry_refused_as_a_whole_becomes_a_letter),
         TEST(test_a_refusal_that_has_passed_costs_nothing),
+        TEST(test_what_an_unknown_schema_refuses_is_held),
+        TEST(test_positions_that_move_during_the_search_are_judged),
         TEST(test_a_unique_index_of_the_operators_ends_in_letters),
         TEST(test_missing_models_cost_the_model_rows_only),
         TEST(test_everything_at_once),
@@ -438,6 +511,7 @@ int main(void)
         TEST(test_a_window_too_slow_is_halved),
         TEST(test_stopping_leaves_the_rest_for_the_next),
         TEST(test_no_room_for_letters_holds_the_window),
+        TEST(test_a_lock_that_is_never_given_back_is_a_hold),
     };
 
     return cmocka_run_group_tests(tests, group_setup, NULL);

@@ -279,6 +279,21 @@ static void test_a_killed_backend_is_noticed(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* The server bounds each statement of a batch by itself: what is slow twice is not a dead peer. */
+static void test_each_statement_of_a_batch_may_take_its_time(void **state)
+{
+    struct pg_call calls[2] = {{.sql = "SELECT 1 FROM pg_sleep(1.2)"},
+                               {.sql = "SELECT 1 FROM pg_sleep(1.2)"}};
+    struct pg pg = {0};
+
+    (void)state;
+    open_pg(&pg);
+    pg.patience_us = ms(2000);
+    assert_int_equal(pg_batch(&pg, calls, 2, NULL), OK);
+    pg_batch_clear(calls, 2);
+    pg_close(&pg);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +303,7 @@ int main(void)
         TEST(test_copy_begins_puts_and_finishes),
         TEST(test_a_large_copy_passes),
         TEST(test_an_answer_that_is_late_closes_the_connection),
+        TEST(test_each_statement_of_a_batch_may_take_its_time),
         TEST(test_a_halt_ends_a_wait_at_its_deadline),
         TEST(test_connecting_ends_when_halted),
         TEST(test_no_server_is_an_error_with_words),

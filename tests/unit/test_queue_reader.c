@@ -485,6 +485,67 @@ static void test_a_transient_read_error_costs_nothing(void **state)
     assert_int_equal(fixture_files(".bad"), 0);
 }
 
+/* A page that holds nothing but what is committed does not stop what lies behind it. */
+static void test_what_is_committed_need_not_be_readable(void **state)
+{
+    (void)state;
+    char name[SEGMENT_NAME];
+    int64_t next = 0;
+    pos_t *bases = NULL;
+    size_t count = 0;
+    pos_t committed = 0;
+    pos_t ends[2500];
+
+    for (int i = 0; i < 2500; i++)
+        ends[i] = append(200, 1, i);
+    wait_durable();
+    assert_ok(segment_list(queue->journal->dir, &bases, &count, &fixture_fail));
+    segment_name(bases[1], name);
+    while (ends[next] < bases[1] + 400000)
+        next++;
+    committed = ends[next++];
+    free(bases);
+    bad_disk_begin(queue->journal->dir, name, 300000, 304096);
+    reopen_queue();
+    open_reader(ALL_PARTITIONS, committed);
+    do {
+        take_now(10000);
+        for (size_t i = 0; i < take.count; i++)
+            assert_int_equal(serial_of(&take.entries[i]), next++);
+        queue_commit(reader, take.cursor, take.count * 200);
+    } while (take.has_more);
+    assert_int_equal(next, 2500);
+    bad_disk_end();
+}
+
+/* But one that holds anything else does, also when it begins with what is committed. */
+static void test_a_page_that_is_half_committed_is_waited_for(void **state)
+{
+    (void)state;
+    char name[SEGMENT_NAME];
+    int64_t next = 0;
+    pos_t *bases = NULL;
+    size_t count = 0;
+    pos_t ends[2500];
+
+    for (int i = 0; i < 2500; i++)
+        ends[i] = append(200, 1, i);
+    wait_durable();
+    assert_ok(segment_list(queue->journal->dir, &bases, &count, &fixture_fail));
+    segment_name(bases[1], name);
+    while (ends[next] < bases[1] + 300000)
+        next++;
+    bad_disk_begin(queue->journal->dir, name, 299008, 303104);
+    reopen_queue();
+    open_reader(ALL_PARTITIONS, ends[next++]);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(queue_take(reader, 10000, clock_us(), &take, &fixture_fail), ERR_DISK);
+    bad_disk_end();
+    free(bases);
+    take_now(10000);
+    assert_int_equal(serial_of(&take.entries[0]), next);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,6 +566,8 @@ int main(void)
         CASE(test_a_full_window_ends_the_wait),
         CASE(test_damage_in_a_file_is_passed_over),
         CASE(test_a_transient_read_error_costs_nothing),
+        CASE(test_what_is_committed_need_not_be_readable),
+        CASE(test_a_page_that_is_half_committed_is_waited_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
