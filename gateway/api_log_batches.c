@@ -14,8 +14,10 @@
  * failure of one must not undo another's.
  *
  * Bounded by LIMIT_STREAM_BATCHES, by LIMIT_STREAM_VALUES values in all (29 000 points), by
- * max_body_bytes, and in time by request_timeout, after which no item is begun. Reading and checking them may take long (long names that are not ASCII: 30 ms), so
- * the helper does it for a body over LIMIT_BODY_ASIDE.
+ * max_body_bytes, and in time by request_timeout, after which no item is begun. Reading and checking
+ * them may take long (long names that are not ASCII: 30 ms), so the helper does it for a body over
+ * LIMIT_BODY_ASIDE. Appending them is for the worker, which is the queue's producer: TURN_BATCHES or
+ * TURN_POINTS at a time, then others come first.
  *
  * kill -9 before the answer: some batches may be stored. Sending the same stream again stores nothing
  * twice.
@@ -33,6 +35,8 @@
 #include "ingest/input.h"
 #include "schema/errors.h"
 #include "schema/limits.h"
+
+enum { TURN_BATCHES = 100, TURN_POINTS = 2000 };
 
 struct item {
     struct log_call call; /* first, so that r->data is either */
@@ -199,28 +203,33 @@ static err_t stream_wait(struct req *r, struct fail *f)
     return last ? req_wait_durable(r, last, stream_durable) : stream_durable(r, f);
 }
 
-/* Params and points, item by item. */
+/* Params and points, item by item, as many as a turn of the worker's loop may take. */
 static err_t stream_append(struct req *r, struct fail *f)
 {
     struct stream *s = stream_of(r);
+    unsigned batches = 0, points = 0;
 
     r->caught = append_caught;
     s->is_in_loop = true;
-    for (; s->at < s->count; s->at++) {
+    for (; s->at < s->count && batches < TURN_BATCHES && points < TURN_POINTS; s->at++) {
         struct item *item = &s->items[s->at];
         err_t e;
 
         if (item->err || item->is_done || item_is_late(r, item, f))
             continue;
+        batches++;
+        points += item->call.d.batch.npoints;
         r->data = item;
         e = log_begin(r, item->has_run ? &item->run : NULL, f);
-        if (e)
+        if (e) {
             item_fail(item, &r->arena, e, f);
-        else if (!item->is_done)
-            break; /* it waits for a statement */
+        } else if (!item->is_done) { /* it waits for a statement */
+            s->is_in_loop = false;
+            return OK;
+        }
     }
     s->is_in_loop = false;
-    return s->at < s->count ? OK : stream_wait(r, f);
+    return s->at < s->count ? req_pause(r, stream_append) : stream_wait(r, f);
 }
 
 /* -- the runs ---------------------------------------------------------------------------------- */

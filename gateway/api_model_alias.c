@@ -2,8 +2,9 @@
  * api_model_alias: names for versions of registered models.
  *
  * An alias points to one version and moves without a word. Setting one locks the version against
- * its deletion, which removes its aliases. "latest" is never stored: asked for, it is the highest
- * version of any stage.
+ * its deletion, which removes its aliases, and before that the model, as everybody does who locks
+ * both: the alias's foreign key takes the model anyway. "latest" is never stored: asked for, it is
+ * the highest version of any stage.
  */
 #include "gateway/api.h"
 
@@ -16,13 +17,15 @@
 #include "schema/errors.h"
 
 static const struct stmt SET = {
-    "alias_set",
-    "WITH v AS (SELECT v.workspace, v.name, v.version FROM model_versions v"
-    " WHERE " ENTITY_VERSION_LIVES " AND v.name = $1::text AND v.version = $3::int4 FOR SHARE),"
-    " put AS (INSERT INTO registered_model_aliases (workspace, name, alias, version)"
-    " SELECT v.workspace, v.name, $2::text, v.version FROM v"
-    " ON CONFLICT (workspace, name, alias) DO UPDATE SET version = excluded.version)"
-    " SELECT 1 FROM v"};
+    "alias_set", "WITH m AS (SELECT workspace, name FROM registered_models"
+                 " WHERE workspace = 'default' AND name = $1::text FOR KEY SHARE),"
+                 " v AS (SELECT v.workspace, v.name, v.version FROM m JOIN model_versions v"
+                 " ON v.workspace = m.workspace AND v.name = m.name"
+                 " WHERE " ENTITY_VERSION_LIVES " AND v.version = $3::int4 FOR SHARE OF v),"
+                 " put AS (INSERT INTO registered_model_aliases (workspace, name, alias, version)"
+                 " SELECT v.workspace, v.name, $2::text, v.version FROM v"
+                 " ON CONFLICT (workspace, name, alias) DO UPDATE SET version = excluded.version)"
+                 " SELECT 1 FROM v"};
 static const struct stmt DELETE = {
     "alias_delete",
     "WITH gone AS (DELETE FROM registered_model_aliases"

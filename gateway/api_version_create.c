@@ -9,8 +9,8 @@
  * insert: one transaction, which holds the model's row from its first statement on; so does a stock
  * server, which is why numbers are unique and without gaps when both create at once. Should
  * somebody who does not take that lock be faster, the insert is tried again, three times as MLflow
- * does. tag: a version of a logged model is noted on that model, after the commit; the tag is a
- * list, so it is written only if it still is what was read.
+ * does. tag: a version of a logged model is noted on that model, after the commit, in a tag that is a
+ * list (tag_swap).
  *
  * A version of a prompt names no source, and skips lineage and rules. MLflow's webhooks are not
  * sent.
@@ -27,15 +27,17 @@
 #include "gateway/reply.h"
 #include "gateway/server.h"
 #include "gateway/sql.h"
+#include "gateway/tag_swap.h"
 #include "gateway/version_tag.h"
 #include "gateway/worker.h"
 #include "ingest/model_names.h"
 #include "ingest/names.h"
 #include "schema/errors.h"
 
-enum { CREATE_ATTEMPTS = 3, TAG_ATTEMPTS = 20 };
+enum { CREATE_ATTEMPTS = 3 };
 
 struct create_call {
+    struct tag_swap tag; /* first, so that r->data is either */
     struct msg_versions_create m;
     struct registry_tags tags;
     bool is_prompt;
@@ -54,7 +56,7 @@ struct create_call {
 static err_t create_owner(struct req *r, struct fail *f);
 static err_t create_judge(struct req *r, struct fail *f);
 static err_t create_insert(struct req *r, struct fail *f);
-static err_t tag_read(struct req *r, struct fail *f);
+static err_t create_tag(struct req *r);
 
 /* -- the request ----------------------------------------------------------------------------- */
 
@@ -363,8 +365,7 @@ static err_t insert_done(struct req *r, struct fail *f)
     json_close(&j);
     if (!c->owner.is_model || c->is_prompt)
         return reply_ok(r);
-    c->attempts = 0;
-    return tag_read(r, f); /* the body stays */
+    return create_tag(r); /* the body stays */
 }
 
 static err_t create_insert(struct req *r, struct fail *f)
@@ -404,38 +405,30 @@ static const struct stmt TAG_WRITE = {
     " ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value"
     " WHERE logged_model_tags.tag_value = $3::text RETURNING 1"};
 
-static err_t tag_written(struct req *r, struct fail *f)
+static err_t tag_change(struct req *r, struct str before, struct str *after, struct fail *f)
 {
     const struct create_call *c = r->data;
 
-    if (PQntuples(r->sql.results[0]) > 0)
-        return reply_ok(r);
-    if (c->attempts < TAG_ATTEMPTS)
-        return tag_read(r, f);
-    return fail(f, ERR_UNAVAILABLE, "The tag " VERSION_TAG " is changed by others all the time.");
-}
-
-static err_t tag_write(struct req *r, struct fail *f)
-{
-    struct arena *a = &r->arena;
-    struct create_call *c = r->data;
-    const PGresult *res = r->sql.results[0];
-    err_t e;
-
-    if (PQntuples(res) == 0)
+    if (PQntuples(r->sql.results[0]) == 0)
         return no_logged_model(c, f);
-    c->tag_values[2] = sql_is_null(res, 0, 0) ? sql_null() : arena_dup(a, sql_get(res, 0, 0));
-    if ((e = version_tag_add(a, c->tag_values[2], c->m.name.s, c->version, &c->tag_values[1], f)))
-        return e;
-    return req_sql(r, &(struct sql_step){&TAG_WRITE, c->tag_values, 3}, 1, tag_written);
+    return version_tag_add(&r->arena, before, c->m.name.s, c->version, after, f);
 }
 
-static err_t tag_read(struct req *r, struct fail *f)
+static err_t tag_written(struct req *r, struct fail *f)
+{
+    (void)f;
+    return reply_ok(r);
+}
+
+static err_t create_tag(struct req *r)
 {
     struct create_call *c = r->data;
 
-    (void)f;
-    c->attempts++;
-    c->tag_values[0] = sql_text(&r->arena, c->m.model_id.s);
-    return req_sql(r, &(struct sql_step){&TAG_READ, c->tag_values, 1}, 1, tag_write);
+    c->tag = (struct tag_swap){.key = VERSION_TAG,
+                               .read = &TAG_READ,
+                               .write = &TAG_WRITE,
+                               .change = tag_change,
+                               .written = tag_written,
+                               .values = {sql_text(&r->arena, c->m.model_id.s)}};
+    return tag_swap(r);
 }

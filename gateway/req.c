@@ -8,14 +8,17 @@
  *
  *   SQL        the pool; req_on_sql is called once, always. Or a stream: req_on_rows
  *   SENT       its connection, which sends a part of the answer: req_part_sent or req_abandon
+ *   BODY       the helper; the worker's inbox tells of its end, always. While it waits there for
+ *              longer than request_timeout nobody works on it any more, and it is answered 504
+ *   PARKED     one of its worker's lists, which parked_in names:
  *   DURABLE    w->durable, in pos order: when the inbox rings, those at its front that are durable
  *              (or lost) go on; nobody sends a message for each request
  *   COMMITTED  w->committed, looked at whole when the inbox rings: reads that wait are few
- *   BODY       the helper; the worker's inbox tells of its end, always. While it waits there for
- *              longer than request_timeout nobody works on it any more, and it is answered 504
- *   RUN        w->runs_waiting until the query that is under way has returned, then w->runs_asked
- *              with the next one: however many requests miss the same run table, at most one
- *              query of a worker is under way for it
+ *   RUN        w->runs_waiting until the query that is under way has returned, then (ASKED)
+ *              w->runs_asked with the next one: however many requests miss the same run table, at
+ *              most one query of a worker is under way for it
+ *   TURN       w->turns, until the inbox that it rang itself is looked at: others have had the loop
+ *              by then. One a ring goes on, so that many together do not make a turn long either
  *
  * A step that ends a wait is called from the loop, never from within the call that began it,
  * unless nothing had to be waited for: then it is called at once, which is the usual case of
@@ -62,8 +65,9 @@ static struct parked *parked_of(struct req *r)
     switch (r->parked_in) {
     case PARK_DURABLE: return &r->worker->durable;
     case PARK_COMMITTED: return &r->worker->committed;
-    case PARK_RUN_WAITING: return &r->worker->runs_waiting;
-    case PARK_RUN_ASKED: return &r->worker->runs_asked;
+    case PARK_RUN: return &r->worker->runs_waiting;
+    case PARK_ASKED: return &r->worker->runs_asked;
+    case PARK_TURN: return &r->worker->turns;
     default: check(false); return NULL;
     }
 }
@@ -388,7 +392,7 @@ err_t req_wait_durable(struct req *r, pos_t end, req_step next)
     case QUEUE_LOST: return req_lost(r, r->fail);
     default: break;
     }
-    req_begin_wait(r, WAIT_DURABLE, next);
+    req_begin_wait(r, WAIT_PARKED, next);
     r->wait_until_us = w->now_us + w->settings->request_timeout;
     parked_add(r, PARK_DURABLE);
     return OK;
@@ -426,7 +430,7 @@ static err_t req_wait_committed(struct req *r, pos_t pos, unsigned partition, re
         req_note_behind(r);
         return next(r, r->fail);
     }
-    req_begin_wait(r, WAIT_COMMITTED, next);
+    req_begin_wait(r, WAIT_PARKED, next);
     r->wait_until_us = w->now_us + w->settings->read_wait;
     parked_add(r, PARK_COMMITTED);
     return OK;
@@ -502,9 +506,9 @@ err_t req_find_run(struct req *r, struct str run_id, req_step next)
         return next(r, r->fail);
     }
     stat_add(w->stats, run_misses, 1);
-    req_begin_wait(r, WAIT_RUN, next);
+    req_begin_wait(r, WAIT_PARKED, next);
     r->wait_until_us = w->now_us + RUN_PATIENCE_US;
-    parked_add(r, PARK_RUN_WAITING);
+    parked_add(r, PARK_RUN);
     run_query_start(w);
     return OK;
 }
@@ -582,7 +586,7 @@ static void run_query_start(struct worker *w)
         struct req *r = w->runs_waiting.first;
 
         parked_remove(r);
-        parked_add(r, PARK_RUN_ASKED);
+        parked_add(r, PARK_ASKED);
         ids[n++] = run_id_str(&r->wait_run);
     }
     values = arena_alloc(&w->run_arena, sizeof(*values));
@@ -711,6 +715,15 @@ void req_on_body(struct req *r)
         req_go_on(r);
 }
 
+err_t req_pause(struct req *r, req_step next)
+{
+    req_begin_wait(r, WAIT_PARKED, next);
+    parked_add(r, PARK_TURN);
+    stat_add(r->worker->stats, request_turns, 1);
+    inbox_ring(&r->worker->inbox);
+    return OK;
+}
+
 /* False: it still waits. */
 static bool req_wake_write(struct worker *w, struct req *r)
 {
@@ -766,10 +779,19 @@ static void req_wake_committed(struct worker *w)
     }
 }
 
+static void req_wake_turn(struct worker *w)
+{
+    if (w->turns.first)
+        req_go_on(w->turns.first);
+    if (w->turns.first)
+        inbox_ring(&w->inbox);
+}
+
 void req_wake_parked(struct worker *w)
 {
     req_wake_durable(w);
     req_wake_committed(w);
+    req_wake_turn(w);
 }
 
 /* Who waits for a run that is known goes on; for the others the query's own deadline is the bound. */
@@ -811,7 +833,7 @@ void req_expire_parked(struct worker *w)
 
 void req_end_parked(struct worker *w)
 {
-    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting};
+    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting, &w->turns};
 
     for (size_t i = 0; i < array_len(lists); i++) {
         while (lists[i]->first)

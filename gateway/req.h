@@ -38,8 +38,8 @@ typedef err_t (*req_catch)(struct req *r, err_t e, struct fail *f);
 
 /* A handler or step is on the stack; one wait is under way; the reply is complete. */
 enum req_state { REQ_IDLE, REQ_RUNNING, REQ_WAITING, REQ_ANSWERED };
-enum req_park { PARK_NONE, PARK_DURABLE, PARK_COMMITTED, PARK_RUN_WAITING, PARK_RUN_ASKED };
-enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_DURABLE, WAIT_COMMITTED, WAIT_RUN, WAIT_SENT };
+enum req_park { PARK_NONE, PARK_DURABLE, PARK_COMMITTED, PARK_RUN, PARK_ASKED, PARK_TURN };
+enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT };
 
 struct reply {
     int status;

@@ -190,8 +190,9 @@ static const char *token_take(struct cursor *c, struct token *t)
 
 /* -- the walk ---------------------------------------------------------------------------------- */
 
-/* A guess: nine values in some fifty bytes of a point, 1000 points in a batch. */
-enum { BYTES_OF_VALUE = 4, VALUES_FIRST = 16, BATCH_VALUES = 10240 };
+/* A guess: nine values in some fifty bytes of a point. What else is in the bytes may be the other
+ * batches of a stream, a thousand of them: so no guess is larger than a batch of a few points. */
+enum { BYTES_OF_VALUE = 4, VALUES_FIRST = 16, GUESS_MAX = 128 };
 
 static void builder_grow(struct builder *b)
 {
@@ -262,8 +263,8 @@ yyjson_val *document_read_msgpack(struct arena *a, struct str *bytes, size_t *bu
     struct builder b = {.arena = a, .most = *budget};
 
     b.cap = bytes->n / BYTES_OF_VALUE + VALUES_FIRST;
-    if (b.cap > BATCH_VALUES)
-        b.cap = BATCH_VALUES;
+    if (b.cap > GUESS_MAX)
+        b.cap = GUESS_MAX;
     if (b.cap > b.most)
         b.cap = b.most;
     b.values = arena_array(a, b.cap, sizeof(*b.values));

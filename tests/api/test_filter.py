@@ -127,6 +127,25 @@ def test_orders_of_runs(http, runs, order, want):
     assert got == want
 
 
+@pytest.mark.parametrize("key, want", [
+    ("metrics.m", "dabc"),
+    ("metrics.m DESC", "badc"),
+    ("metrics.`other metric` DESC", "dbca"),
+    ("params.lr", "abcd"),
+    ("params.lr DESC", "dcba"),
+    ("params.`who: me` DESC", "adcb"),
+    ("tags.team", "badc"),
+    ("tags.`ünï/co.de` DESC", "cdba"),
+    ("attributes.run_name", "abcd"),
+])
+def test_an_order_behind_many_that_say_nothing(http, runs, key, want):
+    """The keys that are looked up, not joined, order as the others do."""
+    nothing = [f"{kind}.none{i}" for i in range(3) for kind in ("metrics", "params", "tags")]
+    answer = http.post("runs/search", {"experiment_ids": [runs], "order_by": [*nothing, key]})
+    assert answer.status_code == 200, answer.text
+    assert "".join(r["info"]["run_name"] for r in answer.json().get("runs", [])) == want
+
+
 def test_pages_of_a_filtered_search(http, runs):
     """Each page starts where the one before ended, and the last has no token."""
     got, sent = "", {"experiment_ids": [runs], "filter": "params.lr LIKE '0.%'",

@@ -111,6 +111,28 @@ def test_a_new_name_by_tag_takes_run_then_tag(server, stock, watch, run):
                          " WHERE run_uuid = %s", [run]).fetchone() == ("sluice", "sluice")
 
 
+@pytest.fixture
+def model(server, request):
+    """A registered model with one version."""
+    name = request.node.name
+    call(server, "registered-models/create", name=name)
+    call(server, "model-versions/create", name=name, source="s3://bucket/model")
+    return name
+
+
+def test_an_alias_takes_model_then_version(server, stock, watch, model):
+    """As the deletion of a model does: else the two of them wait for each other."""
+    stock.execute("SELECT 1 FROM registered_models WHERE name = %s FOR UPDATE", [model])
+    alias = Call(server, "registered-models/alias", name=model, alias="best", version="1")
+    run_into(watch, stock)
+    # At once, not only after Sluice has lost its patience: it holds nothing yet.
+    stock.execute("SET LOCAL lock_timeout = 1")
+    goes_on(stock, "SELECT 1 FROM model_versions WHERE name = %s FOR UPDATE", [model])
+    alias.end()
+    assert watch.execute("SELECT alias, version FROM registered_model_aliases WHERE name = %s",
+                         [model]).fetchall() == [("best", 1)]
+
+
 def test_params_in_another_order(server, stock, watch, run):
     insert = "INSERT INTO params (run_uuid, key, value) VALUES (%s, %s, 'v')"
     stock.execute(insert, [run, "b"])

@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import time
 import uuid
@@ -159,6 +160,46 @@ def test_limits_of_a_stream(url, run):
     wide = {"run_id": run, "metrics": [point("a", 1, step=i) for i in range(1000)]}
     answer = send(url, *[wide] * 30)
     assert answer.status_code == 400 and "too many values" in answer.json()["message"]
+
+
+def test_a_long_stream_goes_in_turns(url, sluice, experiment):
+    """Others have the worker in between; the order, and a result for each batch, are as ever."""
+    runs = [call(url, "runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+            for _ in range(3)]
+    batches = [{"run_id": runs[i % 3], "metrics": [point("a", i, step=5)]} for i in range(1000)]
+    batches[99]["run_id"] = uuid.uuid4().hex
+    batches[100]["params"] = [{"key": "p", "value": "1"}]
+    batches[550]["metrics"][0]["key"] = "?"
+    batches[999]["tags"] = [{"key": "t", "value": "last"}]
+    before = sluice.stat("sluice_request_turns_total")
+    got = [r["status"] for r in results(send(url, *batches))]
+    assert sluice.stat("sluice_request_turns_total") >= before + 9
+    assert [(i, status) for i, status in enumerate(got) if status != 200] == [(99, 404), (550, 400)]
+    assert [pairs(data_of(url, run), "metrics")["a"] for run in runs] == [999, 997, 998]
+    data = data_of(url, runs[0])
+    assert pairs(data, "tags")["t"] == "last" and pairs(data_of(url, runs[1]), "params") == {"p": "1"}
+    for i, run in enumerate(runs):
+        history = requests.get(url + "/api/2.0/mlflow/metrics/get-history", timeout=60,
+                               params={"run_id": run, "metric_key": "a"}).json()["metrics"]
+        assert sorted(m["value"] for m in history) == [
+            v for v in range(i, 1000, 3) if v not in (99, 550)]
+
+
+def test_streams_that_take_turns_all_end(url, experiment):
+    """Several at once, one of which nobody waits for; each worker goes round among its own."""
+    runs = [call(url, "runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+            for _ in range(8)]
+    streams = [[{"run_id": run, "metrics": [point("a", i, step=i)]} for i in range(1000)]
+               for run in runs]
+    with socket.create_connection(url.removeprefix("http://").split(":")) as gone:
+        body = b"".join(map(msgpack.packb, streams[0]))
+        gone.sendall(f"POST {STREAM} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+                     "Content-Type: application/msgpack\r\n\r\n".encode() + body)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda stream: send(url, *stream), streams[1:]))
+    assert [{r["status"] for r in results(a)} for a in answers] == [{200}] * 7
+    for run in runs[1:]:
+        assert pairs(data_of(url, run), "metrics") == {"a": 999}
 
 
 def test_a_stream_needs_its_type_and_may_be_empty(url):

@@ -4,7 +4,9 @@ Both are used as `with Sluice(...) as s:`, have .url and .pg_uri, keep what they
 .output(), and are stopped by the process id that was started, never by name.
 """
 
+import errno
 import os
+import random
 import re
 import shutil
 import signal
@@ -44,10 +46,40 @@ def wait_until(condition, limit_s, what):
         time.sleep(0.02)
 
 
+CLAIMED = []  # sockets whose names say which ports are this process's
+
+
+def fixed_ports():
+    """Those that the kernel gives to nobody who asks for any port, as Sluice at port 0 does."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        low, high = (int(word) for word in f.read().split())
+    ports = [p for p in range(10000, 65536) if not low <= p <= high]
+    return ports or list(range(10000, 65536))
+
+
+def claim_port(port):
+    """Is it ours from now on? An abstract name belongs to one socket of the network namespace, as a
+    port does, and is gone with the process."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0sluice-test-port-{port}")
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+    except OSError as e:
+        claim.close()
+        if e.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        return False
+    CLAIMED.append(claim)
+    return True
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that no other caller of this gets while the process lives, for a program that cannot
+    choose its own and say which."""
+    ports = fixed_ports()
+    random.SystemRandom().shuffle(ports)
+    return next(port for port in ports if claim_port(port))
 
 
 def is_port_open(port):

@@ -216,6 +216,24 @@ static void test_the_budget_is_used_up(void **state)
     assert_string_equal(why.text, "it holds too many values");
 }
 
+/* What a batch takes does not depend on how much is behind it. */
+static void test_a_stream_of_small_batches_takes_little(void **state)
+{
+    enum { BATCHES = 1000 };
+    static char stream[3 * BATCHES];
+    struct str bytes = {stream, sizeof(stream)};
+    struct document_error why;
+    size_t budget = LIMIT_STREAM_VALUES;
+
+    (void)state;
+    for (size_t i = 0; i < BATCHES; i++)
+        memcpy(stream + 3 * i, "\x92\x01\x02", 3);
+    for (size_t i = 0; i < BATCHES; i++)
+        assert_non_null(document_read_msgpack(&arena, &bytes, &budget, &why));
+    assert_int_equal(bytes.n, 0);
+    assert_in_range(arena_used(&arena), 0, BATCHES * GUESS_MAX * sizeof(yyjson_val));
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -238,6 +256,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_depth_and_count_are_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_every_prefix_of_a_batch_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_budget_is_used_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_stream_of_small_batches_takes_little, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* req: what the helper holds for a worker leaves room in the worker's inbox. */
+/* req: what the helper holds for a worker leaves room in the worker's inbox; long ones take turns. */
 #include "gateway/req.c"
 
 #include <sched.h>
@@ -11,8 +11,21 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-static struct req requests[2 * INBOX_NOTES];
+static struct exchange exchanges[2 * INBOX_NOTES];
+static struct conn conns[array_len(exchanges)];
 static _Atomic unsigned worked;
+
+/* A request in the hands of its handler. */
+static struct req *request_running(struct worker *w, size_t i, struct fail *f)
+{
+    struct req *r = &exchanges[i].req;
+
+    conns[i] = (struct conn){.worker = w, .x = &exchanges[i], .fd = -1};
+    req_init(r, w, &conns[i]);
+    r->state = REQ_RUNNING;
+    r->fail = f;
+    return r;
+}
 
 static void work(void *req)
 {
@@ -39,7 +52,13 @@ static bool await_work(unsigned count)
  * may. Without the bound in req_aside there is no room for a reload, and the program aborts. */
 static void test_a_reload_and_a_drain_have_room_beside_bodies(void **state)
 {
-    struct worker w = {.stats = stats_new(), .helper = helper_start()};
+    struct settings settings = {.request_timeout = 1000000};
+    struct worker_net net = {.worker_count = 1};
+    struct worker w = {.stats = stats_new(),
+                       .helper = helper_start(),
+                       .settings = &settings,
+                       .net = &net,
+                       .now_us = clock_us()};
     const struct note reload = {.kind = WORKER_SETTINGS};
     unsigned taken = 0, notes = 0;
     struct fail f;
@@ -49,11 +68,8 @@ static void test_a_reload_and_a_drain_have_room_beside_bodies(void **state)
     (void)state;
     fail_init(&f, NULL);
     assert_int_equal(inbox_init(&w.inbox), 0);
-    for (size_t i = 0; i < array_len(requests) && e == OK; i++) {
-        req_init(&requests[i], &w, NULL);
-        requests[i].state = REQ_RUNNING;
-        requests[i].fail = &f;
-        e = req_aside(&requests[i], work, next_step);
+    for (size_t i = 0; i < array_len(exchanges) && e == OK; i++) {
+        e = req_aside(request_running(&w, i, &f), work, next_step);
         taken += e == OK;
         assert_true(await_work(taken)); /* else it waits for room in the full inbox */
     }
@@ -69,10 +85,50 @@ static void test_a_reload_and_a_drain_have_room_beside_bodies(void **state)
     stats_free(w.stats);
 }
 
+static char said[16];
+
+/* Says whose turn it is, and pauses again. */
+static err_t take_turn(struct req *r, struct fail *f)
+{
+    size_t n = strlen(said);
+
+    (void)f;
+    said[n] = (char)('a' + (r == &exchanges[1].req));
+    return req_pause(r, take_turn);
+}
+
+static void test_who_pauses_goes_on_in_turn(void **state)
+{
+    struct worker_net net = {.worker_count = 1};
+    struct worker w = {.stats = stats_new(), .net = &net};
+    struct fail f;
+
+    (void)state;
+    fail_init(&f, NULL);
+    assert_int_equal(inbox_init(&w.inbox), 0);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(req_pause(request_running(&w, i, &f), take_turn), OK);
+    assert_string_equal(said, ""); /* never at once */
+    for (size_t i = 0; i < 5; i++) {
+        assert_true(inbox_wait(&w.inbox, clock_us())); /* the loop would not sleep */
+        req_wake_parked(&w);
+        assert_int_equal(strlen(said), i + 1); /* one a turn */
+    }
+    assert_string_equal(said, "ababa");
+    for (size_t i = 0; i < 2; i++) {
+        (void)req_end_wait(&exchanges[i].req);
+        req_fini(&exchanges[i].req);
+    }
+    assert_null(w.turns.first);
+    inbox_fini(&w.inbox);
+    stats_free(w.stats);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_reload_and_a_drain_have_room_beside_bodies),
+        cmocka_unit_test(test_who_pauses_goes_on_in_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
