@@ -98,11 +98,14 @@ class Read:
         self.what, self.method, self.path, self.want, self.more = what, method, path, want, more
         self.is_search = path.endswith("search")
 
-    def send(self, url):
-        # A connection of its own: a kept one is closed by a stock server while the other one's turn is.
+    def send(self, server):
+        # A connection of its own: a kept one may be closed while it is the other server's turn.
         with requests.Session() as session:
             begin = time.monotonic()
-            answer = session.request(self.method, url + self.path, timeout=600, **self.more)
+            try:
+                answer = session.request(self.method, server.url + self.path, timeout=600, **self.more)
+            except requests.RequestException as error:
+                raise AssertionError(f"{self.what}: {error}\n{server.output()[-4000:]}") from error
             size = len(answer.content)
             seconds = time.monotonic() - begin
         assert answer.status_code == 200, f"{self.what}: {answer.status_code} {answer.text[:300]}"
@@ -177,10 +180,10 @@ def measure_reads(cluster, sluice, stock, wrk, folder, options, say):
 def measure_one(read, servers, ours, options, say):
     rounds = {name: [] for name in servers}
     for server in servers.values():
-        _, size = read.send(server.url)
+        _, size = read.send(server)
     for _ in range(options.rounds):
         for name, server in servers.items():
-            rounds[name].append(read.send(server.url)[0])
+            rounds[name].append(read.send(server)[0])
     result = {name: {"per_second": 1 / statistics.median(times), "seconds": statistics.median(times),
                      "rounds": [1 / t for t in times]} for name, times in rounds.items()}
     result["answer_bytes"], result["peak_bytes"] = size, peak_bytes(ours)
