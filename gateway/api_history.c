@@ -23,18 +23,22 @@
  *     any        All steps in order go into an array; the place gives the step, and a binary search in
  *                the array the place where that step begins. 0.2 us a point, 8 bytes each.
  *
- * Both give a step and the how manieth row of it; only rows of these few steps are read and numbered.
- * With all points in one step that sorts once. When n <= k, all rows are read at once and none of this
- * happens. Buckets of less than 64 rows are not worth an index probe each, and go the second way.
+ * Both give a step and the how manieth row of it; only rows of these few steps are read, by one scan that
+ * is given all of them, and numbered. With all points in one step that sorts once. When n <= k, all rows
+ * are read at once and none of this happens. Buckets of less than 64 rows are not worth an index probe
+ * each, and go the second way.
  *
- * Runs are asked two at a time, on two sessions, in the order of the request, and what is written goes out
- * in between, so that memory and the time of a statement grow with one run. As at MLflow, a run that
- * does not exist has an empty history.
+ * Runs are asked in the order of the request by two statements at a time, on two sessions, and what is
+ * written goes out in between. PostgreSQL plans the statement anew each time, 1.5 ms of it, so one serves
+ * several runs as long as that is quick: one at first, and twice or half as many the next time. What they
+ * show is no more than one run may, so memory stays what it is for one run. As at MLflow, a run that does
+ * not exist has an empty history.
  */
 #include "gateway/api.h"
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "gateway/entity.h"
 #include "gateway/history.h"
 #include "gateway/reply.h"
@@ -204,9 +208,14 @@ err_t api_history_bulk(struct req *r, struct fail *f)
 
 /* -- interval -------------------------------------------------------------------------------- */
 
-enum { INTERVAL_POINTS_MAX = 2500 };
+enum {
+    INTERVAL_POINTS_MAX = 2500,
+    INTERVAL_RUNS_MAX = 16, /* of one statement */
+    INTERVAL_QUICK_US = 100000,
+    INTERVAL_SLOW_US = 500000
+};
 
-#define INTERVAL_RUN  " FROM metrics WHERE run_uuid = $1::text AND key = $2::text"
+#define INTERVAL_RUN  " FROM metrics WHERE run_uuid = r.run AND key = $2::text"
 #define INTERVAL_ROWS INTERVAL_RUN " AND step >= $4::int8 AND step <= $5::int8"
 #define BUCKETS       "generate_series(0, $3::int8 - 1) AS b"
 #define IS_LAST       "b = $3::int8 - 1"
@@ -240,11 +249,12 @@ enum { INTERVAL_POINTS_MAX = 2500 };
     " AND NOT EXISTS (SELECT 1 FROM segments WHERE found <> size) AS yes)"
 
 /* The other way. */
-#define INTERVAL_STEPS                                                     \
-    "run AS MATERIALIZED (SELECT array_agg(step) AS steps, count(*) AS n," \
-    " count(*) / $3::int8 AS share, count(*) % $3::int8 AS rest"           \
-    " FROM (SELECT step" INTERVAL_ROWS " AND NOT (SELECT yes FROM few)"    \
-    " AND NOT (SELECT yes FROM regular) ORDER BY step) AS t)"
+#define INTERVAL_STEPS                                                                      \
+    "run AS MATERIALIZED (SELECT steps, n, n / $3::int8 AS share, n % $3::int8 AS rest"     \
+    " FROM (SELECT steps, cardinality(steps)::int8 AS n FROM (SELECT CASE WHEN NOT"         \
+    " (SELECT yes FROM few) AND NOT (SELECT yes FROM regular) THEN (SELECT array_agg(step)" \
+    " FROM (SELECT step" INTERVAL_ROWS " ORDER BY step) AS t) END AS steps OFFSET 0) AS s"  \
+    " OFFSET 0) AS s)"
 
 /* The nth row of a step, from 0, for each bucket. */
 #define INTERVAL_PICKED                                                                          \
@@ -257,21 +267,27 @@ enum { INTERVAL_POINTS_MAX = 2500 };
     " CASE WHEN " IS_LAST " THEN n - 1 ELSE b * share + least(b, rest) END AS place"             \
     " FROM run, " BUCKETS " WHERE n > 0) AS p) AS s)"
 
+#define INTERVAL_SAMPLE                                                                   \
+    "WITH " INTERVAL_FEW ", " INTERVAL_LATTICE ", " INTERVAL_SEGMENTS ", " INTERVAL_STEPS \
+    ", " INTERVAL_PICKED " SELECT value, timestamp, step, is_nan" INTERVAL_ROWS           \
+    " AND (SELECT yes FROM few) UNION ALL SELECT d.value, d.timestamp, d.step, d.is_nan"  \
+    " FROM picked JOIN (SELECT value, timestamp, step, is_nan, row_number() OVER"         \
+    " (PARTITION BY step ORDER BY timestamp, value, is_nan) - 1 AS nth" INTERVAL_RUN      \
+    " AND step = ANY ((SELECT array_agg(step) FROM picked)::int8[])) AS d USING (step, nth)"
+
 const struct stmt HISTORY_INTERVAL = {
     "history_interval",
-    "WITH " INTERVAL_FEW ", " INTERVAL_LATTICE ", " INTERVAL_SEGMENTS ", " INTERVAL_STEPS
-    ", " INTERVAL_PICKED " SELECT value, timestamp, step, is_nan" INTERVAL_ROWS
-    " AND (SELECT yes FROM few) UNION ALL SELECT d.value, d.timestamp, d.step, d.is_nan FROM picked"
-    " JOIN (SELECT m.*, row_number() OVER (PARTITION BY m.step ORDER BY timestamp, value, is_nan) "
-    "- 1"
-    " AS nth FROM (SELECT DISTINCT step AS at FROM picked) AS p CROSS JOIN LATERAL"
-    " (SELECT value, timestamp, step, is_nan" INTERVAL_RUN " AND step = p.at OFFSET 0) AS m) AS d"
-    " USING (step, nth) ORDER BY step, timestamp, value, is_nan"};
+    "SELECT s.value, s.timestamp, s.step, s.is_nan, r.place - 1 FROM unnest($1::text[])"
+    " WITH ORDINALITY AS r(run, place) CROSS JOIN LATERAL (" INTERVAL_SAMPLE ") AS s"
+    " ORDER BY r.place, s.step, s.timestamp, s.value, s.is_nan"};
 
 struct interval_call {
     struct msg_history_interval m;
     struct history_range range;
-    size_t run; /* whose rows are asked for */
+    size_t run;        /* the first one that is asked for */
+    size_t nruns;      /* that a statement is given */
+    size_t asked[2];   /* that the two under way were given */
+    uint64_t asked_us; /* clock_us() then */
     bool is_open;
     struct json json;
     struct str values[5];
@@ -279,9 +295,10 @@ struct interval_call {
 
 static err_t interval_ask(struct req *r, struct fail *f);
 
-static void interval_write(struct interval_call *c, const PGresult *res)
+static void interval_write(struct interval_call *c, const PGresult *res, size_t nasked)
 {
     struct json *j = &c->json;
+    const struct str *runs = c->m.run_ids.items + c->run;
 
     if (PQntuples(res) > 0 && !c->is_open) {
         c->is_open = true;
@@ -300,33 +317,58 @@ static void interval_write(struct interval_call *c, const PGresult *res)
         json_raw(j, sql_get(res, i, 1));
         json_key(j, "step");
         json_raw(j, sql_get(res, i, 2));
-        json_pair_str(j, "run_id", c->m.run_ids.items[c->run]);
+        json_pair_str(j, "run_id", runs[sql_get_i64(res, i, 4)]);
         json_close(j);
     }
-    c->run++;
+    c->run += nasked;
+}
+
+static size_t interval_runs_max(const struct interval_call *c)
+{
+    int64_t n = INTERVAL_POINTS_MAX / c->range.max_results;
+
+    return n < 1 ? 1 : n > INTERVAL_RUNS_MAX ? INTERVAL_RUNS_MAX : (size_t)n;
+}
+
+/* How many runs the next statements get, by the time that the last ones took. */
+static void interval_pace(struct interval_call *c)
+{
+    uint64_t us = clock_us() - c->asked_us;
+    size_t most = interval_runs_max(c);
+
+    if (us < INTERVAL_QUICK_US)
+        c->nruns = c->nruns * 2 < most ? c->nruns * 2 : most;
+    else if (us > INTERVAL_SLOW_US && c->nruns > 1)
+        c->nruns /= 2;
 }
 
 static err_t interval_one(struct req *r, struct fail *f)
 {
+    struct interval_call *c = r->data;
+
     (void)f;
-    interval_write(r->data, r->sql.results[0]);
+    interval_write(c, r->sql.results[0], c->asked[0]);
     return req_send_part(r, interval_ask);
 }
 
 static err_t interval_two(struct req *r, struct fail *f)
 {
+    struct interval_call *c = r->data;
+
     (void)f;
-    interval_write(r->data, r->sql.results[0]);
-    interval_write(r->data, req_second(r));
+    interval_pace(c);
+    interval_write(c, r->sql.results[0], c->asked[0]);
+    interval_write(c, req_second(r), c->asked[1]);
     return req_send_part(r, interval_ask);
 }
 
-static struct sql_step interval_step(struct arena *a, const struct interval_call *c, size_t run)
+static struct sql_step interval_step(struct arena *a, const struct interval_call *c, size_t run,
+                                     size_t nruns)
 {
     struct str *values = arena_array(a, array_len(c->values), sizeof(*values));
 
     memcpy(values, c->values, sizeof(c->values));
-    values[0] = sql_text(a, c->m.run_ids.items[run]);
+    values[0] = sql_text_array(a, c->m.run_ids.items + run, nruns);
     return (struct sql_step){&HISTORY_INTERVAL, values, array_len(c->values)};
 }
 
@@ -337,8 +379,13 @@ static err_t interval_ask(struct req *r, struct fail *f)
     struct sql_step steps[2];
 
     (void)f;
-    for (size_t i = 0; i < left && i < array_len(steps); i++)
-        steps[i] = interval_step(&r->arena, c, c->run + i);
+    c->asked[0] = left >= 2 * c->nruns ? c->nruns : (left + 1) / 2;
+    c->asked[1] = left >= 2 * c->nruns ? c->nruns : left / 2;
+    if (left > 0)
+        steps[0] = interval_step(&r->arena, c, c->run, c->asked[0]);
+    if (left > 1)
+        steps[1] = interval_step(&r->arena, c, c->run + c->asked[0], c->asked[1]);
+    c->asked_us = clock_us();
     if (left >= 2)
         return req_sql_both(r, steps, interval_two);
     if (left == 1)
@@ -358,6 +405,7 @@ static err_t interval_begin(struct req *r, struct fail *f)
     c->values[2] = sql_i64(a, c->range.max_results);
     c->values[3] = sql_i64(a, c->range.first);
     c->values[4] = sql_i64(a, c->range.last);
+    c->nruns = 1;
     reply_json(r, &c->json);
     json_open(&c->json);
     return interval_ask(r, f);

@@ -277,7 +277,7 @@ static err_t history_go(struct req *r, struct fail *f)
         if (is_list && c->run == 0)
             json_open_list(&c->json);
         if (is_list && c->run < c->run_ids.n) {
-            c->values[0] = sql_text(&r->arena, c->run_ids.items[c->run]);
+            c->values[0] = sql_text_array(&r->arena, c->run_ids.items + c->run, 1);
             return req_sql(r, &(struct sql_step){&HISTORY_INTERVAL, c->values, 5}, 1, history_next);
         }
         if (is_list)

@@ -254,6 +254,21 @@ def test_interval_keeps_the_order_of_the_request(client, target, experiment):
     assert interval(target, ["none"], "m") == []
 
 
+def test_interval_of_runs_that_share_a_statement(client, target, experiment):
+    """Few points, regular ones, and a gap, side by side; unknown runs and the same one again."""
+    runs, rows = [], {"none": []}
+    for n in range(9):
+        run = client.create_run(experiment).info.run_id
+        points = [(n + i / 8, i, i * (n + 1)) for i in range(150 * (n % 3) + n) if i != 77 * (n % 2)]
+        log(client, run, "m", points)
+        rows[run] = [(s, t, v, False) for v, t, s in points]
+        runs.append(run)
+    asked = [run for turn in range(9) for run in runs[turn:] + ["none"] + runs[:turn]]
+    for k in (1, 2, 40, 320, 2500):
+        got = [(m["run_id"], *point(m)) for m in interval(target, asked, "m", max_results=k)]
+        assert got == [(run, *row) for run in asked for row in sampled(rows[run], k)]
+
+
 def test_histories_read_their_own_writes(client, target, experiment):
     runs = [client.create_run(experiment).info.run_id for _ in range(2)]
     for step in range(20):

@@ -382,7 +382,9 @@ def main():
     parser.add_argument("--stock-points", type=int, default=50_000,
                         help="points that stock MLflow gets, twice")
     parser.add_argument("--wide-points", type=int, default=10_000,
-                        help="points of each of the 100 runs that bulk-interval reads")
+                        help="points of each run that bulk-interval reads")
+    parser.add_argument("--wide-runs", type=int, default=100, help="these runs")
+    parser.add_argument("--match", default="", help="only the reads whose name has this")
     parser.add_argument("--no-stock", action="store_true", help="leave stock MLflow out")
     parser.add_argument("--only", choices=["writes", "reads"], help="half of the table")
     parser.add_argument("--args", default="", help="settings for sluice, as on its command line")

@@ -5,7 +5,7 @@ One database for both. Its rows are written by SQL, so that loading takes second
   shelf    1000 runs with 10 metrics, 10 params and 5 tags each
   crowd    100 000 runs with 3 metrics, 2 params and 2 tags each
   long     one run with 100 000 points of one metric
-  wide     100 runs with --wide-points points each of one metric
+  wide     --wide-runs runs with --wide-points points each of one metric
   models   10 000 registered models, each with 2 tags and one version
 
 All of it is measured twice: on MLflow's schema as it is, then after `sluice schema tune`. The stock
@@ -28,6 +28,8 @@ import requests
 from server import BINARY
 
 SHELF, CROWD, LONG, WIDE = range(1, 5)
+CROWDED = "runs/search, filter and order over 100 000"
+GET = "runs/get, 64 connections"
 
 LOAD = """
 INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace)
@@ -55,11 +57,11 @@ CREATE FUNCTION pg_temp.bench_points(e int, count int, points int) RETURNS void 
     SELECT 'loss', 1.0 / (s + n), 1700000000000 + s, s, false, pg_temp.bench_run(e, n)
     FROM generate_series(1, count) n, generate_series(1, points) s $$;
 SELECT pg_temp.bench_runs(1, 1000), pg_temp.bench_pairs(1, 1000, 10, 10, 5);
-SELECT pg_temp.bench_runs(2, 100000), pg_temp.bench_pairs(2, 100000, 3, 2, 2);
-SELECT pg_temp.bench_runs(3, 1), pg_temp.bench_runs(4, 100);
+SELECT pg_temp.bench_runs(2, {crowd}), pg_temp.bench_pairs(2, {crowd}, 3, 2, 2);
+SELECT pg_temp.bench_runs(3, 1), pg_temp.bench_runs(4, {runs});
 {drop};
 SELECT pg_temp.bench_points(3, 1, 100000);
-SELECT pg_temp.bench_points(4, 100, {wide});
+SELECT pg_temp.bench_points(4, {runs}, {wide});
 SET maintenance_work_mem = '1GB';
 {make};
 INSERT INTO registered_models (name, creation_time, last_updated_time, workspace)
@@ -96,35 +98,41 @@ class Read:
         self.what, self.method, self.path, self.want, self.more = what, method, path, want, more
         self.is_search = path.endswith("search")
 
-    def send(self, session, url):
-        begin = time.monotonic()
-        answer = session.request(self.method, url + self.path, timeout=600, **self.more)
-        size = len(answer.content)
-        seconds = time.monotonic() - begin
+    def send(self, server):
+        # A connection of its own: a kept one may be closed while it is the other server's turn.
+        with requests.Session() as session:
+            begin = time.monotonic()
+            try:
+                answer = session.request(self.method, server.url + self.path, timeout=600, **self.more)
+            except requests.RequestException as error:
+                raise AssertionError(f"{self.what}: {error}\n{server.output()[-4000:]}") from error
+            size = len(answer.content)
+            seconds = time.monotonic() - begin
         assert answer.status_code == 200, f"{self.what}: {answer.status_code} {answer.text[:300]}"
         assert re.search(self.want, answer.text), f"{self.what}: not what was asked for"
         return seconds, size
 
 
 def table(options):
-    mlflow = "/api/2.0/mlflow/"
-    return [
+    mlflow, runs = "/api/2.0/mlflow/", options.wide_runs
+    reads = [
         Read("runs/search, 1000 runs with 25 values each", "POST", mlflow + "runs/search",
              "run 1000", json={"experiment_ids": [str(SHELF)], "max_results": 1000}),
-        Read("runs/search, filter and order over 100 000", "POST", mlflow + "runs/search",
+        Read(CROWDED, "POST", mlflow + "runs/search",
              "run_id", json={
                  "experiment_ids": [str(CROWD)], "max_results": 100, "order_by": ["metrics.m2 DESC"],
                  "filter": "metrics.m1 > 0.5 AND params.p2 = '3' AND tags.t1 = 'red'"}),
         Read("get-history, 100 000 points", "GET", mlflow + "metrics/get-history",
              "100000", params={"run_id": run_id(LONG, 1), "metric_key": "loss"}),
-        Read(f"bulk-interval, 100 runs x {options.wide_points} points", "GET",
-             "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", run_id(WIDE, 100),
-             params={"run_ids": [run_id(WIDE, n) for n in range(1, 101)], "metric_key": "loss",
-                     "max_results": 320}),
+        Read(f"bulk-interval, {runs} runs x {options.wide_points} points", "GET",
+             "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", run_id(WIDE, runs),
+             params={"run_ids": [run_id(WIDE, n) for n in range(1, runs + 1)],
+                     "metric_key": "loss", "max_results": 320}),
         Read("registered-models/search over 10 000", "GET", mlflow + "registered-models/search",
              "model 10", params={"filter": "name LIKE 'model 1%' AND tags.t1 = 'v3'",
                                  "max_results": 200, "order_by": "last_updated_timestamp DESC"}),
     ]
+    return [read for read in reads if options.match in read.what]
 
 
 def peak_bytes(server):
@@ -135,7 +143,8 @@ def peak_bytes(server):
 def load(cluster, options):
     with cluster.connect("reads") as pg:
         around = pg.execute(AROUND_POINTS.replace("%%", "%")).fetchall()
-        pg.execute(LOAD.replace("%%", "%").format(wide=options.wide_points,
+        pg.execute(LOAD.replace("%%", "%").format(wide=options.wide_points, runs=options.wide_runs,
+                                                  crowd=100_000 if options.match in CROWDED else 1,
                                                   drop="; ".join(drop for drop, _ in around),
                                                   make="; ".join(make for _, make in around)))
         pg.execute("SELECT setval('experiments_experiment_id_seq', 10)")
@@ -155,7 +164,8 @@ def measure_reads(cluster, sluice, stock, wrk, folder, options, say):
     with sluice(uri, args=options.args.split()) as ours, stock(uri, workers=4) as theirs:
         for read in table(options):
             found[read.what] = measure_one(read, {"sluice": ours, "stock": theirs}, ours, options, say)
-        found["runs/get, 64 connections"] = measure_get(ours, theirs, wrk, folder, options, say)
+        if options.match in GET:
+            found[GET] = measure_get(ours, theirs, wrk, folder, options, say)
         begin = time.monotonic()
         subprocess.run([BINARY, "schema", "tune", "--pg-uri", uri], check=True,
                        stdout=subprocess.DEVNULL)
@@ -168,13 +178,12 @@ def measure_reads(cluster, sluice, stock, wrk, folder, options, say):
 
 
 def measure_one(read, servers, ours, options, say):
-    session = requests.Session()
     rounds = {name: [] for name in servers}
     for server in servers.values():
-        _, size = read.send(session, server.url)
+        _, size = read.send(server)
     for _ in range(options.rounds):
         for name, server in servers.items():
-            rounds[name].append(read.send(session, server.url)[0])
+            rounds[name].append(read.send(server)[0])
     result = {name: {"per_second": 1 / statistics.median(times), "seconds": statistics.median(times),
                      "rounds": [1 / t for t in times]} for name, times in rounds.items()}
     result["answer_bytes"], result["peak_bytes"] = size, peak_bytes(ours)

@@ -207,10 +207,13 @@ class Stock(Server):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         uri = self.pg_uri.replace("postgresql://", "postgresql+psycopg://", 1)
+        # A worker that does not say within 5 s that it lives would be killed, its requests with it: on a
+        # busy machine a long read is enough for that.
         self.spawn([sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
-                    "--host", "127.0.0.1", "--port", str(port), "--workers", str(self.workers)],
+                    "--host", "127.0.0.1", "--port", str(port), "--workers", str(self.workers),
+                    "--uvicorn-opts", "--timeout-worker-healthcheck 120"],
                    clean_environment(self.env), start_new_session=True)
-        wait_until(lambda: self.is_answering(self.url + "/health"), 120, "stock MLflow /health")
+        wait_until(lambda: self.is_answering(self.url + "/health"), 240, "stock MLflow /health")
         return self
 
     def signal_all(self, how):
