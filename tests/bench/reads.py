@@ -11,7 +11,7 @@ One database for both. Its rows are written by SQL, so that loading takes second
 All of it is measured twice: on MLflow's schema as it is, then after `sluice schema tune`. The stock
 server is measured again for the searches, which it may gain from as well.
 
-A figure is the seconds from the first byte sent to the last byte of the answer, which is read but
+A figure is the seconds from connecting to the last byte of the answer, which is read but
 not parsed: the client must not be what is measured. Before the first round each server answers
 the request once. Sluice's peak of resident memory is asked of the kernel after each request.
 """
