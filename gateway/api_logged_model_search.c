@@ -3,7 +3,7 @@
  *
  * The ids of the page in order, then batch by batch the models and what belongs to them by an array of
  * ids (api_search.c). The page asks for one id more than it shows. Errors come in MLflow's
- * order: datasets, page token, filter, experiment ids, order.
+ * order: datasets, page token, filter, experiment ids, order, values that fit no column.
  *
  * max_results has no upper bound, as at MLflow; absent it is 50, and 0 is 100.
  */
@@ -163,7 +163,8 @@ static err_t page_prepare(struct req *r, struct fail *f)
         return e;
     s->clauses = clauses;
     if ((e = page_experiments(a, p, f)) ||
-        (e = model_search_check_order(a, s->orders, s->orders_count, f)))
+        (e = model_search_check_order(a, s->orders, s->orders_count, f)) ||
+        (e = model_filter_fits(clauses, s->clauses_count, f)))
         return e;
     return model_search_query(a, s, &p->batch.page.query, f);
 }

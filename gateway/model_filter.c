@@ -296,9 +296,6 @@ static err_t check_integer(const struct model_clause *c, struct fail *f)
 err_t model_filter_check(struct arena *a, const struct model_clause *clauses, size_t count,
                          struct fail *f)
 {
-    err_t e = OK;
-
-    /* First what MLflow meets while it makes the query, then what the driver refuses. */
     for (size_t i = 0; i < count; i++) {
         const struct model_clause *c = &clauses[i];
 
@@ -313,6 +310,13 @@ err_t model_filter_check(struct arena *a, const struct model_clause *clauses, si
                                 "'is_not_distinct_from()' operators can be used with "
                                 "None/True/False"));
     }
+    return OK;
+}
+
+err_t model_filter_fits(const struct model_clause *clauses, size_t count, struct fail *f)
+{
+    err_t e = OK;
+
     for (size_t i = 0; i < count && !e; i++) {
         const struct model_clause *c = &clauses[i];
         const struct column *column = column_of(c->key);

@@ -4,8 +4,8 @@
  * A grammar of its own (MLflow's search_logged_model_utils.py), looser than filter.h's, over the
  * same tokens: names are columns of logged_models, values need no quotes, lists are any Python
  * literal. model_filter_parse gives the clauses, all of which must hold; model_filter_check then
- * refuses names that are no columns and values that PostgreSQL has no comparison for. Texts point
- * into the filter or the arena. Pure; any thread.
+ * refuses names that are no columns, and model_filter_fits, when all else is checked, values that
+ * PostgreSQL has no comparison for. Texts point into the filter or the arena. Pure; any thread.
  */
 #ifndef GATEWAY_MODEL_FILTER_H
 #define GATEWAY_MODEL_FILTER_H
@@ -42,9 +42,13 @@ struct model_clause {
 /* The clauses of text; an empty text has none. ERR_BAD_PARAM, ERR_INTERNAL. */
 must_check err_t model_filter_parse(struct arena *a, struct str text, struct model_clause **out,
                                     size_t *count, struct fail *f);
-/* ERR_INTERNAL for a name that is no column, ERR_BAD_REQUEST for a value that does not fit. */
+/* What MLflow meets while it makes the query: ERR_INTERNAL for a name that is no column,
+ * ERR_BAD_REQUEST for an operator that None does not have. */
 must_check err_t model_filter_check(struct arena *a, const struct model_clause *clauses,
                                     size_t count, struct fail *f);
+/* What the driver refuses once the query is made: ERR_BAD_REQUEST for a value that does not fit. */
+must_check err_t model_filter_fits(const struct model_clause *clauses, size_t count,
+                                   struct fail *f);
 
 /* The column of logged_models that an attribute is, NULL when there is none; aliases are
  * resolved by model_filter_alias first. Shared with the order. */

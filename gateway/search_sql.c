@@ -75,6 +75,15 @@ static void search_text(struct query *q, const char *column, const struct clause
     }
 }
 
+/* A number that no column holds. As at MLflow the cast is PostgreSQL's to refuse, and it does not look at
+ * what stands behind a FALSE. */
+static void search_big(struct query *q, struct str text, const char *type)
+{
+    query_bind_as(q, text, "numeric");
+    query_text(q, "::");
+    query_text(q, type);
+}
+
 /* column op value, of numbers; type is the column's. */
 static void search_number(struct query *q, const char *column, const char *type,
                           const struct clause *c)
@@ -84,7 +93,7 @@ static void search_number(struct query *q, const char *column, const char *type,
     if (c->kind == VALUE_F64)
         query_bind_f64(q, c->f64);
     else if (c->kind == VALUE_BIG)
-        query_bind_as(q, c->text, type);
+        search_big(q, c->text, type);
     else
         query_bind_as(q, sql_i64(q->arena, c->i64), type);
 }
@@ -363,7 +372,9 @@ static void runs_order(struct query *q, const struct search *s, bool is_top)
 /* With one experiment, which is what most ask for, an index on it gives its rows in order. */
 static void runs_experiments(struct query *q, const struct search *s)
 {
-    if (s->ids_count == 1) {
+    if (s->ids_count == 0) {
+        query_text(q, "FALSE");
+    } else if (s->ids_count == 1) {
         query_text(q, "r.experiment_id = ");
         query_bind_as(q, sql_i64(q->arena, s->experiment_ids[0]), "int4");
     } else {

@@ -90,7 +90,8 @@ static void fuzz_one(struct arena *a, struct str in)
     check_token(a, token, &t);
     if ((e = model_filter_parse(a, t.filter, &clauses, &s.clauses_count, &f)) ||
         (e = model_filter_check(a, clauses, s.clauses_count, &f)) ||
-        (e = model_search_check_order(a, orders, s.orders_count, &f))) {
+        (e = model_search_check_order(a, orders, s.orders_count, &f)) ||
+        (e = model_filter_fits(clauses, s.clauses_count, &f))) {
         fuzz_check_refusal(e, &f);
     } else {
         s.clauses = clauses;

@@ -182,7 +182,9 @@ static err_t parse(struct arena *a, struct str filter, struct model_clause **c, 
 {
     err_t e = model_filter_parse(a, filter, c, n, f);
 
-    return e ? e : model_filter_check(a, *c, *n, f);
+    if (!e)
+        e = model_filter_check(a, *c, *n, f);
+    return e ? e : model_filter_fits(*c, *n, f);
 }
 
 static void test_verdicts_are_mlflows(void **state)

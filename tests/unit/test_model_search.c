@@ -53,6 +53,7 @@ static void filter(struct fixture *x, const char *text)
     assert_int_equal(
         model_filter_parse(&x->a, str_of(text), &clauses, &x->search.clauses_count, &x->f), OK);
     assert_int_equal(model_filter_check(&x->a, clauses, x->search.clauses_count, &x->f), OK);
+    assert_int_equal(model_filter_fits(clauses, x->search.clauses_count, &x->f), OK);
     x->search.clauses = clauses;
 }
 
