@@ -130,3 +130,14 @@ void conf_show_time(uint64_t us, char out[32])
     else
         conf_show(us, time_units, array_len(time_units), out);
 }
+
+bool conf_is_name(struct str given, struct str name)
+{
+    if (given.n != name.n)
+        return false;
+    for (size_t i = 0; i < name.n; i++) {
+        if (given.p[i] != name.p[i] && !(given.p[i] == '-' && name.p[i] == '_'))
+            return false;
+    }
+    return true;
+}

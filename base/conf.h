@@ -21,4 +21,7 @@ must_check bool conf_bool(struct str text, bool *value);
 void conf_show_size(uint64_t bytes, char out[32]);
 void conf_show_time(uint64_t us, char out[32]);
 
+/* Is that the name, dashes standing for underscores? */
+bool conf_is_name(struct str given, struct str name);
+
 #endif

@@ -43,21 +43,10 @@ static const char *const call_words[CALL_COUNT] = {
 
 /* --- one value -------------------------------------------------------------------------------- */
 
-static bool is_name(struct str given, struct str name)
-{
-    if (given.n != name.n)
-        return false;
-    for (size_t i = 0; i < name.n; i++) {
-        if (given.p[i] != name.p[i] && !(given.p[i] == '-' && name.p[i] == '_'))
-            return false;
-    }
-    return true;
-}
-
 static const struct plan_row *plan_find(struct str name)
 {
     for (size_t i = 0; i < PLAN_COUNT; i++) {
-        if (is_name(name, str_of(plan_rows[i].name)))
+        if (conf_is_name(name, str_of(plan_rows[i].name)))
             return &plan_rows[i];
     }
     return NULL;

@@ -34,18 +34,6 @@ const struct setting_row setting_rows[SETTING_COUNT] = {
 
 /* --- finding a row ---------------------------------------------------------------------------- */
 
-/* Same name, dashes standing for underscores? */
-static bool is_name(struct str given, struct str name)
-{
-    if (given.n != name.n)
-        return false;
-    for (size_t i = 0; i < name.n; i++) {
-        if (given.p[i] != name.p[i] && !(given.p[i] == '-' && name.p[i] == '_'))
-            return false;
-    }
-    return true;
-}
-
 const struct setting_row *setting_find(struct str name, bool *is_file)
 {
     const struct str suffix = STR("_file");
@@ -55,10 +43,10 @@ const struct setting_row *setting_find(struct str name, bool *is_file)
         const struct setting_row *row = &setting_rows[i];
         struct str own = str_of(row->name);
 
-        if (is_name(name, own))
+        if (conf_is_name(name, own))
             return row;
         if (row->type == SETTING_IS_SECRET && name.n == own.n + suffix.n &&
-            is_name(str_head(name, own.n), own) && is_name(str_skip(name, own.n), suffix)) {
+            conf_is_name(str_head(name, own.n), own) && conf_is_name(str_skip(name, own.n), suffix)) {
             *is_file = true;
             return row;
         }
@@ -79,7 +67,7 @@ static size_t name_distance(struct str a, struct str b)
         line[0] = i + 1;
         for (size_t k = 0; k < b.n; k++) {
             size_t best =
-                diagonal + !is_name(str_head(str_skip(a, i), 1), str_head(str_skip(b, k), 1));
+                diagonal + !conf_is_name(str_head(str_skip(a, i), 1), str_head(str_skip(b, k), 1));
 
             diagonal = line[k + 1];
             best = best < line[k] + 1 ? best : line[k] + 1;
