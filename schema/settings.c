@@ -46,7 +46,8 @@ const struct setting_row *setting_find(struct str name, bool *is_file)
         if (conf_is_name(name, own))
             return row;
         if (row->type == SETTING_IS_SECRET && name.n == own.n + suffix.n &&
-            conf_is_name(str_head(name, own.n), own) && conf_is_name(str_skip(name, own.n), suffix)) {
+            conf_is_name(str_head(name, own.n), own) &&
+            conf_is_name(str_skip(name, own.n), suffix)) {
             *is_file = true;
             return row;
         }
