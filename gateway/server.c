@@ -654,7 +654,8 @@ int server_run(struct settings *s, const struct server_source *source)
     server_set_log(s);
     server_block_signals(sv);
     if (!notify_open(&sv->manager))
-        log_warn("", "NOTIFY_SOCKET cannot be reached: the service manager learns nothing", "%s", "");
+        log_warn("", "NOTIFY_SOCKET cannot be reached: the service manager learns nothing", "%s",
+                 "");
     e = server_start(sv, &f);
     if (e == OK) {
         server_print(sv);

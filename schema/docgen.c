@@ -129,12 +129,11 @@ static const struct page {
     const char *file; /* of docs/; NULL = not kept there */
     void (*write)(struct buf *out);
 } pages[] = {
-    {"errors", "errors.md", errors_doc}, {"settings", "config.md", settings_doc},
-    {"stats", "metrics.md", stats_doc},  {"routes", "routes.md", routes_doc},
-    {"sluice.1", NULL, program_manual},  {"sluice.conf.5", NULL, manual_settings},
-    {"sluice.conf", NULL, manual_sample},
-    {"bash", NULL, bash_completion},     {"zsh", NULL, zsh_completion},
-    {"fish", NULL, fish_completion},
+    {"errors", "errors.md", errors_doc},  {"settings", "config.md", settings_doc},
+    {"stats", "metrics.md", stats_doc},   {"routes", "routes.md", routes_doc},
+    {"sluice.1", NULL, program_manual},   {"sluice.conf.5", NULL, manual_settings},
+    {"sluice.conf", NULL, manual_sample}, {"bash", NULL, bash_completion},
+    {"zsh", NULL, zsh_completion},        {"fish", NULL, fish_completion},
 };
 
 /* Writes page to file and closes it, unless it is standard output. */
