@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/cmd_adopt.h"
 #include "gateway/cmd_deadletter.h"
 #include "gateway/cmd_doctor.h"
 #include "gateway/cmd_journal.h"
@@ -132,6 +133,8 @@ static int command_deadletter(struct command_line *line, struct settings *s)
 
 static int command_journal(struct command_line *line, struct settings *s)
 {
+    if (strcmp(commands_word(line, 1), "adopt") == 0)
+        return cmd_adopt(line->nwords - 2, line->words + 2, s);
     return cmd_journal(line->nwords - 1, line->words + 1, s);
 }
 
@@ -230,7 +233,8 @@ static const struct command commands[] = {
      command_schema},
     {"config", "check [FILE]|dump", "Check the settings, or print every one with its value.",
      command_config},
-    {"journal", "ls|verify|dump [RUN_ID]", "Look at the journal's segments and entries.",
+    {"journal", "ls|verify|dump [RUN_ID]|adopt DIR",
+     "Look at the journal's segments and entries; flush the journal of a pod that is gone.",
      command_journal},
     {"deadletter", "ls|show|retry|drop [ID]",
      "Look at the points that PostgreSQL refused, apply them again, or drop them.",
@@ -245,6 +249,7 @@ static const struct command commands[] = {
 static const struct own_flags own_flags[] = {
     {"deadletter", LETTER_CHOICE_FLAGS},
     {"doctor", DOCTOR_FLAGS},
+    {"journal", CMD_ADOPT_FLAGS},
     {"schema", CMD_SCHEMA_FLAGS},
 };
 

@@ -156,7 +156,8 @@ SUITES = {
     "crash-asan": lambda: counted([VENV, "tests/crash/run.py", SANITIZED, "--kills", "8"], 1800),
     "fault": lambda: counted([VENV, "tests/fault/run.py", RELEASE], 1200),
     "fault-long": lambda: counted([VENV, "tests/fault/run.py", RELEASE, "--long"], 7200),
-    "pods": lambda: counted([VENV, "tests/pods/run.py", RELEASE], 1500),
+    "pods": lambda: added(counted([VENV, "tests/pods/run.py", RELEASE], 1500),
+                          counted([VENV, "tests/pods/fleet.py", RELEASE], 1500)),
     "tsan": tsan,
     "valgrind": valgrind,
 }
