@@ -118,7 +118,7 @@ UNITS = $(DESTDIR)$(PREFIX)/lib
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
 	librdkafka-dev libjemalloc-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
-PODS_PACKAGES := openjdk-17-jre-headless maven kcat
+PODS_PACKAGES := openjdk-17-jre-headless maven kcat haproxy pgbouncer
 TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 iptables util-linux faketime \
 	$(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind

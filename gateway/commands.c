@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/cmd_adopt.h"
 #include "gateway/cmd_deadletter.h"
 #include "gateway/cmd_doctor.h"
 #include "gateway/cmd_journal.h"
@@ -126,6 +127,8 @@ static int command_deadletter(struct command_line *line, struct settings *s)
 
 static int command_journal(struct command_line *line, struct settings *s)
 {
+    if (strcmp(commands_word(line, 1), "adopt") == 0)
+        return cmd_adopt(line->nwords - 2, line->words + 2, s);
     return cmd_journal(line->nwords - 1, line->words + 1, s);
 }
 

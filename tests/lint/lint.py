@@ -26,8 +26,10 @@ GRAPH = {
 }
 FLUSH_SEES = {"ingest/queue.h", "ingest/queue_share.h", "ingest/runs.h"}
 STARTS_FLUSHERS = {"gateway/main.c", "gateway/server.c", "gateway/server.h"}
-# What else of flush the gateway may see: `deadletter retry` takes the flushers' path, alone.
-FLUSH_SEEN = {("gateway/cmd_deadletter.c", "flush/redelivery.h")}
+# What else of flush the gateway may see: `deadletter retry` takes the flushers' path, alone;
+# `journal adopt` starts flushers on a directory that no server has.
+FLUSH_SEEN = {("gateway/cmd_deadletter.c", "flush/redelivery.h"),
+              ("gateway/cmd_adopt.c", "flush/flusher.h")}
 PINNED = {"yyjson.h", "llhttp.h"}  # sources of deps.lock, found by -isystem
 
 FUNCTION_LINES = 120
