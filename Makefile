@@ -18,6 +18,7 @@
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
 #   make deb      build/sluice_VERSION_ARCHITECTURE.deb
+#   make image    build/sluice-image.tar, an OCI archive made without a daemon
 #   make check-deploy, make test-deploy
 #                 what is installed, by its files; the same and the package in a clean Debian
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
@@ -124,7 +125,8 @@ TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 iptabl
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 DEB_PACKAGES := $(BUILD_PACKAGES) dpkg-dev
-DEPLOY_PACKAGES := $(TEST_PACKAGES) mmdebstrap
+IMAGE_PACKAGES := $(DEB_PACKAGES) mmdebstrap buildah
+DEPLOY_PACKAGES := $(TEST_PACKAGES) mmdebstrap buildah skopeo umoci
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang-14 libclang-rt-14-dev
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
 	grep -q '^install ok installed' || echo $$p; done)
@@ -144,7 +146,7 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: install deb setup-deb setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+.PHONY: install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
@@ -165,6 +167,8 @@ setup-fuzz: | build
 	$(call install_missing,$(FUZZ_PACKAGES))
 setup-deb: | build
 	$(call install_missing,$(DEB_PACKAGES))
+setup-image: | build
+	$(call install_missing,$(IMAGE_PACKAGES))
 setup-deploy: | build
 	$(call install_missing,$(DEPLOY_PACKAGES))
 
@@ -244,6 +248,11 @@ deb: setup-deb
 	@$(MAKE) --no-print-directory install DESTDIR=$(abspath build/deb) PREFIX=/usr SYSCONFDIR=/etc >/dev/null
 	@deploy/deb.sh build/deb $(DEB) $(VERSION)
 	@echo $(DEB)
+
+image: setup-image
+	@$(MAKE) --no-print-directory deb >/dev/null
+	@deploy/image/build.sh $(DEB) build/sluice-image.tar
+	@echo build/sluice-image.tar
 
 # Only by the version that introduces a format, see the program's essay.
 golden: build/asan/tests/golden/make

@@ -12,6 +12,8 @@
   calls        what the program and its private PostgreSQL ask of the kernel is what the unit allows
   notify       READY=1 when it answers, STOPPING=1 when it drains, and from the main process alone
   package      `make deb`: files, owners, dependencies, scripts, and the same bytes twice
+  image        with --clean alone: `make image`, the same digest twice; started as a cluster starts it,
+               with a user that nobody knows, no capability and a root that cannot be written
   clean        with --clean alone: the package in a new Debian; started, used, removed, put back
 
 Needs what DEPLOY_PACKAGES of the Makefile names. Last line: `N passed, N failed`.
@@ -20,6 +22,7 @@ Needs what DEPLOY_PACKAGES of the Makefile names. Last line: `N passed, N failed
 import argparse
 import gzip
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -38,7 +41,8 @@ sys.path.insert(0, os.path.join(HERE, "../tools"))
 
 import requests  # noqa: E402
 
-from server import Sluice, wait_until  # noqa: E402
+from cluster import USER, Cluster  # noqa: E402
+from server import Sluice, free_port, wait_until  # noqa: E402
 
 API = "/api/2.0/mlflow/"
 EXPOSURE_MAX = 1.8  # of systemd-analyze's 10
@@ -386,15 +390,66 @@ def clean(suite):
         shutil.rmtree(root, ignore_errors=True)
 
 
+class Contained(Sluice):
+    """The image's program under its own settings: a read-only root, a volume, a random user in group 0."""
+
+    def __init__(self, root, pg_uri, config):
+        super().__init__(pg_uri)
+        self.root = root
+        self.env = dict(word.split("=", 1) for word in config["Env"])
+        self.env.update(SLUICE_LISTEN="127.0.0.1:0", SLUICE_ADMIN_LISTEN="127.0.0.1:0",
+                        SLUICE_PG_URI=pg_uri)
+        self.words = config["Entrypoint"] + config["Cmd"]
+
+    def command(self):
+        words = " ".join(self.words)
+        # exec all the way: the process that was started is the program.
+        return ["unshare", "--mount", "sh", "-ec",
+                f"mount --bind {self.root} {self.root}; mount -o remount,bind,ro {self.root}; "
+                f"mount -t tmpfs -o uid=0,gid=0,mode=0770 data {self.root}/var/lib/sluice; "
+                f"mkdir {self.root}/var/lib/sluice/pod; chown 123456 {self.root}/var/lib/sluice/pod; "
+                f"exec setpriv --no-new-privs "
+                f"chroot --userspec=123456:0 --groups=0 {self.root} {words} "
+                "--data-dir /var/lib/sluice/pod"]
+
+
+def image(suite):
+    del suite
+    path = os.path.join(ROOT, make("image").split()[-1])
+    first = json.loads(run("skopeo", "inspect", "oci-archive:" + path))
+    again = json.loads(run("skopeo", "inspect", "oci-archive:" + os.path.join(
+        ROOT, make("image").split()[-1])))
+    assert first["Digest"] == again["Digest"], "two builds differ"
+    config = json.loads(run("skopeo", "inspect", "--config", "oci-archive:" + path))["config"]
+    assert config["User"] == "65532:0" and config["StopSignal"] == "SIGTERM", config
+    folder = tempfile.mkdtemp(prefix="image-")
+    os.chmod(folder, 0o755)
+    try:
+        run("skopeo", "copy", "--quiet", "oci-archive:" + path, f"oci:{folder}/oci:one")
+        run("umoci", "unpack", "--image", f"{folder}/oci:one", folder + "/bundle")
+        root = folder + "/bundle/rootfs"
+        os.chmod(folder + "/bundle", 0o755)
+        assert not os.path.exists(root + "/bin/sh") and not os.path.exists(root + "/usr/bin/sh")
+        assert os.path.getsize(root + "/etc/ssl/certs/ca-certificates.crt") > 100000
+        port = free_port()
+        with Cluster({"listen_addresses": "'127.0.0.1'", "port": str(port)}) as cluster:
+            cluster.create_database("image")
+            uri = f"postgresql://{USER}@127.0.0.1:{port}/image"
+            with Contained(root, uri, config) as server:
+                use(server.url)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 CHECKS = [tree, manuals, bash, zsh, fish, sample, unit, calls, notify, package]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clean", action="store_true", help="the package in a new Debian as well")
+    parser.add_argument("--clean", action="store_true", help="image and package in roots of their own as well")
     parser.add_argument("--only", action="append", default=[], help="one check; repeatable")
     options = parser.parse_args()
-    checks = CHECKS + ([clean] if options.clean else [])
+    checks = CHECKS + ([image, clean] if options.clean else [])
     with tempfile.TemporaryDirectory(prefix="tree-") as folder:
         os.chmod(folder, 0o755)
         make("install", "DESTDIR=" + folder, "PREFIX=/usr")
