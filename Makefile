@@ -121,7 +121,8 @@ BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libx
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 PODS_PACKAGES := openjdk-17-jre-headless maven kcat haproxy pgbouncer
 TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 iptables util-linux faketime \
-	$(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck
+	$(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck \
+	prometheus
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 DEB_PACKAGES := $(BUILD_PACKAGES) dpkg-dev
@@ -276,6 +277,7 @@ docs: build/docgen
 	$(PYTHON) tests/tools/files.py docs
 	$(PYTHON) tests/conform/differences.py docs
 	$(PYTHON) tests/tools/wire_cases.py docs
+	$(PYTHON) deploy/grafana/dashboard.py deploy/grafana
 
 format:
 	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch]) \
