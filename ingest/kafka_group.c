@@ -14,12 +14,16 @@
  *
  * The group waits for an answer to each of its words. What cannot be answered step by step ends with
  * giving everything back and joining anew.
+ *
+ * SLUICE_TEST_BEGIN_AT_END=1 breaks the promise on purpose: partitions are read from their ends,
+ * wherever PostgreSQL's positions are. The pods suite must notice.
  */
 #include "ingest/kafka_reader.h"
 
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "schema/errors.h"
 
@@ -181,6 +185,7 @@ static void group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t e,
 
 void kafka_group_hear(struct kafka_reader *r, rd_kafka_conf_t *conf)
 {
+    r->begins_at_end = fault_switch("SLUICE_TEST_BEGIN_AT_END");
     rd_kafka_conf_set_rebalance_cb(conf, group_on_rebalance);
     rd_kafka_conf_set_opaque(conf, r);
 }
@@ -212,7 +217,7 @@ err_t kafka_reader_begin(struct queue_reader *reader, const pos_t *from, struct 
             rd_kafka_topic_partition_list_del_by_idx(r->arriving, i);
             continue;
         }
-        at->offset = (int64_t)from[at->partition];
+        at->offset = r->begins_at_end ? RD_KAFKA_OFFSET_END : (int64_t)from[at->partition];
         r->cursors[at->partition] = from[at->partition];
     }
     if (!group_assign(r, r->arriving, f))

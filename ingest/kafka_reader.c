@@ -210,7 +210,8 @@ static void reader_keep(struct kafka_reader *r, const rd_kafka_message_t *m)
 
     if (!(r->owned & bit & ~(r->held | r->astray)) || (pos_t)m->offset < r->cursors[p])
         return;
-    if ((pos_t)m->offset > r->cursors[p] && r->gaps[p] != r->cursors[p] + 1) {
+    if ((pos_t)m->offset > r->cursors[p] && r->gaps[p] != r->cursors[p] + 1 &&
+        !r->begins_at_end) {
         r->gaps[p] = r->cursors[p] + 1;
         reader_set_astray(r, bit);
         return;

@@ -14,7 +14,7 @@ promise broken on purpose the oracle must find lost points.
   scenarios_all.py      gateways, flushers, Kafka, Redis, PostgreSQL, and everything is killed
 
 --long runs all of them, with longer outages and more rounds: `make pods-long`. As root the suite
-runs in a network namespace of its own. What a machine lacks for a scenario is printed, and the
+runs in namespaces of its own. What a machine lacks for a scenario is printed, and the
 scenario skipped. Needs psycopg, kcat and Java. Prints the seed. Last line: `N passed, N failed`.
 """
 
@@ -117,7 +117,7 @@ def main():
     unknown = set(options.only) - {s.__name__ for s in LONG}
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
-    namespaces.enter("net")
+    namespaces.enter("net", "mount", "pid")
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 31)
     chosen = [s for s in LONG if s.__name__ in options.only] if options.only else \
         LONG if options.long else SHORT

@@ -14,6 +14,7 @@ latest_metrics right. Whatever a scenario did to the brokers, leaving the scene 
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,6 +141,11 @@ class Scene:
         pod = Pod(self, *args, **how)
         self.pods.append(pod)
         return pod.start()
+
+    def forget(self, pod):
+        """Its machine is gone, and its directory with it."""
+        self.pods.remove(pod)
+        shutil.rmtree(pod.folder)
 
     def new_runs(self, pod, count=8):
         runs = []

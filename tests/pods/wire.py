@@ -8,28 +8,21 @@
 
 The caller's own namespace is on the bridge as well (Wire.HERE), so it reaches every host. The
 suite runs in a namespace of its own (run.py), and a host's namespace lives as long as its holder, which
-dies with the suite: nothing has a name, and nothing stays behind.
+ends with the suite: nothing has a name, and nothing stays behind.
 """
 
 import contextlib
-import ctypes
 import os
-import signal
 import subprocess
 import time
 
 NET = "10.214.0."
 
 
-def die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
 class Host:
     def __init__(self, number):
         self.address = NET + str(number)
-        self.holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"],
-                                       preexec_fn=die_with_parent)
+        self.holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         deadline = time.monotonic() + 10
         while os.readlink(f"/proc/{self.holder.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
             assert time.monotonic() < deadline, "no namespace"

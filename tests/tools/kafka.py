@@ -13,6 +13,7 @@ of a Kafka they are those of its first broker.
 """
 
 import concurrent.futures
+import json
 import os
 import re
 import shutil
@@ -80,6 +81,7 @@ class Broker:
         self.controller = f"{host.address}:{self.controller_port}"
         self.config = os.path.join(self.folder, "server.properties")
         self.process = None
+        self.is_paused = False
 
     def prepare(self, settings):
         settings = dict(settings, **{
@@ -125,10 +127,12 @@ class Broker:
         self.process.wait(timeout=30)
 
     def pause(self):
+        self.is_paused = True
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
+        self.is_paused = False
 
     def is_alive(self):
         return self.process is not None and self.process.poll() is None
@@ -215,19 +219,23 @@ class Kafka:
             broker.await_open()
 
     def alive(self):
-        return ",".join(b.address for b in self.brokers if b.is_alive())
+        """Addresses of those that answer."""
+        return ",".join(b.address for b in self.brokers if b.is_alive() and not b.is_paused)
 
     def topic(self, *arguments):
         return self.run("org.apache.kafka.tools.TopicCommand", "--bootstrap-server",
                         self.alive(), *arguments)
 
-    def placement(self, topic):
-        """Partition -> (leader, replicas, in-sync replicas), node ids; leader 0: none."""
-        text = self.topic("--describe", "--topic", topic)
-        found = re.findall(r"Partition: (\d+)\s+Leader: (\S+)\s+Replicas: (\S*)\s+Isr: ([\d,]*)",
-                           text)
-        return {int(p): (int(leader) if leader.isdigit() else 0, numbers(replicas), numbers(isr))
-                for p, leader, replicas, isr in found}
+    def placement(self, topic, at=None):
+        """Partition -> (leader, replicas, in-sync replicas), node ids; leader -1: none. As the broker `at`
+        sees it, or any."""
+        done = subprocess.run(["kcat", "-b", at.address if at else self.alive(), "-L", "-J", "-t",
+                               topic, "-m", "10"], capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            return {}
+        return {p["partition"]: (p["leader"], [r["id"] for r in p["replicas"]],
+                                 [r["id"] for r in p["isrs"]])
+                for t in json.loads(done.stdout)["topics"] for p in t["partitions"]}
 
     def controller(self):
         """The broker that is the active controller."""
@@ -241,12 +249,8 @@ class Kafka:
                  for p, order in replicas.items()]
         path = os.path.join(self.folder, "order.json")
         with open(path, "w", encoding="utf-8") as f:
-            f.write(str({"version": 1, "partitions": parts}).replace("'", '"'))
+            json.dump({"version": 1, "partitions": parts}, f)
         self.run("org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
                  "--bootstrap-server", self.alive(), "--reassignment-json-file", path, "--execute")
         self.run("org.apache.kafka.tools.LeaderElectionCommand", "--bootstrap-server",
                  self.alive(), "--election-type", "preferred", "--path-to-json-file", path)
-
-
-def numbers(text):
-    return [int(n) for n in text.split(",") if n]

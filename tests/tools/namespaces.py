@@ -3,8 +3,9 @@
     namespaces.enter("net", "mount")    # at the begin of main(); returns at once or not at all
     namespaces.are_own()
 
-As root the caller becomes the same command again, below unshare, with the loopback device up. Without
-root, or where that is forbidden, it goes on as it is, and are_own() says so.
+As root the caller becomes the same command again, below unshare, with the loopback device up. With "pid" it
+is the first process of its namespace: whatever it started ends with it, also by kill -9. Without root,
+or where that is forbidden, it goes on as it is, and are_own() says so.
 """
 
 import os
@@ -23,6 +24,8 @@ def enter(*kinds):
     unshare = ["unshare", *("--" + kind for kind in kinds)]
     if "mount" in kinds:
         unshare += ["--propagation", "private"]
+    if "pid" in kinds:
+        unshare += ["--fork", "--kill-child", "--mount-proc"]
     if are_own():
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         return
