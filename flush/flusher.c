@@ -184,7 +184,8 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
         free(fl);
         return e;
     }
-    if (queue_is_shared(c->queue))
+    fl->link.session.is_shared = queue_is_shared(c->queue);
+    if (fl->link.session.is_shared)
         fl->link.session.mask = 0; /* the group says which, and others move positions too */
     else
         fl->link.newest = queue_appended(c->queue);
