@@ -114,7 +114,7 @@ static uint64_t peers_let_go(struct worker *w, struct parked *l, bool all)
 static void peers_let_all_go(struct peers *p, bool all)
 {
     struct worker *w = p->w;
-    struct parked *lists[] = {&w->sharing, &w->looks_asked, &w->looks_waiting};
+    struct parked *lists[] = {&w->sharing, &w->looks_asked, &w->looks_waiting, &w->commands};
     uint64_t first_us = UINT64_MAX;
 
     for (unsigned i = 0; i < array_len(lists); i++) {

@@ -74,6 +74,7 @@ static struct parked *parked_of(struct req *r)
     case PARK_SHARED: return &r->worker->sharing;
     case PARK_LOOK: return &r->worker->looks_waiting;
     case PARK_LOOKED: return &r->worker->looks_asked;
+    case PARK_COMMAND: return &r->worker->commands;
     default: check(false); return NULL;
     }
 }
@@ -129,6 +130,8 @@ static req_step req_end_wait(struct req *r)
     check(r->state == REQ_WAITING);
     if (r->parked_in != PARK_NONE)
         parked_remove(r);
+    if (r->command)
+        peers_forget(r);
     r->state = REQ_RUNNING;
     r->wait = WAIT_NONE;
     r->next = NULL;
@@ -521,6 +524,12 @@ err_t req_wait_all(struct req *r, req_step next)
     return r->worker->peers ? peers_look(r, NULL, req_looked_all) : req_looked_all(r, r->fail);
 }
 
+struct str req_user(const struct req *r)
+{
+    (void)r;
+    return STR("");
+}
+
 /* -- runs ------------------------------------------------------------------------------------ */
 
 /* A write to a run that is known does not wait for PostgreSQL: when what is known of the run is older
@@ -706,6 +715,9 @@ void req_reset(struct req *r)
     r->behind_us = 0;
     r->shares = NULL;
     r->targets = NULL;
+    r->rate = NULL;
+    r->replay = NULL;
+    r->reply.retry_s = 0;
     r->wait_pos = 0;
 }
 
@@ -906,7 +918,7 @@ void req_expire_parked(struct worker *w)
 void req_end_parked(struct worker *w)
 {
     struct parked *lists[] = {&w->durable,       &w->committed,   &w->runs_waiting, &w->turns,
-                              &w->looks_waiting, &w->looks_asked, &w->sharing};
+                              &w->looks_waiting, &w->looks_asked, &w->sharing,      &w->commands};
 
     for (size_t i = 0; i < array_len(lists); i++) {
         while (lists[i]->first)

@@ -26,7 +26,10 @@
 #include "ingest/queue.h"
 #include "ingest/runs.h"
 
+struct command;
 struct conn;
+struct rate_call;
+struct replay;
 struct req;
 struct route;
 struct share;
@@ -49,7 +52,8 @@ enum req_park {
     PARK_TURN,
     PARK_SHARED, /* peers.h: for Redis, before an answer */
     PARK_LOOK,   /* for the next look, before a read */
-    PARK_LOOKED  /* for the one under way */
+    PARK_LOOKED, /* for the one under way */
+    PARK_COMMAND /* for one of its own */
 };
 enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT };
 
@@ -58,6 +62,7 @@ struct reply {
     const char *content_type; /* NULL = no body and no type */
     struct buf body;
     struct buf headers;           /* further header lines, each with CRLF */
+    unsigned retry_s;             /* Retry-After of a failure; 0 = as its kind has it */
     bool must_close, is_streamed; /* in parts, without a content-length */
     bool is_begun, is_broken;     /* its head is on its way; it failed after that */
 };
@@ -108,7 +113,10 @@ struct req {
     struct target *targets; /* of other pods, that a read waits for; in the arena */
     req_step shared_next;   /* behind that */
     uint64_t share_seq;
-    unsigned look_at[2]; /* of what the look brings */
+    struct command *command; /* peers_command: whose answer is waited for */
+    struct rate_call *rate;  /* rate.c's; in the arena */
+    struct replay *replay;   /* replay.c's; in the arena */
+    unsigned look_at[2];     /* of what the look brings */
     bool looks_at_all;
     struct req *list_next, *list_prev; /* in one of the worker's parked lists */
 };
@@ -128,6 +136,8 @@ err_t req_lost(struct req *r, struct fail *f);
 must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 /* The same for everything accepted before now: searches. */
 must_check err_t req_wait_all(struct req *r, req_step next);
+/* The name of whoever sends the request, for what is kept for each user; "" = nobody asked. */
+struct str req_user(const struct req *r);
 /* Fills r->run and r->has_run from the run table, else from PostgreSQL. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
 
