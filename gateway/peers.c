@@ -312,13 +312,7 @@ void peers_close(struct peers *p)
     event_free(p->turn);
     event_free(p->bound);
     event_free(p->again);
-    while (p->free) {
-        struct share_batch *b = p->free;
-
-        p->free = b->next_free;
-        free(b);
-    }
-    free(p->batch);
+    share_fini(p);
     for (unsigned i = 0; i < p->ask_cap; i++)
         buf_fini(&p->asks[i].text);
     free(p->asks);

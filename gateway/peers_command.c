@@ -29,7 +29,7 @@ static void command_on_answer(void *arg, const struct redisReply *reply)
              said->is_there && reply->type == REDIS_REPLY_ARRAY && i < 2 && i < reply->elements;
              i++)
             said->numbers[i] = reply->element[i]->integer;
-        r->command = NULL;
+        r->peers.command = NULL;
         req_wake(r);
     }
     free(c);
@@ -37,8 +37,8 @@ static void command_on_answer(void *arg, const struct redisReply *reply)
 
 void peers_forget(struct req *r)
 {
-    r->command->r = NULL;
-    r->command = NULL;
+    r->peers.command->r = NULL;
+    r->peers.command = NULL;
 }
 
 err_t peers_command(struct req *r, const struct str *words, unsigned n, struct peers_said *said,
@@ -59,7 +59,7 @@ err_t peers_command(struct req *r, const struct str *words, unsigned n, struct p
         free(c);
         return next(r, r->fail);
     }
-    r->command = c;
+    r->peers.command = c;
     peers_park(r, PARK_COMMAND, next);
     return OK;
 }

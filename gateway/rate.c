@@ -173,7 +173,7 @@ static err_t rate_judge(struct req *r, struct rate_call *c, bool is_shared, stru
 
 static err_t rate_answered(struct req *r, struct fail *f)
 {
-    struct rate_call *c = r->rate;
+    struct rate_call *c = r->peers.rate;
     struct worker *w = r->worker;
 
     if (!c->said.is_there) /* Redis does not answer: each pod by itself */
@@ -218,7 +218,7 @@ err_t rate_check(struct req *r, int32_t experiment_id, uint64_t points, req_step
 
     if (s->rate_limit == 0)
         return next(r, r->fail);
-    c = r->rate = arena_zalloc(&r->arena, sizeof(*c));
+    c = r->peers.rate = arena_zalloc(&r->arena, sizeof(*c));
     c->limit = s->rate_limit;
     c->burst = s->rate_burst ? s->rate_burst : 2 * s->rate_limit;
     c->cost = points ? points : 1;

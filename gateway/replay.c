@@ -68,7 +68,7 @@ static void replay_send(struct req *r, const struct str *words, unsigned n)
 /* Nothing was made, as far as is known: the next one may. */
 static err_t replay_failed(struct req *r, err_t e, struct fail *f)
 {
-    struct str words[] = {STR("DEL"), r->replay->key};
+    struct str words[] = {STR("DEL"), r->peers.replay->key};
 
     (void)f;
     replay_send(r, words, 2);
@@ -77,8 +77,8 @@ static err_t replay_failed(struct req *r, err_t e, struct fail *f)
 
 static err_t replay_answered(struct req *r, struct fail *f)
 {
-    const struct peers_said *said = &r->replay->said;
-    req_step next = r->replay->next;
+    const struct peers_said *said = &r->peers.replay->said;
+    req_step next = r->peers.replay->next;
 
     if (said->is_there && said->text.p) {
         stat_add(r->worker->stats, replays, 1);
@@ -89,7 +89,7 @@ static err_t replay_answered(struct req *r, struct fail *f)
     if (said->is_there)
         r->caught = replay_failed;
     else
-        r->replay = NULL;
+        r->peers.replay = NULL;
     return next(r, f);
 }
 
@@ -100,13 +100,13 @@ err_t replay_begin(struct req *r, req_step next)
 
     if (w->settings->create_replay_window == 0 || !w->peers)
         return next(r, r->fail);
-    r->replay = arena_zalloc(a, sizeof(*r->replay));
-    r->replay->key = replay_key(r);
-    r->replay->next = next;
-    struct str words[] = {STR("EVAL"), STR(REPLAY_SCRIPT), STR("1"), r->replay->key,
+    r->peers.replay = arena_zalloc(a, sizeof(*r->peers.replay));
+    r->peers.replay->key = replay_key(r);
+    r->peers.replay->next = next;
+    struct str words[] = {STR("EVAL"), STR(REPLAY_SCRIPT), STR("1"), r->peers.replay->key,
                           sql_i64(a, (int64_t)(w->settings->sql_timeout / 1000 + 1000))};
 
-    return peers_command(r, words, array_len(words), &r->replay->said, replay_answered);
+    return peers_command(r, words, array_len(words), &r->peers.replay->said, replay_answered);
 }
 
 void replay_keep(struct req *r)
@@ -114,9 +114,9 @@ void replay_keep(struct req *r)
     struct str answer = buf_str(&r->reply.body);
     uint64_t ms = r->worker->settings->create_replay_window / 1000;
 
-    if (!r->replay)
+    if (!r->peers.replay)
         return;
-    struct str words[] = {STR("SET"), r->replay->key, answer, STR("PX"),
+    struct str words[] = {STR("SET"), r->peers.replay->key, answer, STR("PX"),
                           sql_i64(&r->arena, (int64_t)(ms ? ms : 1))};
 
     if (answer.n > 0 && answer.n <= REPLAY_BYTES)

@@ -130,7 +130,7 @@ static req_step req_end_wait(struct req *r)
     check(r->state == REQ_WAITING);
     if (r->parked_in != PARK_NONE)
         parked_remove(r);
-    if (r->command)
+    if (r->peers.command)
         peers_forget(r);
     r->state = REQ_RUNNING;
     r->wait = WAIT_NONE;
@@ -414,8 +414,8 @@ err_t req_wait_durable(struct req *r, pos_t end, req_step next)
     struct worker *w = r->worker;
 
     r->wait_pos = end;
-    if (r->shares) {
-        r->shared_next = next;
+    if (r->peers.shares) {
+        r->peers.next = next;
         next = peers_share;
     }
     switch (queue_outcome(w->queue, end)) {
@@ -441,7 +441,7 @@ static bool req_is_committed_here(const struct req *r)
 /* Here and, as far as is known, elsewhere. */
 static bool req_is_committed(struct req *r)
 {
-    return req_is_committed_here(r) && (!r->targets || peers_reached(r));
+    return req_is_committed_here(r) && (!r->peers.targets || peers_reached(r));
 }
 
 /* The flusher closes its window, when what is waited for is ours. */
@@ -458,7 +458,7 @@ static void req_note_behind(struct req *r)
     uint64_t behind_us = queue_backlog_us(w->queue);
 
     /* How old the points of another pod are is not known; they are older than this wait. */
-    if (r->targets && w->now_us - r->wait_since_us > behind_us)
+    if (r->peers.targets && w->now_us - r->wait_since_us > behind_us)
         behind_us = w->now_us - r->wait_since_us;
     r->behind_us = behind_us ? behind_us : 1;
     stat_add(r->worker->stats, read_behind, 1);
@@ -499,20 +499,20 @@ static err_t req_looked_run(struct req *r, struct fail *f)
     (void)f;
     return req_wait_committed(r, runs_position(w->runs, &r->wait_run),
                               queue_partition_of(w->queue, run_id_str(&r->wait_run)),
-                              r->shared_next);
+                              r->peers.next);
 }
 
 static err_t req_looked_all(struct req *r, struct fail *f)
 {
     (void)f;
-    return req_wait_committed(r, r->wait_pos, QUEUE_PARTITIONS_MAX, r->shared_next);
+    return req_wait_committed(r, r->wait_pos, QUEUE_PARTITIONS_MAX, r->peers.next);
 }
 
 err_t req_wait_run(struct req *r, struct str run_id, req_step next)
 {
     if (!run_id_set(&r->wait_run, run_id))
         return next(r, r->fail); /* no such run can exist */
-    r->shared_next = next;
+    r->peers.next = next;
     return r->worker->peers ? peers_look(r, &r->wait_run, req_looked_run)
                             : req_looked_run(r, r->fail);
 }
@@ -520,7 +520,7 @@ err_t req_wait_run(struct req *r, struct str run_id, req_step next)
 err_t req_wait_all(struct req *r, req_step next)
 {
     r->wait_pos = queue_appended(r->worker->queue);
-    r->shared_next = next;
+    r->peers.next = next;
     return r->worker->peers ? peers_look(r, NULL, req_looked_all) : req_looked_all(r, r->fail);
 }
 
@@ -713,10 +713,7 @@ void req_reset(struct req *r)
     r->caught = NULL;
     r->has_run = false;
     r->behind_us = 0;
-    r->shares = NULL;
-    r->targets = NULL;
-    r->rate = NULL;
-    r->replay = NULL;
+    r->peers = (struct req_peers){0};
     r->reply.retry_s = 0;
     r->wait_pos = 0;
 }

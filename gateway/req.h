@@ -20,21 +20,17 @@
 #include "base/fail.h"
 #include "gateway/helper.h"
 #include "gateway/http.h"
+#include "gateway/req_peers.h"
 #include "gateway/sql.h"
 #include "ingest/bind.h"
 #include "ingest/document.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
 
-struct command;
 struct conn;
-struct rate_call;
-struct replay;
 struct req;
 struct route;
-struct share;
 struct sql_stream;
-struct target;
 struct worker;
 
 typedef err_t (*req_step)(struct req *r, struct fail *f);
@@ -43,18 +39,6 @@ typedef err_t (*req_catch)(struct req *r, err_t e, struct fail *f);
 
 /* A handler or step is on the stack; one wait is under way; the reply is complete. */
 enum req_state { REQ_IDLE, REQ_RUNNING, REQ_WAITING, REQ_ANSWERED };
-enum req_park {
-    PARK_NONE,
-    PARK_DURABLE,
-    PARK_COMMITTED,
-    PARK_RUN,
-    PARK_ASKED,
-    PARK_TURN,
-    PARK_SHARED, /* peers.h: for Redis, before an answer */
-    PARK_LOOK,   /* for the next look, before a read */
-    PARK_LOOKED, /* for the one under way */
-    PARK_COMMAND /* for one of its own */
-};
 enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT };
 
 struct reply {
@@ -109,15 +93,7 @@ struct req {
     unsigned wait_partition;               /* QUEUE_PARTITIONS = all */
     uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX: another deadline bounds it */
     enum req_park parked_in;
-    struct share *shares;   /* of points not told to other pods; in the arena */
-    struct target *targets; /* of other pods, that a read waits for; in the arena */
-    req_step shared_next;   /* behind that */
-    uint64_t share_seq;
-    struct command *command; /* peers_command: whose answer is waited for */
-    struct rate_call *rate;  /* rate.c's; in the arena */
-    struct replay *replay;   /* replay.c's; in the arena */
-    unsigned look_at[2];     /* of what the look brings */
-    bool looks_at_all;
+    struct req_peers peers;
     struct req *list_next, *list_prev; /* in one of the worker's parked lists */
 };
 
@@ -136,7 +112,7 @@ err_t req_lost(struct req *r, struct fail *f);
 must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 /* The same for everything accepted before now: searches. */
 must_check err_t req_wait_all(struct req *r, req_step next);
-/* The name of whoever sends the request, for what is kept for each user; "" = nobody asked. */
+/* Who sends it, for what is kept for each user; "" = nobody asked. */
 struct str req_user(const struct req *r);
 /* Fills r->run and r->has_run from the run table, else from PostgreSQL. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);

@@ -224,8 +224,8 @@ def tls(suite):
         with stranger:
             wait_until(lambda: "[!]redis" in ready(stranger), 20, "a certificate is refused")
             assert "self-signed certificate" in stranger.output(), stranger.tail()
-        for pod in scene.pods + [stranger]:
-            assert "s3cret" not in pod.output()
+            for pod in scene.pods + [stranger]:
+                assert "s3cret" not in pod.output()
         return text
 
 

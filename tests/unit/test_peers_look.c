@@ -85,9 +85,10 @@ static void test_a_read_waits_for_what_others_have_and_is_not_known(void **state
     arena_init(&r.arena, 256);
     marks_raise(pod.marks, STR("other/2"), 60);
     targets_add(&r, &set);
-    assert_non_null(r.targets);
-    assert_true(str_eq(r.targets->name, STR("other/1"))); /* 2 is reached, ours the run table has */
-    assert_null(r.targets->next);
+    assert_non_null(r.peers.targets);
+    assert_true(
+        str_eq(r.peers.targets->name, STR("other/1"))); /* 2 is reached, ours the run table has */
+    assert_null(r.peers.targets->next);
     assert_false(peers_reached(&r));
     marks_raise(pod.marks, STR("other/1"), 49);
     assert_false(peers_reached(&r));
