@@ -9,9 +9,6 @@
 
 #include "schema/settings.h"
 
-/* Its own flags, as commands.c wants them. */
-#define CMD_ADOPT_FLAGS " dry-run unseen "
-
 /* What follows `journal adopt`. Returns the exit code: 0 all of it is in PostgreSQL (or would be asked
  * for, with --dry-run); 1 it is not, nothing is lost, say it again; 2 the words make no sense; 3 all
  * that can be is, and the directory holds something that a person must look at. */

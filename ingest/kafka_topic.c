@@ -28,12 +28,7 @@
 #include "ingest/queue.h"
 #include "schema/errors.h"
 
-enum {
-    TOPIC_PARTITIONS = 16,
-    TOPIC_REPLICAS = 3,
-    TOPIC_ANSWER_MS = 5000,
-    TOPIC_PAUSE_MS = 100
-};
+enum { TOPIC_PARTITIONS = 16, TOPIC_REPLICAS = 3, TOPIC_ANSWER_MS = 5000, TOPIC_PAUSE_MS = 100 };
 
 #define TOPIC_PATIENCE_US ((uint64_t)30 * 1000 * 1000)
 #define TOPIC_MESSAGE_MAX "4194304"
@@ -125,8 +120,8 @@ static err_t topic_make(rd_kafka_t *rk, const char *name, int brokers, struct fa
 
 /* -- looking at it ------------------------------------------------------------------------------ */
 
-static err_t topic_see_partitions(const struct rd_kafka_metadata_topic *t,
-                                  struct kafka_topic *out, struct fail *f)
+static err_t topic_see_partitions(const struct rd_kafka_metadata_topic *t, struct kafka_topic *out,
+                                  struct fail *f)
 {
     out->partitions = (unsigned)t->partition_cnt;
     out->replicas = UINT32_MAX;
@@ -143,6 +138,7 @@ static err_t topic_see_partitions(const struct rd_kafka_metadata_topic *t,
         if ((unsigned)t->partitions[i].replica_cnt < out->replicas)
             out->replicas = (unsigned)t->partitions[i].replica_cnt;
     }
+    out->leader = t->partitions[0].leader;
     return OK;
 }
 
@@ -195,8 +191,8 @@ static err_t topic_see_entry(const char *topic, const char *name, const char *va
 }
 
 /* A cluster may forbid the question: then a warning has to do. */
-static err_t topic_see_configs(rd_kafka_event_t *answer, const char *name,
-                               struct kafka_topic *out, struct fail *f)
+static err_t topic_see_configs(rd_kafka_event_t *answer, const char *name, struct kafka_topic *out,
+                               struct fail *f)
 {
     const rd_kafka_ConfigResource_t **resources;
     const rd_kafka_ConfigEntry_t **entries;
@@ -225,22 +221,28 @@ static err_t topic_see_configs(rd_kafka_event_t *answer, const char *name,
     return why;
 }
 
+/* Asked of a broker that leads, which knows the answer as well as the controller, who may be away. */
 static err_t topic_ask_configs(rd_kafka_t *rk, const char *name, struct kafka_topic *out,
                                struct fail *f)
 {
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_ANY);
     rd_kafka_queue_t *q = rd_kafka_queue_new(rk);
     rd_kafka_ConfigResource_t *resource =
         rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
     rd_kafka_event_t *answer;
+    char why[256] = "";
     err_t e;
 
     check(resource);
-    rd_kafka_DescribeConfigs(rk, &resource, 1, NULL, q);
+    if (rd_kafka_AdminOptions_set_broker(options, out->leader, why, sizeof(why)))
+        check_failed(why, __FILE__, __LINE__);
+    rd_kafka_DescribeConfigs(rk, &resource, 1, options, q);
     answer = topic_answer(q);
     e = topic_see_configs(answer, name, out, f);
     if (answer)
         rd_kafka_event_destroy(answer);
     rd_kafka_ConfigResource_destroy(resource);
+    rd_kafka_AdminOptions_destroy(options);
     rd_kafka_queue_destroy(q);
     return e;
 }
@@ -252,7 +254,8 @@ static void topic_judge(const char *name, const struct kafka_topic *t)
     log_info("", "topic", "topic=%s partitions=%u replicas=%u in_sync=%u", name, t->partitions,
              t->replicas, t->in_sync);
     if (t->replicas < 2 || t->in_sync == 1)
-        log_warn("", "acked points are on one machine, and not on its disk: weaker than the journal",
+        log_warn("",
+                 "acked points are on one machine, and not on its disk: weaker than the journal",
                  "topic=%s replicas=%u min.insync.replicas=%u", name, t->replicas, t->in_sync);
     else if (t->in_sync >= t->replicas)
         log_warn("", "no broker may be away: writes stop with the first", "topic=%s replicas=%u",
@@ -280,7 +283,8 @@ err_t kafka_topic_look(const struct settings *s, struct kafka_topic *out, struct
     err_t e;
 
     memset(out, 0, sizeof(*out));
-    if ((e = kafka_conf_new(s, &conf, f)) || (e = kafka_client_new(conf, RD_KAFKA_PRODUCER, &rk, f)))
+    if ((e = kafka_conf_new(s, &conf, f)) ||
+        (e = kafka_client_new(conf, RD_KAFKA_PRODUCER, &rk, f)))
         return e;
     if (!(e = topic_await(rk, s, out, f)) && !(e = topic_see_cluster(rk, out, f)) &&
         !(e = topic_ask_configs(rk, s->kafka_topic, out, f)))
