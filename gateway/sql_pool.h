@@ -34,8 +34,7 @@ struct sql_conn {
     enum sql_state state;
     PGconn *pg;             /* NULL when CLOSED or LOOKING */
     struct pg_names *names; /* the question, which may outlast LOOKING; NULL = none */
-    struct event readable;
-    struct event writable;
+    struct event readable, writable;
     struct sql_call *call; /* BUSY only */
     struct sql_hold *hold; /* NULL = none */
     uint64_t deadline_us;  /* UINT64_MAX when CLOSED, IDLE or HELD */

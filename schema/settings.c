@@ -17,6 +17,7 @@
 #include "base/conf.h"
 #include "schema/errors.h"
 #include "schema/pg_uri.h"
+#include "schema/redis_uri.h"
 #include "schema/settings_rows.h"
 
 enum { SECRET_FILE_MAX = 65536, SHOWN_VALUE_MAX = 80 };
@@ -313,6 +314,26 @@ static err_t check_prefix(const struct settings *s, struct fail *f)
                           "begun by '/' and not ended by it, without braces", f);
 }
 
+/* The setting is a secret: what is wrong with it is not quoted. */
+static err_t check_redis(const struct settings *s, struct fail *f)
+{
+    struct redis_uri uri;
+    struct arena space;
+    bool is_good;
+
+    if (*s->redis_uri == '\0')
+        return OK;
+    arena_init(&space, 512);
+    is_good = redis_uri_parse(str_of(s->redis_uri), &space, &uri);
+    arena_fini(&space);
+    if (!is_good)
+        return setting_refuse(&setting_rows[SETTING_redis_uri], STR(""),
+                              "such as redis://user:password@host:6379/0", f);
+    if (*s->redis_prefix == '\0')
+        return setting_refuse(&setting_rows[SETTING_redis_prefix], STR(""), "a word", f);
+    return OK;
+}
+
 /* What a queue must be told. Half a program on a journal is odd, but a use: settings_advice.c. */
 static err_t check_queue(const struct settings *s, struct fail *f)
 {
@@ -352,6 +373,8 @@ err_t settings_check(const struct settings *s, struct fail *f)
         return fail(f, ERR_SETTING,
                     "settings listen and admin_listen: both are \"%s\", they must differ",
                     s->listen);
+    if ((e = check_redis(s, f)))
+        return e;
     return check_queue(s, f);
 }
 
