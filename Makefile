@@ -226,7 +226,7 @@ lint: build/docgen
 	@$(PYTHON) tests/run.py lint
 
 bench: setup-bench
-	@$(MAKE) --no-print-directory all venv
+	@$(MAKE) --no-print-directory all venv $(KAFKA)
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
 
 # DESTDIR goes before every path, for packagers; the paths in the unit are without it.

@@ -48,7 +48,6 @@ import journals  # noqa: E402
 import pooler  # noqa: E402
 import rolling  # noqa: E402
 from cluster import Cluster  # noqa: E402
-from kafka import Kafka  # noqa: E402
 
 SCENARIOS = [*journals.SCENARIOS, *pooler.SCENARIOS, *rolling.SCENARIOS]
 
@@ -62,8 +61,7 @@ class Fleet(run.Suite):
         self.stack = stack
 
     def with_kafka(self):
-        if self.kafka is None:
-            self.kafka = self.stack.enter_context(Kafka())
+        self.kafka = self.brokers(1)
         return self
 
 
