@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "gateway/conn.h"
 #include "gateway/log_call.h"
+#include "gateway/peers.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/run_stage.h"
@@ -162,6 +163,7 @@ static err_t log_points(struct req *r, struct fail *f)
             return e;
         if (!runs_appended(w->runs, &c->d.batch.run, c->end))
             log_note_client(r, &c->d.batch.run);
+        peers_note(r, &c->d.batch.run, c->end);
     }
     return c->appended(r, f);
 }

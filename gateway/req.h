@@ -30,7 +30,9 @@
 struct conn;
 struct req;
 struct route;
+struct share;
 struct sql_stream;
+struct target;
 struct worker;
 
 typedef err_t (*req_step)(struct req *r, struct fail *f);
@@ -46,7 +48,10 @@ enum req_park {
     PARK_RUN,
     PARK_ASKED,
     PARK_TURN,
-    PARK_EVENT
+    PARK_EVENT,
+    PARK_SHARED, /* peers.h: for Redis, before an answer */
+    PARK_LOOK,   /* for the next look, before a read */
+    PARK_LOOKED  /* for the one under way */
 };
 enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT, WAIT_PIECE };
 
@@ -96,6 +101,12 @@ struct req {
     unsigned wait_partition;               /* QUEUE_PARTITIONS = all */
     uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX: another deadline bounds it */
     enum req_park parked_in;
+    struct share *shares;   /* of points not told to other pods; in the arena */
+    struct target *targets; /* of other pods, that a read waits for; in the arena */
+    req_step shared_next;   /* behind that */
+    uint64_t share_seq;
+    unsigned look_at[2]; /* of what the look brings */
+    bool looks_at_all;
     struct req *list_next, *list_prev; /* in one of the worker's parked lists */
 };
 

@@ -36,6 +36,7 @@
 #include "flush/watcher.h"
 #include "gateway/helper.h"
 #include "gateway/listen.h"
+#include "gateway/pod.h"
 #include "gateway/route.h"
 #include "gateway/worker.h"
 #include "ingest/queue.h"
@@ -66,6 +67,7 @@ struct server {
     struct queue *queue;
     struct watcher *watcher; /* NULL: the queue is this process's own, or nobody reads here */
     struct runs *runs;
+    struct pod *pod;
     struct helper *helper;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
@@ -154,6 +156,7 @@ bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
         {"flushing", flushing.held == 0,
          "held until somebody acts on the database; the log says why"},
     };
+    const char *redis = pod_trouble(sv->pod);
     bool is_ready = true;
 
     for (size_t i = 0; i < array_len(checks); i++) {
@@ -163,6 +166,9 @@ bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
         else if (is_verbose)
             buf_printf(why, "[+]%s ok\n", checks[i].name);
     }
+    /* Everything goes on without it. */
+    if (is_verbose && sv->pod->has_redis)
+        buf_printf(why, redis ? "[!]redis: %s\n" : "[+]redis ok\n", redis);
     return is_ready;
 }
 
@@ -341,6 +347,7 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .settings = sv->first,
                                   .queue = sv->queue,
                                   .runs = sv->runs,
+                                  .pod = sv->pod,
                                   .helper = sv->helper,
                                   .pg_uri = sv->pg_uri,
                                   .stats = sv->worker_stats[i],
@@ -371,7 +378,7 @@ static err_t server_start(struct server *sv, struct fail *f)
         return e;
     sv->runs = runs_new(s->run_cache_entries);
     runs_raise_floor(sv->runs, queue_appended(sv->queue)); /* reads wait for what was replayed */
-    if ((e = server_start_flushers(sv, f)))
+    if ((e = pod_open(s, sv->queue, sv->runs, &sv->pod, f)) || (e = server_start_flushers(sv, f)))
         return e;
     if (queue_is_shared(sv->queue) && sv->url[0] &&
         (e = watcher_start(sv->queue, sv->pg_uri, s, &sv->watcher, f)))
@@ -574,6 +581,7 @@ static void server_stop(struct server *sv)
         queue_close(sv->queue);
     for (unsigned i = 0; i < workers; i++)
         worker_free(sv->workers[i]);
+    pod_close(sv->pod);
     if (sv->runs)
         runs_free(sv->runs);
     if (sv->cluster)
