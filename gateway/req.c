@@ -624,6 +624,7 @@ void req_reset(struct req *r)
     r->reply.content_type = NULL;
     r->reply.must_close = false;
     r->reply.is_streamed = r->reply.is_begun = r->reply.is_broken = false;
+    r->reply.lines = LINES_ALL;
     r->route = NULL;
     r->head = NULL;
     r->state = REQ_IDLE;

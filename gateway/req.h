@@ -20,6 +20,7 @@
 #include "base/fail.h"
 #include "gateway/helper.h"
 #include "gateway/http.h"
+#include "gateway/policy.h"
 #include "gateway/sql.h"
 #include "ingest/bind.h"
 #include "ingest/document.h"
@@ -48,6 +49,7 @@ struct reply {
     struct buf headers;           /* further header lines, each with CRLF */
     bool must_close, is_streamed; /* in parts, without a content-length */
     bool is_begun, is_broken;     /* its head is on its way; it failed after that */
+    enum policy_lines lines;      /* those that stand on every answer of its kind */
 };
 
 struct req {

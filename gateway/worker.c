@@ -37,6 +37,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/conn.h"
+#include "gateway/policy.h"
 #include "gateway/req_drive.h"
 #include "gateway/route.h"
 #include "gateway/server.h"
@@ -359,6 +360,8 @@ static void worker_begin_drain(struct worker *w, uint64_t until_us)
 static void worker_take_settings(struct worker *w, const struct settings *s)
 {
     w->settings = s;
+    policy_free(w->policy);
+    w->policy = policy_new(s);
     w->net->good_host_len = 0; /* the list of hosts may be another one */
     if (w->sql)
         sql_pool_reload(w->sql, s);
@@ -528,6 +531,7 @@ void worker_free(struct worker *w)
         close(net->reserve_fd);
     inbox_fini(&w->inbox);
     arena_fini(&w->run_arena);
+    policy_free(w->policy);
     free(w->route_hists);
     free(net);
     free(w);
@@ -557,6 +561,7 @@ static struct worker *worker_new(const struct worker_config *c)
     w->server = c->server;
     w->index = c->index;
     w->settings = c->settings;
+    w->policy = policy_new(c->settings);
     w->queue = c->queue;
     w->runs = c->runs;
     w->helper = c->helper;

@@ -35,6 +35,7 @@ struct worker {
     struct server *server;
     unsigned index;                  /* also its producer index in the queue */
     const struct settings *settings; /* the snapshot of this turn */
+    struct policy *policy;           /* what it says of hosts, origins and proxies */
     struct event_base *base;
     struct queue *queue;
     struct runs *runs;
