@@ -85,6 +85,7 @@ void conn_cut_off(struct conn *c)
 
     if (c->state == CONN_SENDING)
         req_abandon(&c->x->req);
+    c->is_cut_off = true;
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     stat_add(c->worker->stats, answers_broken, 1);
 }

@@ -23,6 +23,7 @@
 
 #include "gateway/conn.h"
 #include "gateway/policy.h"
+#include "gateway/tls_io.h"
 #include "gateway/worker.h"
 
 /* The host of "1.2.3.4", "1.2.3.4:80", "[::1]:80", "::1"; as it is when it is none of these. */
@@ -111,7 +112,7 @@ bool forwarded_is_https(const struct req *r)
         if (str_eq(proto, STR("http")) || str_eq(proto, STR("ws")))
             return false;
     }
-    return false; /* we do not speak TLS ourselves */
+    return tls_is_on(r->conn);
 }
 
 /* A path of plain bytes, so that it can stand in a Location as it is: "/" and more, no end slash. */

@@ -47,7 +47,7 @@ static bool guard_path_is(const struct req *r, const char *path)
     return str_starts(p, prefix) && str_eq(str_skip(p, prefix.n), str_of(path));
 }
 
-static bool guard_is_api(const struct req *r)
+bool guard_is_api(const struct req *r)
 {
     struct str prefix = guard_policy(r)->prefix;
     struct str p = r->head->path;

@@ -380,6 +380,10 @@ static void worker_take_notes(struct worker *w)
         case WORKER_SETTINGS:
             worker_take_settings(w, (const struct settings *)(uintptr_t)n.ref);
             break;
+        case WORKER_TLS:
+            SSL_CTX_free(w->net->tls);
+            w->net->tls = (SSL_CTX *)(uintptr_t)n.ref;
+            break;
         case WORKER_BODY:
             req_on_body((struct req *)(uintptr_t)n.ref);
             inbox_ring(&w->inbox); /* it may have been much: others come first */
@@ -405,6 +409,7 @@ static void worker_run_yielded(struct worker *w)
     struct worker_net *net = w->net;
     struct conn *c = net->yielded;
 
+    net->greetings_count = 0; /* those that waited are not behind those that came meanwhile */
     net->yielded = NULL;
     net->yielded_end = &net->yielded;
     while (c) {
@@ -434,6 +439,7 @@ static void worker_turn_end(struct worker *w)
 {
     struct worker_net *net = w->net;
 
+    net->greetings_count = 0;
     while (net->closed) {
         struct conn *c = net->closed;
 
@@ -532,6 +538,7 @@ void worker_free(struct worker *w)
     inbox_fini(&w->inbox);
     arena_fini(&w->run_arena);
     policy_free(w->policy);
+    SSL_CTX_free(net->tls);
     free(w->route_hists);
     free(net);
     free(w);
@@ -572,6 +579,8 @@ static struct worker *worker_new(const struct worker_config *c)
     check(w->route_hists != NULL);
     arena_init(&w->run_arena, 4096);
     net->yielded_end = &net->yielded;
+    if (c->tls && SSL_CTX_up_ref(c->tls) == 1)
+        net->tls = c->tls;
     net->max_connections = c->max_connections;
     net->worker_count = c->count;
     net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -629,6 +638,13 @@ void worker_reload(struct worker *w, const struct settings *s)
     struct note n = {.kind = WORKER_SETTINGS, .ref = (uintptr_t)s};
 
     check(inbox_send(&w->inbox, &n));
+}
+
+void worker_set_tls(struct worker *w, SSL_CTX *context)
+{
+    struct note n = {.kind = WORKER_TLS, .ref = (uintptr_t)context};
+
+    check(SSL_CTX_up_ref(context) == 1 && inbox_send(&w->inbox, &n));
 }
 
 bool worker_has_reloaded(const struct worker *w, const struct settings *s)

@@ -346,6 +346,18 @@ static err_t check_proxies(const struct settings *s, struct fail *f)
     return OK;
 }
 
+static err_t check_tls(const struct settings *s, struct fail *f)
+{
+    if (*s->tls_cert && *s->tls_key == '\0')
+        return setting_refuse(&setting_rows[SETTING_tls_key], STR(""), "a file, with tls_cert", f);
+    if (*s->tls_key && *s->tls_cert == '\0')
+        return setting_refuse(&setting_rows[SETTING_tls_cert], STR(""), "a file, with tls_key", f);
+    if (*s->tls_client_ca && *s->tls_cert == '\0')
+        return setting_refuse(&setting_rows[SETTING_tls_cert], STR(""),
+                              "a file, with tls_client_ca", f);
+    return OK;
+}
+
 /* What a queue must be told. Half a program on a journal is odd, but a use: settings_advice.c. */
 static err_t check_queue(const struct settings *s, struct fail *f)
 {
@@ -368,6 +380,8 @@ err_t settings_check(const struct settings *s, struct fail *f)
     if ((e = check_address(s, SETTING_listen, f)))
         return e;
     if ((e = check_address(s, SETTING_admin_listen, f)))
+        return e;
+    if ((e = check_tls(s, f)))
         return e;
     if ((e = check_prefix(s, f)) || (e = check_frame_options(s, f)) || (e = check_proxies(s, f)))
         return e;

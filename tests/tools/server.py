@@ -154,7 +154,7 @@ class Sluice(Server):
         self.spawn(self.command(), clean_environment(self.env))
 
         def address(word):
-            found = re.search(rf"{word} on (http://\S+:\d+)", self.output()[begin:])
+            found = re.search(rf"{word} on (https?://\S+:\d+)", self.output()[begin:])
             if not found and self.process.poll() is not None:
                 raise AssertionError(
                     f"exit code {self.process.returncode} at start:\n{self.output()}")
