@@ -672,6 +672,7 @@ void req_reset(struct req *r)
     r->reply.content_type = NULL;
     r->reply.must_close = false;
     r->reply.is_streamed = r->reply.is_begun = r->reply.is_broken = false;
+    r->reply.lines = LINES_ALL;
     r->reply.has_length = false;
     r->reply.file_left = 0;
     r->is_late = false;

@@ -21,6 +21,7 @@
 #include "gateway/helper.h"
 #include "gateway/http.h"
 #include "gateway/req_reply.h"
+#include "gateway/req_state.h"
 #include "gateway/sql.h"
 #include "ingest/bind.h"
 #include "ingest/document.h"
@@ -38,22 +39,6 @@ struct worker;
 typedef err_t (*req_step)(struct req *r, struct fail *f);
 /* Takes the error of a step in place of the client, and goes on like a step. */
 typedef err_t (*req_catch)(struct req *r, err_t e, struct fail *f);
-
-/* A handler or step is on the stack; one wait is under way; the reply is complete. */
-enum req_state { REQ_IDLE, REQ_RUNNING, REQ_WAITING, REQ_ANSWERED };
-enum req_park {
-    PARK_NONE,
-    PARK_DURABLE,
-    PARK_COMMITTED,
-    PARK_RUN,
-    PARK_ASKED,
-    PARK_TURN,
-    PARK_EVENT,
-    PARK_SHARED, /* peers.h: for Redis, before an answer */
-    PARK_LOOK,   /* for the next look, before a read */
-    PARK_LOOKED  /* for the one under way */
-};
-enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT, WAIT_PIECE };
 
 struct req {
     struct worker *worker;

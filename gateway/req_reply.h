@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "gateway/policy.h"
 
 struct reply {
     int status;
@@ -22,6 +23,7 @@ struct reply {
     uint64_t length, length_left; /* then that, and what is not yet in a part */
     int file;                     /* behind the part in body come bytes of this file: */
     uint64_t file_at, file_left;
+    enum policy_lines lines; /* those that stand on every answer of its kind */
 };
 
 #endif
