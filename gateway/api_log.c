@@ -25,7 +25,7 @@
 #include "gateway/api.h"
 
 #include "base/clock.h"
-#include "gateway/conn.h"
+#include "gateway/forwarded.h"
 #include "gateway/log_call.h"
 #include "gateway/peers.h"
 #include "gateway/rate.h"
@@ -149,7 +149,7 @@ static void log_note_client(struct req *r, const struct run_id *run)
 {
     uint8_t peer[RUNS_CLIENT];
 
-    if (conn_peer(r->conn, peer))
+    if (forwarded_client(r, peer))
         runs_set_client(r->worker->runs, run, peer);
 }
 

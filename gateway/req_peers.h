@@ -1,5 +1,5 @@
 /*
- * req_peers: in which list a request waits, and what it has to do with other pods; embedded in struct req.
+ * req_peers: what a request has to do with other pods and with Redis; embedded in struct req.
  *
  * The files peers*.c, rate.c and replay.c own the fields; what they point to is in the request's arena.
  */
@@ -14,20 +14,6 @@ struct replay;
 struct req;
 struct share;
 struct target;
-
-/* In which of the worker's lists it is: worker.h. */
-enum req_park {
-    PARK_NONE,
-    PARK_DURABLE,
-    PARK_COMMITTED,
-    PARK_RUN,
-    PARK_ASKED,
-    PARK_TURN,
-    PARK_SHARED,
-    PARK_LOOK,
-    PARK_LOOKED,
-    PARK_COMMAND /* peers.h: for Redis */
-};
 
 struct req_peers {
     struct share *shares;                         /* points that other pods were not told of */

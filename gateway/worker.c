@@ -39,6 +39,7 @@
 #include "gateway/conn.h"
 #include "gateway/peers.h"
 #include "gateway/pod.h"
+#include "gateway/policy.h"
 #include "gateway/req_drive.h"
 #include "gateway/route.h"
 #include "gateway/server.h"
@@ -160,6 +161,7 @@ void worker_put_exchange(struct worker *w, struct exchange *x)
     buf_shrink(&x->in, KEEP_IN);
     worker_empty_body(w, x, KEEP_BODY);
     x->taken_bytes = x->sent_bytes = 0;
+    x->is_streaming = x->owes_continue = false;
     x->req.conn = NULL;
     x->next = w->net->pool;
     w->net->pool = x;
@@ -313,8 +315,7 @@ static void worker_expire(struct worker *w, enum conn_timer timer, uint64_t limi
     }
 }
 
-/* How often a body that is coming is looked at. */
-static uint64_t worker_receive_us(const struct worker *w)
+uint64_t worker_receive_us(const struct worker *w)
 {
     uint64_t all_us = w->settings->request_timeout;
 
@@ -363,6 +364,8 @@ static void worker_begin_drain(struct worker *w, uint64_t until_us)
 static void worker_take_settings(struct worker *w, const struct settings *s)
 {
     w->settings = s;
+    policy_free(w->policy);
+    w->policy = policy_new(s);
     w->net->good_host_len = 0; /* the list of hosts may be another one */
     if (w->sql)
         sql_pool_reload(w->sql, s);
@@ -380,6 +383,10 @@ static void worker_take_notes(struct worker *w)
         case WORKER_DRAIN: worker_begin_drain(w, n.pos); break;
         case WORKER_SETTINGS:
             worker_take_settings(w, (const struct settings *)(uintptr_t)n.ref);
+            break;
+        case WORKER_TLS:
+            SSL_CTX_free(w->net->tls);
+            w->net->tls = (SSL_CTX *)(uintptr_t)n.ref;
             break;
         case WORKER_BODY:
             req_on_body((struct req *)(uintptr_t)n.ref);
@@ -410,6 +417,7 @@ static void worker_run_yielded(struct worker *w)
     struct worker_net *net = w->net;
     struct conn *c = net->yielded;
 
+    net->greetings_count = 0; /* those that waited are not behind those that came meanwhile */
     net->yielded = NULL;
     net->yielded_end = &net->yielded;
     while (c) {
@@ -439,6 +447,7 @@ static void worker_turn_end(struct worker *w)
 {
     struct worker_net *net = w->net;
 
+    net->greetings_count = 0;
     while (net->closed) {
         struct conn *c = net->closed;
 
@@ -543,6 +552,8 @@ void worker_free(struct worker *w)
         close(net->reserve_fd);
     inbox_fini(&w->inbox);
     arena_fini(&w->run_arena);
+    policy_free(w->policy);
+    SSL_CTX_free(net->tls);
     free(w->route_hists);
     free(net);
     free(w);
@@ -572,6 +583,7 @@ static struct worker *worker_new(const struct worker_config *c)
     w->server = c->server;
     w->index = c->index;
     w->settings = c->settings;
+    w->policy = policy_new(c->settings);
     w->queue = c->queue;
     w->runs = c->runs;
     w->pod = c->pod;
@@ -583,6 +595,8 @@ static struct worker *worker_new(const struct worker_config *c)
     check(w->route_hists != NULL);
     arena_init(&w->run_arena, 4096);
     net->yielded_end = &net->yielded;
+    if (c->tls && SSL_CTX_up_ref(c->tls) == 1)
+        net->tls = c->tls;
     net->max_connections = c->max_connections;
     net->worker_count = c->count;
     net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -642,6 +656,13 @@ void worker_reload(struct worker *w, const struct settings *s)
     struct note n = {.kind = WORKER_SETTINGS, .ref = (uintptr_t)s};
 
     check(inbox_send(&w->inbox, &n));
+}
+
+void worker_set_tls(struct worker *w, SSL_CTX *context)
+{
+    struct note n = {.kind = WORKER_TLS, .ref = (uintptr_t)context};
+
+    check(SSL_CTX_up_ref(context) == 1 && inbox_send(&w->inbox, &n));
 }
 
 bool worker_has_reloaded(const struct worker *w, const struct settings *s)

@@ -11,6 +11,7 @@
 #include "base/inbox.h"
 #include "gateway/news.h"
 #include "gateway/req.h"
+#include "gateway/worker_note.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
 #include "schema/settings.h"
@@ -38,6 +39,7 @@ struct worker {
     struct server *server;
     unsigned index;                  /* also its producer index in the queue */
     const struct settings *settings; /* the snapshot of this turn */
+    struct policy *policy;           /* what it says of hosts, origins and proxies */
     struct event_base *base;
     struct queue *queue;
     struct runs *runs;
@@ -61,6 +63,7 @@ struct worker {
     struct parked runs_waiting;  /* for the next run query */
     struct parked runs_asked;    /* for the one under way */
     struct parked turns;         /* for a later turn of the loop */
+    struct parked events;        /* for what calls req_event */
     struct parked sharing;       /* peers_share.c: for Redis */
     struct parked looks_waiting; /* peers_look.c */
     struct parked looks_asked;
@@ -70,15 +73,6 @@ struct worker {
     uint64_t run_asked_us; /* when the one under way was sent */
     struct arena run_arena;
     struct worker_net *net; /* listeners, connections, timers */
-};
-
-/* What the notes in a worker's inbox say. */
-enum worker_note {
-    WORKER_LEAVE,    /* answers close their connections from now on */
-    WORKER_DRAIN,    /* pos: until when */
-    WORKER_SETTINGS, /* ref: the new snapshot */
-    WORKER_BODY,     /* ref: the request whose body the helper has read */
-    WORKER_NEWS      /* ref: news.c's */
 };
 
 struct worker_config {
@@ -95,6 +89,8 @@ struct worker_config {
     struct stats *stats;
     int listen_fd;       /* owned by the worker from here on; -1 = none */
     int admin_listen_fd; /* worker 0 only, else -1 */
+
+    struct ssl_ctx_st *tls; /* for listen; NULL = plain. The worker adds a reference */
 };
 
 must_check err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f);
@@ -108,6 +104,8 @@ bool worker_has_ended(const struct worker *w);
 /* Takes a newer snapshot of the settings; true once every request goes by it. Any thread. */
 void worker_reload(struct worker *w, const struct settings *s);
 bool worker_has_reloaded(const struct worker *w, const struct settings *s);
+/* Connections taken from here on are made with that context. Any thread. */
+void worker_set_tls(struct worker *w, struct ssl_ctx_st *context);
 /* The latency histogram of a route (its index; the number of routes stands for none found) and the
  * first digit of a status. Written by its thread, read by any. */
 struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class);
