@@ -11,6 +11,9 @@ promise broken on purpose the oracle must find lost points.
   scenarios_one.py      one broker: `make test`
   scenarios_brokers.py  three brokers, each in a network namespace: --long
   scenarios_long.py     one broker, what takes its time or a JVM for each step: --long
+  scenarios_journals.py a journal for each pod, and `sluice journal adopt`; no Kafka
+  scenarios_pooler.py   PgBouncer between the pods and PostgreSQL
+  scenarios_rolling.py  HAProxy in front of gateways that are restarted one by one
   scenarios_all.py      gateways, flushers, Kafka, Redis, PostgreSQL, and everything is killed
 
 --long runs all of them, with longer outages and more rounds: `make pods-long`. As root the suite
@@ -37,11 +40,16 @@ from wire import Wire  # noqa: E402
 
 import scenarios_all  # noqa: E402
 import scenarios_brokers  # noqa: E402
+import scenarios_journals  # noqa: E402
 import scenarios_long  # noqa: E402
 import scenarios_one  # noqa: E402
+import scenarios_pooler  # noqa: E402
+import scenarios_rolling  # noqa: E402
 
-SHORT = [*scenarios_one.SCENARIOS, *scenarios_all.SCENARIOS]
-LONG = [*SHORT, *scenarios_long.SCENARIOS, *scenarios_brokers.SCENARIOS]
+SHORT = [*scenarios_one.SCENARIOS, *scenarios_journals.SCENARIOS, *scenarios_pooler.SCENARIOS,
+         *scenarios_rolling.SCENARIOS, *scenarios_all.SCENARIOS]
+LONG = [*SHORT, *scenarios_long.SCENARIOS, *scenarios_pooler.LONG, *scenarios_rolling.LONG,
+        *scenarios_brokers.SCENARIOS]
 
 
 class Suite:
