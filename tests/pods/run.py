@@ -11,6 +11,7 @@ promise broken on purpose the oracle must find lost points.
   scenarios_one.py      one broker: `make test`
   scenarios_brokers.py  three brokers, each in a network namespace: --long
   scenarios_long.py     one broker, what takes its time or a JVM for each step: --long
+  scenarios_doctor.py   what `sluice doctor` sees of Kafka
   scenarios_journals.py a journal for each pod, and `sluice journal adopt`; no Kafka
   scenarios_pooler.py   PgBouncer between the pods and PostgreSQL
   scenarios_rolling.py  HAProxy in front of gateways that are restarted one by one
@@ -40,13 +41,14 @@ from wire import Wire  # noqa: E402
 
 import scenarios_all  # noqa: E402
 import scenarios_brokers  # noqa: E402
+import scenarios_doctor  # noqa: E402
 import scenarios_journals  # noqa: E402
 import scenarios_long  # noqa: E402
 import scenarios_one  # noqa: E402
 import scenarios_pooler  # noqa: E402
 import scenarios_rolling  # noqa: E402
 
-SHORT = [*scenarios_one.SCENARIOS, *scenarios_journals.SCENARIOS, *scenarios_pooler.SCENARIOS,
+SHORT = [*scenarios_one.SCENARIOS, *scenarios_doctor.SCENARIOS, *scenarios_journals.SCENARIOS, *scenarios_pooler.SCENARIOS,
          *scenarios_rolling.SCENARIOS, *scenarios_all.SCENARIOS]
 LONG = [*SHORT, *scenarios_long.SCENARIOS, *scenarios_pooler.LONG, *scenarios_rolling.LONG,
         *scenarios_brokers.SCENARIOS]
