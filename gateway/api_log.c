@@ -25,8 +25,9 @@
 #include "gateway/api.h"
 
 #include "base/clock.h"
-#include "gateway/conn.h"
+#include "gateway/forwarded.h"
 #include "gateway/log_call.h"
+#include "gateway/peers.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/run_stage.h"
@@ -147,7 +148,7 @@ static void log_note_client(struct req *r, const struct run_id *run)
 {
     uint8_t peer[RUNS_CLIENT];
 
-    if (conn_peer(r->conn, peer))
+    if (forwarded_client(r, peer))
         runs_set_client(r->worker->runs, run, peer);
 }
 
@@ -162,6 +163,7 @@ static err_t log_points(struct req *r, struct fail *f)
             return e;
         if (!runs_appended(w->runs, &c->d.batch.run, c->end))
             log_note_client(r, &c->d.batch.run);
+        peers_note(r, &c->d.batch.run, c->end);
     }
     return c->appended(r, f);
 }

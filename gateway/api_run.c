@@ -322,6 +322,7 @@ static err_t stage_done(struct req *r, struct fail *f)
         return admit_no_run(*run_id, f);
     if (run_id_set(&id, *run_id))
         runs_forget(r->worker->runs, &id);
+    news_tell(r->worker, NEWS_RUN, *run_id);
     return reply_empty(r);
 }
 

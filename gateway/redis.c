@@ -105,8 +105,7 @@ static void redis_miss(struct redis *r, const char *why)
         atomic_fetch_add(&p->losses, 1);
         stat_add(r->c.stats, redis_losses, 1);
         if (atomic_fetch_add(&p->away, 1) == 0)
-            log_each(LOG_WARN, "", "redis is away: reads may be behind other pods", "why=%s",
-                     why);
+            log_each(LOG_WARN, "", "redis is away: reads may be behind other pods", "why=%s", why);
     }
     redis_weigh(r);
 }
@@ -431,9 +430,14 @@ static bool redis_put(struct redis *r, const struct str *words, unsigned n, redi
     return true;
 }
 
+bool redis_is_up(const struct redis *r)
+{
+    return r->state == REDIS_UP && !r->is_late;
+}
+
 bool redis_send(struct redis *r, const struct str *words, unsigned n, redis_done done, void *arg)
 {
-    return r->state == REDIS_UP && !r->is_late && redis_put(r, words, n, done, arg);
+    return redis_is_up(r) && redis_put(r, words, n, done, arg);
 }
 
 bool redis_is_fine(struct redis *r, const struct redisReply *reply)

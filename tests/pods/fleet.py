@@ -24,6 +24,12 @@ tests/pods/pooler.py: PgBouncer in transaction mode between the pods and Postgre
   pooled_kafka      a front end and two flushers; reads of own writes
   hung_flusher      a flusher that hangs in a transaction frees its rows in 15 s (no pooler)
 
+tests/pods/rolling.py: HAProxy in front of three gateways, configured as docs/scaling.md says
+
+  rolling_journal   pods with a journal each restarted one by one under load: 0 failed requests
+  rolling_kafka     the same with stateless gateways and a flusher, and one pod fewer at the end
+  caught_rolling    kill -9 in place of SIGTERM must show as failed requests
+
 Prints the seed. Last line: `N passed, N failed`.
 """
 
@@ -40,9 +46,10 @@ import run  # noqa: E402  (finds tests/tools and tests/crash, too)
 
 import journals  # noqa: E402
 import pooler  # noqa: E402
+import rolling  # noqa: E402
 from cluster import Cluster  # noqa: E402
 
-SCENARIOS = [*journals.SCENARIOS, *pooler.SCENARIOS]
+SCENARIOS = [*journals.SCENARIOS, *pooler.SCENARIOS, *rolling.SCENARIOS]
 
 
 class Fleet(run.Suite):
