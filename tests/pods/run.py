@@ -45,7 +45,8 @@ import scenarios_one  # noqa: E402
 
 # Each lane has a PostgreSQL and a Kafka of its own, and most of the time it waits for something.
 SHORT = [scenarios_one.CLIENTS, [*scenarios_one.OUTAGES, *scenarios_all.SCENARIOS]]
-LONG = [[*scenarios_one.CLIENTS, *scenarios_one.OUTAGES, *scenarios_long.SCENARIOS],
+LONG = [[*scenarios_one.CLIENTS, *scenarios_one.OUTAGES, *scenarios_long.SCENARIOS,
+         *scenarios_all.BREAKAGES],
         [*scenarios_brokers.SCENARIOS, *scenarios_all.SCENARIOS]]
 
 
