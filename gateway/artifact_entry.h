@@ -27,6 +27,7 @@ struct artifact_content {
     int fd; /* of a local file; -1 = none */
     uint64_t bytes;
     int64_t modified_us; /* since 1970 */
+    struct str modified; /* the same as an HTTP date, where the store says it so */
     struct str etag;     /* with its quotes */
     bool is_directory;
 };

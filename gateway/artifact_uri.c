@@ -151,21 +151,39 @@ static bool target_eq(const struct target *a, const struct target *b)
             a->ports[1] == b->ports[0] || a->ports[1] == b->ports[1]);
 }
 
+#define OTHER_HOST                                                                                \
+    "the '%.*s' scheme addresses a host other than the tracking server's configured artifact"      \
+    " storage, so the server would connect to the host named in the URI. Set the"                 \
+    " MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server to allow" \
+    " it."
+
+static bool is_other_host(struct arena *a, struct str uri, struct str root)
+{
+    struct target target = target_of(a, uri), own = target_of(a, root);
+
+    return target.is_host_addressed && !target_eq(&target, &own);
+}
+
 err_t artifact_uri_check_host(struct arena *a, struct str uri, struct str root, const char *field,
                               struct fail *f)
 {
-    struct target target = target_of(a, uri), own = target_of(a, root);
     struct str scheme = uri_parse(a, uri).scheme;
 
-    if (!target.is_host_addressed || target_eq(&target, &own))
+    if (!is_other_host(a, uri, root))
+        return OK;
+    return fail(f, ERR_BAD_PARAM, "'%s' cannot use the '%.*s' scheme: " OTHER_HOST, field,
+                STR_ARG(scheme), STR_ARG(scheme));
+}
+
+err_t artifact_uri_check_use(struct arena *a, struct str uri, struct str root, struct fail *f)
+{
+    struct str scheme = uri_parse(a, uri).scheme;
+
+    if (!is_other_host(a, uri, root))
         return OK;
     return fail(f, ERR_BAD_PARAM,
-                "'%s' cannot use the '%.*s' scheme: the '%.*s' scheme addresses a"
-                " host other than the tracking server's configured artifact storage, so the"
-                " server would connect to the host named in the URI. Set the"
-                " MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the"
-                " server to allow it.",
-                field, STR_ARG(scheme), STR_ARG(scheme));
+                "The tracking server does not connect to artifact location '%.*s': " OTHER_HOST,
+                STR_ARG(uri), STR_ARG(scheme));
 }
 
 static err_t too_long(struct fail *f)
