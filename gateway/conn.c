@@ -7,13 +7,13 @@
  *      |  \             |              ^ ^  | (the request      |   \         ^
  *      |   \---- whole already --------+ |  |  may wait)        |    \        |
  *      |                |          taken |  | part              |  SKIPPING --+
- *      |                |                SENDING                |
+ *      |                |           SENDING, RECEIVING          |
  *      |                +-- refused at the head -----> WRITING  |
  *   CLOSED <--idle, gone-- any          LINGERING <--must close-+
  *
  *   READING    conn_read_head     BODY      conn_read_body    HANDLING  conn_handled
  *   WRITING    conn_write         SKIPPING  conn_skip         LINGERING conn_linger
- *   SENDING    conn_write
+ *   SENDING    conn_write         RECEIVING conn_receive
  *
  * The read event stays registered throughout. When bytes come while a request is being handled
  * it is taken out (else the loop would spin) and put back before the next wait, so a client that
@@ -59,7 +59,8 @@ void conn_goto(struct conn *c, enum conn_state to)
     static const unsigned edges[] = {
         [CONN_READING] = 1u << CONN_BODY | 1u << CONN_HANDLING | 1u << CONN_WRITING,
         [CONN_BODY] = 1u << CONN_HANDLING | 1u << CONN_WRITING,
-        [CONN_HANDLING] = 1u << CONN_WRITING | 1u << CONN_SENDING,
+        [CONN_HANDLING] = 1u << CONN_WRITING | 1u << CONN_SENDING | 1u << CONN_RECEIVING,
+        [CONN_RECEIVING] = 1u << CONN_HANDLING | 1u << CONN_WRITING,
         [CONN_SENDING] = 1u << CONN_HANDLING,
         [CONN_WRITING] = 1u << CONN_READING | 1u << CONN_SKIPPING | 1u << CONN_LINGERING,
         [CONN_SKIPPING] = 1u << CONN_READING,
@@ -187,6 +188,7 @@ static bool conn_route(struct conn *c)
     fail_init(&f, &r->arena);
     r->head = http_head(x->http);
     r->started_us = c->worker->now_us;
+    x->owes_continue = r->head->wants_continue;
     x->taken_bytes = http_head_bytes(x->http);
     if (!guard_admits(r))
         return conn_answer_early(c);
@@ -250,6 +252,7 @@ bool conn_next(struct conn *c)
 
     buf_consume(&x->in, x->taken_bytes);
     x->taken_bytes = 0;
+    x->is_streaming = false;
     http_next(x->http);
     req_reset(&x->req);
     worker_empty_body(c->worker, x, BODY_KEEP);
@@ -275,6 +278,7 @@ static void conn_drive(struct conn *c)
         switch (c->state) {
         case CONN_READING: goes_on = conn_read_head(c); break;
         case CONN_BODY: goes_on = conn_read_body(c); break;
+        case CONN_RECEIVING: goes_on = conn_receive(c); break;
         case CONN_SENDING:
         case CONN_WRITING: goes_on = conn_write(c); break;
         case CONN_SKIPPING: goes_on = conn_skip(c); break;
@@ -359,7 +363,7 @@ void conn_expire(struct conn *c)
     case TIMER_RECEIVE:
         if (c->state == CONN_SKIPPING)
             break;
-        if (conn_body_is_fast(c))
+        if (c->state == CONN_RECEIVING ? conn_piece_is_fast(c) : conn_body_is_fast(c))
             return;
         /* fall through */
     case TIMER_HEAD:
@@ -429,6 +433,8 @@ void conn_close(struct conn *c, const char *why)
     log_debug("", "connection closed", "worker=%u fd=%d why=\"%s\"", w->index, c->fd, why);
     if (conn_is_amid_answer(c))
         conn_cut_off(c);
+    if (c->state == CONN_SENDING || c->state == CONN_RECEIVING)
+        req_abandon(&c->x->req);
     c->state = CONN_CLOSED;
     if (c->is_listening)
         event_del(&c->readable);

@@ -22,6 +22,7 @@ enum conn_state {
     CONN_READING,   /* idle, or in a head */
     CONN_BODY,      /* the head was let through; the body is not whole yet */
     CONN_HANDLING,  /* a handler runs, or its request waits */
+    CONN_RECEIVING, /* a piece of the body comes in; then the handler goes on */
     CONN_SENDING,   /* a part of the answer goes out; then the handler goes on */
     CONN_WRITING,   /* the answer goes out */
     CONN_SKIPPING,  /* answered early; the rest of a small body is passed over */
@@ -45,13 +46,15 @@ struct exchange {
     struct req req;
     struct http *http;
     struct buf in;      /* this head, its body when both came together, what is behind them */
-    struct buf body;    /* a body that came in pieces */
+    struct buf body;    /* a body that came in pieces, or a piece of one */
     size_t held_bytes;  /* counted in the worker's */
     struct buf out;     /* what goes before the reply's body: head, or begin of a chunk */
     struct str tail;    /* what goes behind it; constant */
     size_t taken_bytes; /* of in: consumed once the answer is out */
     size_t sent_bytes;  /* of out, the reply's body and tail together */
     uint64_t max_body;
+    bool is_streaming;     /* the handler takes the body in pieces */
+    bool owes_continue;    /* the peer waits for a 100 before it sends the body */
     struct exchange *next; /* in the pool */
 };
 
@@ -73,6 +76,8 @@ struct conn {
     uint64_t received_bytes; /* since a body, or lingering, began */
     uint64_t received_then;  /* of them when its timer began */
     uint64_t since_us;       /* when body or lingering began */
+    uint64_t waited_us;      /* for pieces of a body, since the last look at its rate */
+    uint64_t file_then;      /* what was left of a file when its timer began */
     struct event readable;
     struct event writable;
     enum conn_timer timer;
