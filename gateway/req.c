@@ -19,6 +19,9 @@
  *              most one query of a worker is under way for it
  *   TURN       w->turns, until the inbox that it rang itself is looked at: others have had the loop
  *              by then. One a ring goes on, so that many together do not make a turn long either
+ *   EVENT      w->events, until req_event or its time's end
+ *   PIECE      its connection, which reads a piece of the body: req_piece_came, req_body_failed or
+ *              req_abandon
  *
  * A step that ends a wait is called from the loop, never from within the call that began it,
  * unless nothing had to be waited for: then it is called at once, which is the usual case of
@@ -33,8 +36,10 @@
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/req_drive.h"
+#include "gateway/req_event.h"
 #include "gateway/req_part.h"
 #include "gateway/req_run.h"
+#include "gateway/req_steps.h"
 #include "gateway/route.h"
 #include "gateway/sql_stream.h"
 #include "gateway/worker.h"
@@ -45,11 +50,10 @@
 #include "schema/limits.h"
 
 enum {
-    ARENA_FIRST = 8192,           /* a small write is decoded without malloc */
-    KEEP_REPLY = 16384,           /* of an answer's memory, from one request to the next */
-    RUNS_ASKED_MAX = 500,         /* run ids in one query */
-    HELPED_MAX = INBOX_NOTES / 2, /* of a worker: their notes leave room for others in its inbox */
-    PART_BYTES = 65536            /* of an answer that goes out in parts */
+    ARENA_FIRST = 8192,          /* a small write is decoded without malloc */
+    KEEP_REPLY = 16384,          /* of an answer's memory, from one request to the next */
+    RUNS_ASKED_MAX = 500,        /* run ids in one query */
+    HELPED_MAX = INBOX_NOTES / 2 /* of a worker: their notes leave room for others in its inbox */
 };
 
 static const struct stmt RUN_FIND = {
@@ -68,6 +72,7 @@ static struct parked *parked_of(struct req *r)
     case PARK_RUN: return &r->worker->runs_waiting;
     case PARK_ASKED: return &r->worker->runs_asked;
     case PARK_TURN: return &r->worker->turns;
+    case PARK_EVENT: return &r->worker->events;
     default: check(false); return NULL;
     }
 }
@@ -104,7 +109,7 @@ static void parked_add(struct req *r, enum req_park where)
 
 /* -- steps ----------------------------------------------------------------------------------- */
 
-static void req_begin_wait(struct req *r, enum req_wait wait, req_step next)
+void req_begin_wait(struct req *r, enum req_wait wait, req_step next)
 {
     check(r->state == REQ_RUNNING);
     r->state = REQ_WAITING;
@@ -116,7 +121,7 @@ static void req_begin_wait(struct req *r, enum req_wait wait, req_step next)
     stat_add(r->worker->stats, parked_requests, 1);
 }
 
-static req_step req_end_wait(struct req *r)
+req_step req_end_wait(struct req *r)
 {
     req_step next = r->next;
 
@@ -137,7 +142,7 @@ struct req_both {
 };
 
 /* What the last wait for SQL brought is not looked at any more. */
-static void req_drop_results(struct req *r)
+void req_drop_results(struct req *r)
 {
     if (r->both) {
         PQclear(r->both->call.results[0]);
@@ -160,7 +165,7 @@ static void req_refuse(struct req *r, err_t e, struct fail *f)
 }
 
 /* Runs a step: afterwards the request waits or is answered. */
-static void req_run(struct req *r, req_step step)
+void req_run(struct req *r, req_step step)
 {
     struct fail f;
     err_t e;
@@ -182,7 +187,7 @@ static void req_run(struct req *r, req_step step)
 /* Last thing in whatever ended a wait: nothing may look at the request afterwards. */
 static void req_hand_back(struct req *r)
 {
-    if (r->state == REQ_ANSWERED || r->wait == WAIT_SENT)
+    if (r->state == REQ_ANSWERED || r->wait == WAIT_SENT || r->wait == WAIT_PIECE)
         conn_go_on(r->conn);
 }
 
@@ -337,39 +342,6 @@ err_t req_more_rows(struct req *r, req_step next)
     }
     req_take_rows(r);
     return r->sql.err ? req_sql_fail(r, r->fail) : next(r, r->fail);
-}
-
-/* -- parts ----------------------------------------------------------------------------------- */
-
-bool req_has_part(const struct req *r)
-{
-    return buf_len(&r->reply.body) >= PART_BYTES;
-}
-
-err_t req_send_part(struct req *r, req_step next)
-{
-    if (!req_has_part(r))
-        return next(r, r->fail);
-    reply_stream(r);
-    if (reply_has_body(r)) {
-        req_begin_wait(r, WAIT_SENT, next);
-        return OK;
-    }
-    return reply_ok(r); /* HEAD: what the rest would be is of no interest */
-}
-
-void req_part_sent(struct req *r)
-{
-    check(r->wait == WAIT_SENT);
-    req_run(r, req_end_wait(r));
-}
-
-void req_abandon(struct req *r)
-{
-    check(r->wait == WAIT_SENT);
-    (void)req_end_wait(r);
-    req_drop_results(r);
-    r->state = REQ_IDLE;
 }
 
 /* -- the queue ------------------------------------------------------------------------------- */
@@ -617,6 +589,12 @@ void req_fini(struct req *r)
 void req_reset(struct req *r)
 {
     check(r->state != REQ_WAITING && r->parked_in == PARK_NONE);
+    if (r->over) {
+        void (*over)(struct req *) = r->over;
+
+        r->over = NULL;
+        over(r);
+    }
     arena_reset(&r->arena);
     buf_shrink(&r->reply.body, KEEP_REPLY);
     buf_shrink(&r->reply.headers, KEEP_REPLY);
@@ -624,6 +602,9 @@ void req_reset(struct req *r)
     r->reply.content_type = NULL;
     r->reply.must_close = false;
     r->reply.is_streamed = r->reply.is_begun = r->reply.is_broken = false;
+    r->reply.has_length = false;
+    r->reply.file_left = 0;
+    r->is_late = false;
     r->route = NULL;
     r->head = NULL;
     r->state = REQ_IDLE;
@@ -724,6 +705,23 @@ err_t req_pause(struct req *r, req_step next)
     return OK;
 }
 
+err_t req_wait_event(struct req *r, uint64_t timeout_us, req_step next)
+{
+    r->is_late = false;
+    req_begin_wait(r, WAIT_PARKED, next);
+    r->wait_until_us = r->worker->now_us + timeout_us;
+    parked_add(r, PARK_EVENT);
+    return OK;
+}
+
+bool req_event(struct req *r)
+{
+    if (r->parked_in != PARK_EVENT)
+        return false;
+    req_go_on(r);
+    return true;
+}
+
 /* False: it still waits. */
 static bool req_wake_write(struct worker *w, struct req *r)
 {
@@ -808,12 +806,29 @@ static void req_expire_runs(struct worker *w, struct parked *l)
     }
 }
 
+/* Who waits for something of its own is told that it is late. */
+static void req_expire_events(struct worker *w)
+{
+    struct req *r = w->events.first;
+
+    for (unsigned n = w->events.count; n > 0; n--) {
+        struct req *after = r->list_next;
+
+        if (r->wait_until_us <= w->now_us) {
+            r->is_late = true;
+            req_go_on(r);
+        }
+        r = after;
+    }
+}
+
 void req_expire_parked(struct worker *w)
 {
     struct req *r;
 
     req_expire_runs(w, &w->runs_asked);
     req_expire_runs(w, &w->runs_waiting);
+    req_expire_events(w);
     r = w->committed.first;
     for (unsigned n = w->committed.count; n > 0; n--) {
         struct req *after = r->list_next;
@@ -833,7 +848,7 @@ void req_expire_parked(struct worker *w)
 
 void req_end_parked(struct worker *w)
 {
-    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting, &w->turns};
+    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting, &w->turns, &w->events};
 
     for (size_t i = 0; i < array_len(lists); i++) {
         while (lists[i]->first)

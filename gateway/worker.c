@@ -158,6 +158,7 @@ void worker_put_exchange(struct worker *w, struct exchange *x)
     buf_shrink(&x->in, KEEP_IN);
     worker_empty_body(w, x, KEEP_BODY);
     x->taken_bytes = x->sent_bytes = 0;
+    x->is_streaming = x->owes_continue = false;
     x->req.conn = NULL;
     x->next = w->net->pool;
     w->net->pool = x;
@@ -311,8 +312,7 @@ static void worker_expire(struct worker *w, enum conn_timer timer, uint64_t limi
     }
 }
 
-/* How often a body that is coming is looked at. */
-static uint64_t worker_receive_us(const struct worker *w)
+uint64_t worker_receive_us(const struct worker *w)
 {
     uint64_t all_us = w->settings->request_timeout;
 

@@ -55,6 +55,7 @@ struct worker {
     struct parked runs_waiting;      /* for the next run query */
     struct parked runs_asked;        /* for the one under way */
     struct parked turns;             /* for a later turn of the loop */
+    struct parked events;            /* for what calls req_event */
     struct sql_call run_call;        /* one run query at a time */
     bool is_run_call_open;
     uint64_t run_asked_us;           /* when the one under way was sent */

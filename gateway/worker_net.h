@@ -67,6 +67,8 @@ void worker_set_timer(struct conn *c, enum conn_timer timer);
 void worker_yield(struct conn *c);
 /* c is closed: out of its list, freed when the turn ends. */
 void worker_drop(struct conn *c);
+/* How often a body that is coming is looked at. */
+uint64_t worker_receive_us(const struct worker *w);
 /* Reads the clock for this event. */
 void worker_touch(struct worker *w);
 
