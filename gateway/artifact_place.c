@@ -18,6 +18,7 @@
 
 #include "gateway/artifact_path.h"
 #include "gateway/artifact_uri.h"
+#include "gateway/artifacts.h"
 #include "gateway/say.h"
 #include "gateway/server.h"
 #include "gateway/uri.h"
@@ -66,8 +67,9 @@ static err_t not_built(struct arena *a, struct str uri, struct fail *f)
 {
     struct uri u = uri_parse(a, uri);
 
-    return SAY(a, f, ERR_NOT_IMPLEMENTED, STR("This server keeps artifacts in local directories and"
-                                              " in S3, not at '"),
+    return SAY(a, f, ERR_NOT_IMPLEMENTED,
+               STR("This server keeps artifacts in local directories and"
+                   " in S3, not at '"),
                u.scheme, STR("'"));
 }
 
@@ -78,7 +80,7 @@ static err_t in_destination(struct req *r, struct str path, struct artifact_plac
     struct str checked;
     err_t e;
 
-    *out = *server_destination(r->worker->server);
+    *out = server_artifacts(r->worker->server)->destination;
     if (out->ops == NULL)
         return not_built(&r->arena, out->root, f);
     if ((e = artifact_path_check(&r->arena, path, &checked, f)))

@@ -1,9 +1,9 @@
 /*
  * artifact_store: what can be done with artifacts, whatever keeps them.
  *
- * A handler puts a struct artifact_call into r->artifact (its place from gateway/artifact_place.h),
- * sets r->over = artifact_over, and then goes step by step: each call starts one wait, or calls next at
- * once, and fails with MLflow's words. One at a time for a request. The worker's thread; what would
+ * A handler begins with artifact_begin and a place (gateway/artifact_place.h), then goes step by step
+ * through r->artifact->at.ops: each call starts one wait, or calls next at once, and fails with MLflow's
+ * words. One at a time for a request. The worker's thread; what would
  * block it is done elsewhere.
  *
  *     list                            the entries directly below path
@@ -43,11 +43,13 @@ struct artifact_call {
     const char *range_why;
     struct str upload_id; /* after parts_create */
     struct str url;       /* after presign */
+    unsigned style;       /* enum artifact_style, of the answer */
     /* private: the store's */
     req_step next;
     struct str bytes;
     uint64_t length;
     void *own;
+    bool is_upload; /* own is one */
 };
 
 struct artifact_ops {
@@ -66,8 +68,8 @@ struct artifact_ops {
     /* What the request holds is given back, what is half done undone. */
     void (*over)(struct req *r);
     err_t (*parts_create)(struct req *r, req_step next);
-    err_t (*parts_complete)(struct req *r, struct str id, const struct artifact_part *parts, size_t n,
-                            req_step next);
+    err_t (*parts_complete)(struct req *r, struct str id, const struct artifact_part *parts,
+                            size_t n, req_step next);
     err_t (*parts_abort)(struct req *r, struct str id, req_step next);
     /* A URL for a part of an upload. */
     struct str (*parts_url)(struct req *r, struct str id, int64_t number);
@@ -79,7 +81,7 @@ struct artifact_ops {
 extern const struct artifact_ops artifact_store_local; /* artifact_store_local.c */
 extern const struct artifact_ops artifact_store_s3;    /* artifact_store_s3.c */
 
-/* r->over of every request with an r->artifact. */
-void artifact_over(struct req *r);
+/* Makes r->artifact and sets r->over. ERR_BUSY when artifact_transfers are under way. */
+must_check err_t artifact_begin(struct req *r, const struct artifact_place *at, struct fail *f);
 
 #endif

@@ -50,6 +50,7 @@ static err_t do_begin(struct req *r, struct fail *f)
     err_t e = artifact_local_begin(&r->arena, c->at.root, c->at.path, u, f);
 
     c->own = e ? NULL : u;
+    c->is_upload = true;
     return e;
 }
 
@@ -97,7 +98,6 @@ static err_t local_open(struct req *r, req_step next)
 {
     struct artifact_call *c = r->artifact;
 
-    c->content.fd = -1;
     c->next = next;
     return req_on_files(r, do_open, local_opened);
 }
@@ -144,7 +144,7 @@ static void local_over(struct req *r)
 {
     struct artifact_call *c = r->artifact;
 
-    if (c->content.fd > 0)
+    if (c->content.fd >= 0)
         close(c->content.fd);
     if (c->own)
         artifact_local_abandon(c->own);

@@ -26,6 +26,7 @@
 #include "gateway/req_part.h"
 #include "gateway/s3_xml.h"
 #include "gateway/say.h"
+#include "gateway/artifacts.h"
 #include "gateway/server.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
@@ -286,8 +287,8 @@ static bool range_to_ask(struct req *r, struct s3_header *out, size_t *n)
     if (str_find(field, ',') < field.n)
         return true;
     *out = (struct s3_header){
-        STR("range"), SAY_TEXT(&r->arena, STR("bytes="),
-                               str_trim(str_skip(field, str_find(field, '=') + 1)))};
+        STR("range"),
+        SAY_TEXT(&r->arena, STR("bytes="), str_trim(str_skip(field, str_find(field, '=') + 1)))};
     *n = 1;
     return true;
 }
@@ -369,8 +370,7 @@ static struct str delete_request(struct req *r, struct str path)
     buf_init(&out);
     s3_xml_init(&x, &r->arena, buf_str(&r->s3->answer));
     while (s3_xml_next(&x))
-        if (s3_xml_is(&x, "Contents/Key") &&
-            (str_eq(x.text, path) || str_starts(x.text, folder))) {
+        if (s3_xml_is(&x, "Contents/Key") && (str_eq(x.text, path) || str_starts(x.text, folder))) {
             buf_add_str(&out, STR("<Object><Key>"));
             buf_add_str(&out, s3_xml_escape(&r->arena, x.text));
             buf_add_str(&out, STR("</Key></Object>"));
@@ -437,8 +437,8 @@ static struct str attachment(struct arena *a, struct str name)
     buf_init(&out);
     for (size_t i = 0; i < name.n; i++)
         is_plain &= (unsigned char)name.p[i] >= 0x20 && (unsigned char)name.p[i] < 0x7f;
-    buf_add_str(&out, is_plain ? STR("attachment; filename=\"")
-                               : STR("attachment; filename*=UTF-8''"));
+    buf_add_str(&out,
+                is_plain ? STR("attachment; filename=\"") : STR("attachment; filename*=UTF-8''"));
     for (size_t i = 0; i < name.n; i++) {
         char c = name.p[i];
 
@@ -459,11 +459,11 @@ static struct str attachment(struct arena *a, struct str name)
 static err_t presign_looked(struct req *r, struct fail *f)
 {
     struct artifact_call *c = r->artifact;
-    const struct s3_conf *conf = server_s3(r->worker->server);
+    const struct s3_conf *conf = &server_artifacts(r->worker->server)->s3;
     struct str key = artifact_s3_key(&r->arena, &c->at);
-    struct s3_param params[2] = {{STR("response-content-disposition"),
-                                  attachment(&r->arena, artifact_path_base(key))},
-                                 {STR("x-amz-expected-bucket-owner"), conf->bucket_owner}};
+    struct s3_param params[2] = {
+        {STR("response-content-disposition"), attachment(&r->arena, artifact_path_base(key))},
+        {STR("x-amz-expected-bucket-owner"), conf->bucket_owner}};
     struct s3_grant g = {.method = "GET",
                          .bucket = artifact_s3_bucket(&c->at),
                          .key = key,

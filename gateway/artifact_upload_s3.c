@@ -23,6 +23,7 @@
 #include "gateway/reply.h"
 #include "gateway/s3_xml.h"
 #include "gateway/say.h"
+#include "gateway/artifacts.h"
 #include "gateway/server.h"
 #include "gateway/uri.h"
 #include "gateway/worker.h"
@@ -72,10 +73,10 @@ static struct s3_request request_to(struct req *r, const char *method)
 /* What goes with the object: its type by its name, and what the operator adds. */
 static size_t object_headers(struct req *r, struct s3_header headers[HEADERS_MAX])
 {
-    const struct s3_conf *conf = server_s3(r->worker->server);
+    const struct s3_conf *conf = &server_artifacts(r->worker->server)->s3;
     const char *encoding;
-    const char *type = artifact_header_guess(
-        &r->arena, artifact_path_base(r->artifact->at.path), &encoding);
+    const char *type =
+        artifact_header_guess(&r->arena, artifact_path_base(r->artifact->at.path), &encoding);
     size_t n = 0;
 
     for (size_t i = 0; i < conf->upload_header_count && n < HEADERS_MAX - 2; i++) {
@@ -122,8 +123,8 @@ static err_t start_part(struct req *r, uint64_t bytes, struct str body, struct f
 {
     struct upload *u = upload_of(r);
     struct s3_request q = request_to(r, "PUT");
-    struct s3_param params[2] = {
-        {STR("partNumber"), arena_printf(&r->arena, "%u", u->parts + 1)}, {STR("uploadId"), u->id}};
+    struct s3_param params[2] = {{STR("partNumber"), arena_printf(&r->arena, "%u", u->parts + 1)},
+                                 {STR("uploadId"), u->id}};
 
     if (u->parts == PARTS_MAX)
         return fail(f, ERR_HTTP_TOO_LARGE, "The artifact needs more than %d parts", PARTS_MAX);
@@ -186,8 +187,7 @@ static err_t complete(struct req *r, struct str id, const struct artifact_part *
 /* A completion may begin with 200 and end with an error. */
 static err_t completed(struct req *r, struct fail *f)
 {
-    if (r->s3->status != 200 ||
-        s3_xml_find(&r->arena, buf_str(&r->s3->answer), "Error/Code").n)
+    if (r->s3->status != 200 || s3_xml_find(&r->arena, buf_str(&r->s3->answer), "Error/Code").n)
         return refused(r, f);
     return OK;
 }
@@ -222,6 +222,7 @@ err_t artifact_s3_begin(struct req *r, uint64_t length, req_step next)
     err_t e;
 
     buf_init(&u->gathered);
+    c->is_upload = true;
     c->next = next;
     if (length == ARTIFACT_UNKNOWN_LENGTH) {
         if (r->worker->s3_gathers == GATHERS_MAX)
@@ -489,7 +490,7 @@ struct str artifact_s3_parts_url(struct req *r, struct str id, int64_t number)
                          .now_s = (uint64_t)clock_wall_ms() / 1000,
                          .seconds = 3600};
 
-    return s3_url_presign(&r->arena, server_s3(r->worker->server), &g);
+    return s3_url_presign(&r->arena, &server_artifacts(r->worker->server)->s3, &g);
 }
 
 static int by_header(const void *x, const void *y)
@@ -499,7 +500,7 @@ static int by_header(const void *x, const void *y)
 
 struct str artifact_s3_presign_put(struct req *r, struct str type, uint64_t seconds)
 {
-    const struct s3_conf *conf = server_s3(r->worker->server);
+    const struct s3_conf *conf = &server_artifacts(r->worker->server)->s3;
     struct s3_header headers[HEADERS_MAX];
     struct s3_grant g = {.method = "PUT",
                          .bucket = artifact_s3_bucket(&r->artifact->at),
@@ -511,8 +512,8 @@ struct str artifact_s3_presign_put(struct req *r, struct str type, uint64_t seco
 
     headers[n++] = (struct s3_header){STR("content-type"), type};
     for (size_t i = 0; i < conf->upload_header_count && n < HEADERS_MAX; i++)
-        headers[n++] = (struct s3_header){
-            uri_to_lower(&r->arena, conf->upload_headers[i].name), conf->upload_headers[i].value};
+        headers[n++] = (struct s3_header){uri_to_lower(&r->arena, conf->upload_headers[i].name),
+                                          conf->upload_headers[i].value};
     qsort(headers, n, sizeof(*headers), by_header);
     g.header_count = n;
     return s3_url_presign(&r->arena, conf, &g);

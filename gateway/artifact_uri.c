@@ -152,7 +152,7 @@ static bool target_eq(const struct target *a, const struct target *b)
 }
 
 #define OTHER_HOST                                                                                \
-    "the '%.*s' scheme addresses a host other than the tracking server's configured artifact"      \
+    "the '%.*s' scheme addresses a host other than the tracking server's configured artifact"     \
     " storage, so the server would connect to the host named in the URI. Set the"                 \
     " MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server to allow" \
     " it."

@@ -47,6 +47,10 @@ struct http_head {
     struct str traceparent;
     struct str preflight_method;  /* Access-Control-Request-Method */
     struct str preflight_headers; /* Access-Control-Request-Headers */
+    struct str range;
+    struct str if_range;
+    bool has_range;
+    bool has_if_range;
     bool has_host;
     bool has_origin;
     bool has_content_type;

@@ -31,6 +31,7 @@
 #include "gateway/req_event.h"
 #include "gateway/s3_xml.h"
 #include "gateway/say.h"
+#include "gateway/artifacts.h"
 #include "gateway/server.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
@@ -49,6 +50,7 @@ struct s3_pool {
     CURLM *multi;
     struct event timer, ready;
     struct s3_call *ready_first;
+    struct s3_call *away_first;
 };
 
 /* One socket of libcurl's. */
@@ -60,6 +62,7 @@ struct s3_socket {
 /* -- the loop ----------------------------------------------------------------------------------- */
 
 static void s3_check(struct s3_call *c);
+static void s3_free_away(struct s3_call *c);
 
 static void s3_end_call(struct s3_pool *p, CURL *easy, CURLcode code)
 {
@@ -72,7 +75,10 @@ static void s3_end_call(struct s3_pool *p, CURL *easy, CURLcode code)
         c->err = ERR_STORAGE;
         c->why = curl_easy_strerror(code);
     }
-    s3_check(c);
+    if (c->req)
+        s3_check(c);
+    else
+        s3_free_away(c);
 }
 
 /* After every event: which calls are over? */
@@ -90,8 +96,8 @@ static void s3_on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct s3_socket *s = arg;
     struct s3_pool *p = s->pool; /* s may be gone afterwards */
-    int running, mask = (what & EV_READ ? CURL_CSELECT_IN : 0) |
-                        (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+    int running,
+        mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
 
     worker_touch(p->worker);
     curl_multi_socket_action(p->multi, fd, mask, &running);
@@ -170,7 +176,7 @@ static struct s3_pool *s3_pool_of(struct worker *w)
         return p;
     check((p = calloc(1, sizeof(*p))) != NULL);
     p->worker = w;
-    p->conf = server_s3(w->server);
+    p->conf = &server_artifacts(w->server)->s3;
     check((p->multi = curl_multi_init()) != NULL);
     event_assign(&p->timer, w->base, -1, 0, s3_on_timer, p);
     event_assign(&p->ready, w->base, -1, 0, s3_on_ready, p);
@@ -188,6 +194,8 @@ void s3_close(struct s3_pool *p)
     if (p == NULL)
         return;
     check(p->ready_first == NULL);
+    while (p->away_first)
+        s3_free_away(p->away_first);
     curl_multi_cleanup(p->multi);
     event_del(&p->timer);
     event_del(&p->ready);
@@ -374,6 +382,20 @@ static void s3_set_peer(struct s3_call *c, struct arena *a, struct str url)
                      arena_cstr(a, SAY_TEXT(a, STR("aws:amz:"), conf->region, STR(":s3"))));
 }
 
+/* A handle that is set up but for who reads its answer. */
+static void s3_prepare(struct s3_pool *p, struct arena *a, struct s3_call *c,
+                       const struct s3_request *q)
+{
+    c->pool = p;
+    c->length = UINT64_MAX;
+    buf_init(&c->answer);
+    check((c->easy = curl_easy_init()) != NULL);
+    curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
+    s3_set_peer(c, a, s3_url(a, p->conf, q->bucket, q->key, q->params, q->param_count));
+    s3_set_headers(c, a, q);
+    s3_set_body(c, q);
+}
+
 err_t s3_start(struct req *r, const struct s3_request *q, struct fail *f)
 {
     struct s3_pool *p = s3_pool_of(r->worker);
@@ -384,21 +406,48 @@ err_t s3_start(struct req *r, const struct s3_request *q, struct fail *f)
     if (!s3_url_is_bucket(q->bucket))
         return SAY(a, f, ERR_BAD_PARAM, STR("Invalid bucket name: '"), q->bucket, STR("'"));
     c = r->s3 = arena_zalloc(a, sizeof(*c));
-    c->pool = p;
     c->req = r;
-    c->length = UINT64_MAX;
-    buf_init(&c->answer);
-    check((c->easy = curl_easy_init()) != NULL);
-    curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
+    s3_prepare(p, a, c, q);
     curl_easy_setopt(c->easy, CURLOPT_HEADERFUNCTION, s3_on_header);
     curl_easy_setopt(c->easy, CURLOPT_HEADERDATA, c);
     curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, s3_on_bytes);
     curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
-    s3_set_peer(c, a, s3_url(a, p->conf, q->bucket, q->key, q->params, q->param_count));
-    s3_set_headers(c, a, q);
-    s3_set_body(c, q);
     check(curl_multi_add_handle(p->multi, c->easy) == CURLM_OK);
     return OK;
+}
+
+static size_t s3_drop_bytes(char *p, size_t size, size_t n, void *arg)
+{
+    (void)p, (void)arg;
+    return size * n;
+}
+
+void s3_send_away(struct worker *w, struct arena *a, const struct s3_request *q)
+{
+    struct s3_pool *p = s3_pool_of(w);
+    struct s3_call *c = calloc(1, sizeof(*c));
+
+    check(c != NULL);
+    s3_prepare(p, a, c, q);
+    curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, s3_drop_bytes);
+    curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)(w->settings->artifact_timeout / 1000));
+    c->away_next = p->away_first;
+    p->away_first = c;
+    check(curl_multi_add_handle(p->multi, c->easy) == CURLM_OK);
+}
+
+static void s3_free_away(struct s3_call *c)
+{
+    struct s3_call **at = &c->pool->away_first;
+
+    while (*at != c)
+        at = &(*at)->away_next;
+    *at = c->away_next;
+    if (!c->is_done)
+        curl_multi_remove_handle(c->pool->multi, c->easy);
+    curl_easy_cleanup(c->easy);
+    curl_slist_free_all(c->headers);
+    free(c);
 }
 
 static void s3_leave_ready(struct s3_call *c)

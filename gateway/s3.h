@@ -40,11 +40,11 @@ struct s3_request {
 enum s3_wait { S3_HEAD, S3_BYTES, S3_END, S3_ROOM };
 
 struct s3_call {
-    int status;            /* after S3_HEAD */
-    uint64_t length;       /* Content-Length; UINT64_MAX = not said */
+    int status;                       /* after S3_HEAD */
+    uint64_t length;                  /* Content-Length; UINT64_MAX = not said */
     struct str etag, range, modified; /* of the header fields; empty = none */
-    struct buf answer;     /* what is there of the body and not yet taken out by buf_reset */
-    bool is_done;          /* all of it is there */
+    struct buf answer; /* what is there of the body and not yet taken out by buf_reset */
+    bool is_done;      /* all of it is there */
     /* private */
     struct req *req;
     struct s3_pool *pool;
@@ -58,6 +58,7 @@ struct s3_call {
     req_step next;
     bool is_waiting, is_ready, has_head, is_paused, wants_feed, is_bounded;
     struct s3_call *ready_next;
+    struct s3_call *away_next; /* of those that nobody waits for */
 };
 
 /* Begins a call, r->s3; one that was there is stopped. */
@@ -67,9 +68,11 @@ must_check err_t s3_await(struct req *r, enum s3_wait what, req_step next);
 must_check err_t s3_feed(struct req *r, struct str bytes, req_step next);
 /* r->s3 may be NULL. */
 void s3_stop(struct req *r);
+/* A call whose answer nobody waits for, beyond the request's end: undoes what is half done. */
+void s3_send_away(struct worker *w, struct arena *a, const struct s3_request *q);
 /* The answer as an error; what: "Failed to ...: ", or "". After S3_END. */
 err_t s3_fail(struct req *r, struct str what, struct fail *f);
-/* Frees the pool of a worker; NULL is fine. No call is open. */
+/* Frees the pool of a worker; NULL is fine. No request has a call any more. */
 void s3_close(struct s3_pool *p);
 
 #endif

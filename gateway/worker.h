@@ -21,7 +21,7 @@ struct conn;
 
 enum {
     SHED_MAX = 64,               /* refused connections that wait until their peers have read it */
-    WORKER_FILES = SHED_MAX + 16 /* descriptors it may need besides max_connections and sessions */
+    WORKER_FILES = SHED_MAX + 32 /* descriptors it may need besides max_connections and sessions */
 };
 
 /* Requests that wait for the same kind of thing, oldest first. */
@@ -55,6 +55,10 @@ struct worker {
     struct parked runs_waiting;      /* for the next run query */
     struct parked runs_asked;        /* for the one under way */
     struct parked turns;             /* for a later turn of the loop */
+    struct s3_pool *s3;              /* NULL until it is needed */
+    unsigned transfers;              /* of artifacts, under way */
+    unsigned s3_gathers;             /* uploads that are kept in memory */
+    unsigned file_turn;              /* which file thread is next */
     struct parked events;            /* for what calls req_event */
     struct sql_call run_call;        /* one run query at a time */
     bool is_run_call_open;
