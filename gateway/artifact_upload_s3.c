@@ -198,7 +198,10 @@ static err_t begun_parts(struct req *r, struct fail *f)
 {
     err_t e = created(r, f, &upload_of(r)->id);
 
-    return e ? e : r->artifact->next(r, f);
+    if (e)
+        return e;
+    s3_stop(r); /* else it would pass for the first part */
+    return r->artifact->next(r, f);
 }
 
 static err_t begin_single(struct req *r, struct str body, uint64_t bytes)

@@ -15,7 +15,8 @@
  *
  * Signatures. libcurl signs (CURLOPT_AWS_SIGV4) with the header fields given here, among them
  * x-amz-content-sha256, which 7.88 does not add by itself and takes over when it is there. URLs are
- * canonical already (s3_url.c). Bodies that are streamed are not signed, those in memory are.
+ * canonical already (s3_url.c). Expect, which libcurl adds to a long body, cannot be taken out with an
+ * empty field: 7.88 would sign that. So a server that does not answer it costs CONTINUE_MS. Bodies that are streamed are not signed, those in memory are.
  */
 #include "gateway/s3.h"
 
@@ -41,6 +42,7 @@ enum {
     ANSWER_PAUSE = 256 << 10,
     BUFFER_BYTES = 256 << 10,
     CONNECT_MS = 10000,
+    CONTINUE_MS = 100, /* for servers that do not know it */
     IDLE_CONNECTIONS = 16
 };
 
@@ -330,7 +332,6 @@ static void s3_set_headers(struct s3_call *c, struct arena *a, const struct s3_r
     s3_add_header(c, a, STR("x-amz-content-sha256"),
                   q->body_bytes == S3_NO_BODY || q->body.n ? s3_hash(a, q->body)
                                                            : STR("UNSIGNED-PAYLOAD"));
-    c->headers = curl_slist_append(c->headers, "Expect:"); /* no wait for 100 */
     curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
 }
 
@@ -368,6 +369,7 @@ static void s3_set_peer(struct s3_call *c, struct arena *a, struct str url)
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)CONTINUE_MS);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)BUFFER_BYTES);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, conf->verifies_tls ? 1L : 0L);
