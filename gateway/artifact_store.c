@@ -18,6 +18,13 @@ static void artifact_over(struct req *r)
     r->worker->transfers--;
 }
 
+void artifact_end(struct req *r)
+{
+    artifact_over(r);
+    r->over = NULL;
+    r->artifact = NULL;
+}
+
 err_t artifact_begin(struct req *r, const struct artifact_place *at, struct fail *f)
 {
     struct worker *w = r->worker;

@@ -81,6 +81,8 @@ struct artifact_ops {
 extern const struct artifact_ops artifact_store_local; /* artifact_store_local.c */
 extern const struct artifact_ops artifact_store_s3;    /* artifact_store_s3.c */
 
+/* Gives back what begin took, before the request's end: it may begin with another place. */
+void artifact_end(struct req *r);
 /* Makes r->artifact and sets r->over. ERR_BUSY when artifact_transfers are under way. */
 must_check err_t artifact_begin(struct req *r, const struct artifact_place *at, struct fail *f);
 
