@@ -40,6 +40,7 @@
 #include "base/log.h"
 #include "gateway/conn_io.h"
 #include "gateway/conn_steps.h"
+#include "gateway/artifact_mode.h"
 #include "gateway/guard.h"
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
@@ -234,6 +235,8 @@ static bool conn_route(struct conn *c)
     r->route = route_find(r->head->method, r->head->path, c->where, &allowed);
     if (r->route == NULL)
         return conn_answer_unrouted(c, allowed, &f);
+    if (!artifact_mode_admits(r))
+        return conn_answer_early(c);
     if (conn_judge(c, &f) != OK)
         return conn_refuse_early(c, &f);
     return conn_take_body(c);

@@ -161,6 +161,18 @@ static int http_note_field(struct http *h, struct str name, struct str value)
         if (NAMED("host"))
             return http_note_host(h, value);
         break;
+    case 5:
+        if (NAMED("range")) {
+            d->range = value;
+            d->has_range = true;
+        }
+        break;
+    case 8:
+        if (NAMED("if-range")) {
+            d->if_range = value;
+            d->has_if_range = true;
+        }
+        break;
     case 6:
         if (NAMED("origin")) {
             d->origin = value;
@@ -490,6 +502,8 @@ static void http_move_head(struct http *h, const char *to)
                             &d->authorization,
                             &d->workspace,
                             &d->traceparent,
+                            &d->range,
+                            &d->if_range,
                             &d->preflight_method,
                             &d->preflight_headers,
                             &d->forwarded_for[0],

@@ -54,6 +54,10 @@ struct http_head {
     struct str forwarded_host;
     struct str forwarded_prefix;
     unsigned forwarded_for_count;
+    struct str range;
+    struct str if_range;
+    bool has_range;
+    bool has_if_range;
     bool has_host;
     bool has_origin;
     bool has_preflight_method, has_preflight_headers;

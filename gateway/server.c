@@ -34,6 +34,7 @@
 #include "base/notify.h"
 #include "flush/flusher.h"
 #include "flush/watcher.h"
+#include "gateway/artifacts.h"
 #include "gateway/helper.h"
 #include "gateway/listen.h"
 #include "gateway/pod.h"
@@ -64,6 +65,7 @@ struct server {
     const char *pg_uri;
     struct arena arena; /* constants of this server's life */
     const char *artifact_root;
+    struct artifacts artifacts;
 
     struct queue *queue;
     struct watcher *watcher; /* NULL: the queue is this process's own, or nobody reads here */
@@ -191,6 +193,11 @@ const char *server_artifact_root(struct server *sv)
     return sv->artifact_root;
 }
 
+const struct artifacts *server_artifacts(struct server *sv)
+{
+    return &sv->artifacts;
+}
+
 /* -- up ---------------------------------------------------------------------------------------- */
 
 static void server_block_signals(struct server *sv)
@@ -226,7 +233,8 @@ static unsigned server_workers(const struct settings *s)
 
 uint64_t server_files(const struct settings *s)
 {
-    return s->max_connections + server_workers(s) * (s->sql_connections + WORKER_FILES) + 256;
+    return s->max_connections + server_workers(s) * (s->sql_connections + WORKER_FILES) +
+           s->artifact_transfers * ARTIFACT_FILES + 256;
 }
 
 /* Asks for as many file descriptors as max_connections needs. With fewer, fewer connections are
@@ -393,6 +401,8 @@ static err_t server_start(struct server *sv, struct fail *f)
 
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
     route_init(s->static_prefix);
+    if ((e = artifacts_open(&sv->artifacts, &sv->arena, s, f)))
+        return e;
     if ((e = server_bind(sv, f)) || (e = server_open_tls(sv, f)) ||
         (e = server_open_database(sv, f)))
         return e;
@@ -604,6 +614,7 @@ static void server_stop(struct server *sv)
         sv->until_us = clock_us() + sv->current->drain_timeout;
     server_stop_workers(sv);
     helper_stop(sv->helper);
+    artifacts_close(&sv->artifacts);
     if (sv->queue)
         queue_stop(sv->queue);
     server_stop_flushers(sv);

@@ -15,6 +15,7 @@
 #include "schema/settings.h"
 #include "schema/stats.h"
 
+struct artifacts;
 struct queue;
 struct server;
 
@@ -44,5 +45,7 @@ struct queue *server_queue(struct server *sv);
 uint64_t server_uptime_us(struct server *sv);
 /* Where new experiments keep their artifacts; constant. Any thread. */
 const char *server_artifact_root(struct server *sv);
+/* What the calls about artifacts go by; read-only. Any thread. */
+const struct artifacts *server_artifacts(struct server *sv);
 
 #endif

@@ -24,6 +24,7 @@
  */
 #define _GNU_SOURCE /* accept4 */
 #include "gateway/worker.h"
+#include "gateway/s3.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -542,6 +543,7 @@ void worker_free(struct worker *w)
         if (n.kind == WORKER_NEWS)
             news_drop(n.ref);
     }
+    s3_close(w->s3);
     if (net->inbox_event)
         event_free(net->inbox_event);
     if (net->tick)

@@ -25,7 +25,7 @@ struct conn;
 
 enum {
     SHED_MAX = 64,               /* refused connections that wait until their peers have read it */
-    WORKER_FILES = SHED_MAX + 16 /* descriptors it may need besides max_connections and sessions */
+    WORKER_FILES = SHED_MAX + 32 /* descriptors it may need besides max_connections and sessions */
 };
 
 /* Requests that wait for the same kind of thing, oldest first. */
@@ -67,7 +67,11 @@ struct worker {
     struct parked sharing;       /* peers_share.c: for Redis */
     struct parked looks_waiting; /* peers_look.c */
     struct parked looks_asked;
-    struct parked commands;          /* peers_command.c */
+    struct parked commands;   /* peers_command.c */
+    struct s3_pool *s3;       /* NULL until it is needed */
+    unsigned transfers;       /* of artifacts, under way */
+    unsigned s3_gathers;      /* uploads that are kept in memory */
+    unsigned file_turn;       /* which file thread is next */
     struct sql_call run_call; /* one run query at a time */
     bool is_run_call_open;
     uint64_t run_asked_us; /* when the one under way was sent */

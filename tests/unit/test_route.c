@@ -100,6 +100,38 @@ static void test_static_prefix_moves_mlflow_paths_only(void **state)
     route_init("");
 }
 
+static void test_a_rest_is_all_that_is_left(void **state)
+{
+    static const char *const rests[] = {"",     "a",      "a/b//c",
+                                        "/etc", "a b%41", "mlflow-artifacts/artifacts/x"};
+    struct http_head head = {.method = HTTP_M_GET};
+    struct req r = {.head = &head};
+    unsigned allowed;
+    char path[200];
+
+    (void)state;
+    for (int i = 0; i < 2 * (int)array_len(rests); i++) {
+        const char *prefix = i % 2 ? "/pfx" : "";
+
+        route_init(prefix);
+        snprintf(path, sizeof(path), "%s%s/2.0/mlflow-artifacts/artifacts/%s", prefix,
+                 i % 3 ? "/api" : "/ajax-api", rests[i / 2]);
+        head.path = str_of(path);
+        r.route = find(HTTP_M_PUT, path, ON_CLIENT, &allowed);
+        assert_non_null(r.route);
+        assert_int_equal(r.route->methods, HTTP_M_PUT);
+        assert_true(str_eq(route_rest(&r), str_of(rests[i / 2])));
+    }
+    route_init("");
+    assert_null(find(HTTP_M_PUT, "/api/2.0/mlflow-artifacts/artifacts", ON_CLIENT, &allowed));
+    assert_int_equal(allowed, HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS);
+    assert_null(find(HTTP_M_PUT, "/api/2.0/mlflow-artifacts/artifacts/a\nb", ON_CLIENT, &allowed));
+    assert_int_equal(allowed, 0);
+    assert_null(find(HTTP_M_POST, "/api/2.0/mlflow-artifacts/artifacts/a", ON_CLIENT, &allowed));
+    assert_int_equal(allowed,
+                     HTTP_M_GET | HTTP_M_HEAD | HTTP_M_PUT | HTTP_M_DELETE | HTTP_M_OPTIONS);
+}
+
 static void test_placeholders_stand_for_one_segment(void **state)
 {
     static const char *const absent[] = {
@@ -196,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_admin_listener_serves_its_own),
         cmocka_unit_test(test_static_prefix_moves_mlflow_paths_only),
+        cmocka_unit_test(test_a_rest_is_all_that_is_left),
         cmocka_unit_test(test_placeholders_stand_for_one_segment),
         cmocka_unit_test(test_constant_paths_come_before_placeholders),
         cmocka_unit_test(test_arguments_are_found_by_name),
