@@ -58,21 +58,20 @@ struct worker {
     char date[40];          /* header line of this second, with CRLF; constant length */
 
     /* private: worker.c, conn.c and req.c */
-    struct parked durable;       /* in pos order */
-    struct parked committed;     /* any order */
-    struct parked runs_waiting;  /* for the next run query */
-    struct parked runs_asked;    /* for the one under way */
-    struct parked turns;         /* for a later turn of the loop */
-    struct parked events;        /* for what calls req_event */
-    struct parked sharing;       /* peers_share.c: for Redis */
-    struct parked looks_waiting; /* peers_look.c */
-    struct parked looks_asked;
-    struct parked commands;   /* peers_command.c */
-    struct s3_pool *s3;       /* NULL until it is needed */
-    unsigned transfers;       /* of artifacts, under way */
-    unsigned s3_gathers;      /* uploads that are kept in memory */
-    unsigned file_turn;       /* which file thread is next */
-    struct sql_call run_call; /* one run query at a time */
+    struct parked durable;                    /* in pos order */
+    struct parked committed;                  /* any order */
+    struct parked runs_waiting;               /* for the next run query */
+    struct parked runs_asked;                 /* for the one under way */
+    struct parked turns;                      /* for a later turn of the loop */
+    struct parked events;                     /* for what calls req_event */
+    struct parked sharing;                    /* peers_share.c: for Redis */
+    struct parked looks_waiting, looks_asked; /* peers_look.c */
+    struct parked commands;                   /* peers_command.c */
+    struct s3_pool *s3;                       /* NULL until it is needed */
+    unsigned transfers;                       /* of artifacts, under way */
+    unsigned s3_gathers;                      /* uploads that are kept in memory */
+    unsigned file_turn;                       /* which file thread is next */
+    struct sql_call run_call;                 /* one run query at a time */
     bool is_run_call_open;
     uint64_t run_asked_us; /* when the one under way was sent */
     struct arena run_arena;
