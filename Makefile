@@ -3,6 +3,7 @@
 #   make          build/sluice                     make run     set up what is missing, build, serve
 #   make check    lint, unit, wire                 make test    set up what is missing, every suite
 #   make test-pods  many processes around a real Kafka, which is fetched from Maven Central
+#   make pods-long  the same with three brokers, cut wires, longer outages, every part killed
 #   make conform  the same requests to Sluice and to a stock MLflow server: everything, and 20 000
 #                 random ones (make test: 2 000)
 #   make check-unit, check-fuzz, check-wire, check-api, check-hostile, check-crash, check-fault,
@@ -153,7 +154,7 @@ endef
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
-	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods \
+	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods pods-long \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
@@ -218,6 +219,10 @@ fault-long: all venv build/plain/sluice
 test-pods: setup-test
 	@$(MAKE) --no-print-directory all venv $(KAFKA)
 	@$(PYTHON) tests/run.py pods
+# Three brokers, cut wires, long outages, and every part killed for minutes.
+pods-long: setup-test
+	@$(MAKE) --no-print-directory all venv build/plain/sluice $(KAFKA)
+	@$(PYTHON) tests/run.py pods-long
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
 check-fuzz: replays

@@ -55,6 +55,8 @@ void kafka_group_set_held(struct kafka_reader *r, uint64_t mask, bool is_held);
 void kafka_group_hear(struct kafka_reader *r, rd_kafka_conf_t *conf);
 /* Asks for a share of the partitions; they come with a later take. */
 must_check err_t kafka_group_join(struct kafka_reader *r, struct fail *f);
+/* Reads the partition from its cursor, and forgets what was fetched ahead. False: not now. */
+must_check bool kafka_group_read_again(struct kafka_reader *r, unsigned p);
 /* Gives all back, so that the others need not wait for the session's end. False: not until then, and the
  * client must be left alone. What was gathered is dropped either way. */
 bool kafka_group_leave(struct kafka_reader *r, uint64_t until_us);

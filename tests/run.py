@@ -2,7 +2,7 @@
 """Runs the suites, shows what each prints, adds up their counts.
 
     tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [edge]
-                 [crash] [crash-asan] [states] [fault] [fault-long] [load] [pods] [deploy] [deploy-clean]
+                 [crash] [crash-asan] [states] [fault] [fault-long] [load] [pods] [pods-long] [deploy] [deploy-clean]
                  [tsan] [valgrind]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
@@ -160,8 +160,8 @@ SUITES = {
     "fault": lambda: counted([VENV, "tests/fault/run.py", RELEASE], 1200),
     "fault-long": lambda: counted([VENV, "tests/fault/run.py", RELEASE, "--long"], 7200),
     "pods": lambda: added(counted([VENV, "tests/pods/run.py", RELEASE], 1500),
-                          counted([VENV, "tests/pods/fleet.py", RELEASE], 1500),
                           counted([VENV, "tests/pods/redis_pods.py", RELEASE], 900)),
+    "pods-long": lambda: counted([VENV, "tests/pods/run.py", RELEASE, "--long"], 7200),
     "deploy": lambda: counted([VENV, "tests/deploy/run.py"], 300),
     "deploy-clean": lambda: counted([VENV, "tests/deploy/run.py", "--clean"], 1200),
     "tsan": tsan,

@@ -27,15 +27,25 @@ from server import Sluice, wait_until  # noqa: E402
 RUNS = 200
 
 
-def measure(pods, script, connections, options, runs_file):
+def cpu_us(process):
+    """CPU time that a process has used."""
+    with open(f"/proc/{process.pid}/stat", encoding="ascii") as f:
+        words = f.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) * 1_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def measure(pods, redis, script, connections, options, runs_file):
     """Rows of (without, with) for each round."""
     rows, step = [], 1
     for number in range(options.rounds):
         row = {}
         for name in list(pods) if number % 2 else reversed(list(pods)):
+            before = cpu_us(pods[name].process), cpu_us(redis.process)
             row[name] = wrk(script, pods[name].url, options.seconds, runs_file, step, connections)
             step += 10 ** 7
             wait_until(lambda n=name: pods[n].stat("sluice_backlog_points") == 0, 120, "flushed")
+            row[name]["cpu_us"] = (cpu_us(pods[name].process) - before[0]) / row[name]["requests"]
+            row[name]["redis_us"] = (cpu_us(redis.process) - before[1]) / row[name]["requests"]
         rows.append(row)
     return rows
 
@@ -44,6 +54,10 @@ def show(what, rows, unit):
     without, with_it = ([row[n]["per_second"] for row in rows] for n in ("without", "with"))
     ratio = statistics.median(b / a for a, b in zip(without, with_it))
     slower = statistics.median(row["with"]["p50_ms"] - row["without"]["p50_ms"] for row in rows)
+    cpu = [statistics.median(row[n]["cpu_us"] for row in rows) for n in ("without", "with")]
+    redis = statistics.median(row["with"]["redis_us"] for row in rows)
+    print(f"{what}: CPU of Sluice for each {cpu[0]:.1f} us without, {cpu[1]:.1f} with, of Redis "
+          f"{redis:.1f}")
     print(f"{what}: without {statistics.median(without):.0f} {unit}, with "
           f"{statistics.median(with_it):.0f}, ratio {ratio:.2f}, median answer {slower:+.2f} ms")
 
@@ -63,8 +77,8 @@ def main():
                                        json={"experiment_id": "0"})
                 f.write(answer.json()["run"]["info"]["run_id"] + "\n")
             f.flush()
-            show("log-metric", measure(pods, "log_metric.lua", 64, options, f.name), "requests/s")
-            show("runs/get", measure(pods, "get_run.lua", 16, options, f.name), "reads/s")
+            show("log-metric", measure(pods, redis, "log_metric.lua", 64, options, f.name), "requests/s")
+            show("runs/get", measure(pods, redis, "get_run.lua", 16, options, f.name), "reads/s")
             skipped = shared.stat("sluice_redis_skipped_total")
             print(f"answers that went without Redis: {skipped:.0f}")
 

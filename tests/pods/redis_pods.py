@@ -308,10 +308,13 @@ def under_load(suite, name, break_it, mend_it):
         problems = scene.problems(*ledgers)
         assert not problems, "\n".join(problems)
         for pod in pods:
-            lines = pod.output()
-            away, back = lines.count("redis is away"), lines.count("redis is back")
-            assert away == back >= 1 and away <= 3, f"{away} away, {back} back\n{lines}"
-            assert pod.stat("sluice_redis_losses_total") >= 1
+            def said(words, p=pod):
+                return p.output().count(words)
+
+            # A line for each change, not one for each connection or write that met it.
+            wait_until(lambda: said("redis is away") == said("redis is back") >= 1, 30,
+                       "both are said equally often")
+            assert said("redis is away") <= pod.stat("sluice_redis_losses_total")
             assert pod.stat("sluice_redis_skipped_total") >= 1
         text = none_stale(pods, 80)
         acked = sum(ledger.acked_count() for ledger in ledgers)
@@ -571,7 +574,7 @@ def main():
     parser.add_argument("binary", nargs="?", default="build/sluice")
     parser.add_argument("--seed", type=int, default=random.randrange(10 ** 6))
     parser.add_argument("--only", action="append", default=[])
-    parser.add_argument("--writes", type=int, default=1600)
+    parser.add_argument("--writes", type=int, default=1000)
     options = parser.parse_args()
     chosen = [s for s in SCENARIOS if not options.only or s.__name__ in options.only]
     print(f"seed {options.seed}", flush=True)

@@ -95,7 +95,7 @@ def controller_killed(suite):
         scene.pod(*FLUSHER)
         load = scene.steady(front)
         gone = []
-        for _ in range(suite.choose(1, 3)):
+        for _ in range(suite.choose(1, 2)):
             broker = scene.kafka.controller()
             broker.kill()
             gone.append(broker.node)
