@@ -187,7 +187,7 @@ run: setup
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
 		build/plain/sluice $(KAFKA)
-	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states fault load pods deploy
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge crash states fault load pods deploy
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -226,7 +226,7 @@ lint: build/docgen
 	@$(PYTHON) tests/run.py lint
 
 bench: setup-bench
-	@$(MAKE) --no-print-directory all venv
+	@$(MAKE) --no-print-directory all venv $(KAFKA)
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
 
 # DESTDIR goes before every path, for packagers; the paths in the unit are without it.

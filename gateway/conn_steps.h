@@ -38,8 +38,13 @@ err_t conn_judge(struct conn *c, struct fail *f);
 /* The head was let through: is the body here already? */
 bool conn_take_body(struct conn *c);
 bool conn_read_body(struct conn *c);
-/* Its list's time is over: did as much come as min_body_rate asks for? */
+/* Its list's time is over: did as much come as min_body_rate asks for? Then it begins anew. */
 bool conn_body_is_fast(struct conn *c);
+/* The handler takes pieces of the body: it wants the next one. */
+bool conn_ask_piece(struct conn *c);
+bool conn_receive(struct conn *c);
+/* The same question for a body that comes in pieces: while we waited for the peer. */
+bool conn_piece_is_fast(struct conn *c);
 
 /* conn_answer.c */
 /* The reply is complete: makes its bytes. */

@@ -2,7 +2,9 @@
  * kafka_topic: made when absent, refused when it would lose points, warned about when it is weak.
  *
  * A topic that we make has 16 partitions, as many replicas as there are brokers but three at most,
- * min.insync.replicas one less than that, and takes messages of 4 MiB.
+ * min.insync.replicas one less than that, takes messages of 4 MiB, and stamps them with the brokers'
+ * time (LogAppendTime): with the writer's a gateway whose clock is an hour ahead is refused, and what one
+ * writes whose clock is a week behind is older than retention at once.
  *
  * Refused: compaction, which keeps the newest message of each key, and the key is the run; more
  * partitions than a mask has bits (64), of which one process would not know all.
@@ -10,7 +12,7 @@
  * Warned about: a broker answers before its disk has synced, so an ack means that min.insync.replicas
  * machines have the message in memory. With one, a power cut loses acked points, which the journal
  * never does; with two, both must lose power in the same second. An unclean election may drop
- * what was acked as well.
+ * what was acked as well, and so may retention by the writers' clocks.
  *
  * The list of all topics is asked for, because asking for one by name makes brokers create it, with
  * one partition, where auto.create.topics.enable is on.
@@ -108,6 +110,7 @@ static err_t topic_make(rd_kafka_t *rk, const char *name, int brokers, struct fa
     rd_kafka_NewTopic_set_config(topic, "cleanup.policy", "delete");
     rd_kafka_NewTopic_set_config(topic, "min.insync.replicas", replicas > 1 ? "2" : "1");
     rd_kafka_NewTopic_set_config(topic, "max.message.bytes", TOPIC_MESSAGE_MAX);
+    rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "LogAppendTime");
     rd_kafka_CreateTopics(rk, &topic, 1, NULL, q);
     answer = topic_answer(q);
     e = topic_made(answer, name, f);
@@ -190,6 +193,8 @@ static err_t topic_see_entry(const char *topic, const char *name, const char *va
         out->message_max_bytes = strtoull(value, NULL, 10);
     else if (strcmp(name, "unclean.leader.election.enable") == 0)
         out->is_unclean = strcmp(value, "true") == 0;
+    else if (strcmp(name, "message.timestamp.type") == 0)
+        out->has_writers_time = strcmp(value, "CreateTime") == 0;
     return OK;
 }
 
@@ -266,6 +271,11 @@ static void topic_judge(const char *name, const struct kafka_topic *t)
     if (t->is_unclean)
         log_warn("", "an unclean election may lose acked points",
                  "topic=%s unclean.leader.election.enable=true", name);
+    if (t->has_writers_time)
+        log_warn(
+            "",
+            "retention goes by the clocks of gateways: one that is behind may lose acked points",
+            "topic=%s message.timestamp.type=CreateTime remedy=LogAppendTime", name);
 }
 
 static err_t topic_see_cluster(rd_kafka_t *rk, struct kafka_topic *out, struct fail *f)

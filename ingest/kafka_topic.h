@@ -19,6 +19,7 @@ struct kafka_topic {
     unsigned in_sync;           /* min.insync.replicas; 0 = could not be asked */
     uint64_t message_max_bytes; /* max.message.bytes; 0 = could not be asked */
     bool is_unclean;            /* unclean.leader.election.enable */
+    bool has_writers_time;      /* message.timestamp.type = CreateTime */
     int32_t leader;             /* of the first partition, when it was looked over */
     char cluster[64];           /* the cluster's id */
 };

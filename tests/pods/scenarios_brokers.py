@@ -25,6 +25,7 @@ class Three(Scene):
         if settings:
             kafka.topic("--create", "--topic", self.topic, "--partitions", str(PARTITIONS),
                         "--replication-factor", "3", "--config", "max.message.bytes=4194304",
+                        "--config", "message.timestamp.type=LogAppendTime",
                         *(a for pair in settings.items() for a in ("--config", "=".join(pair))))
 
     def steady(self, pod, **how):
@@ -286,9 +287,10 @@ def caught_failed_ack(suite):
     with Three(suite, "caught_failed_ack", settings={"min.insync.replicas": "3"}) as scene:
         front = scene.pod(*FRONT, env={"SLUICE_TEST_ACK_FAILED": "1"})
         scene.pod(*FLUSHER)
-        load = scene.steady(front)
+        runs = scene.new_runs(front)
         scene.kafka.brokers[0].pause()
-        wait_until(lambda: front.stat("sluice_kafka_failures_total") > 20, 60, "failed reports")
+        scene.in_sync(2)
+        load = scene.steady(front, runs=runs, least=2)
         load.stop()
         scene.healed()
         return must_be_lost(scene, load)

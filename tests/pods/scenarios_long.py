@@ -130,14 +130,18 @@ def retention(suite):
         ends = scene.ends()
         drop(scene, ends)
         flusher.start()
-        third = scene.begin(front, rest_s=0.005)
-        more(third, 100, "after the loss")
         gone = sum(ends[p] - held[p] for p in ends)
         wait_until(lambda: flusher.stat("sluice_kafka_expired_total") == gone, 60,
                    f"{gone} lost entries are counted")
         assert "retention removed entries" in flusher.output()
-        # What was sent meanwhile may be sent again, and is then there.
+        # Though nothing comes behind the gap, nothing is behind.
+        scene.await_flush()
+        wait_until(lambda: flusher.stat("sluice_backlog_points") == 0, 30, "no backlog")
+        wait_until(lambda: front.stat("sluice_backlog_points") == 0, 30, "no backlog")
+        third = scene.begin(front, rest_s=0.005)
+        more(third, 100, "after the loss")
         third.stop()
+        # What was sent and lost may be sent again, and is then there.
         third.ledger.sent_points = {run: points | lost.ledger.sent_points.get(run, set())
                                     for run, points in third.ledger.sent_points.items()}
         problems = scene.problems(first.ledger, second.ledger, third.ledger)
