@@ -28,6 +28,7 @@
 #include "gateway/forwarded.h"
 #include "gateway/log_call.h"
 #include "gateway/peers.h"
+#include "gateway/rate.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/run_stage.h"
@@ -320,7 +321,7 @@ err_t log_begin(struct req *r, const struct run *run, struct fail *f)
     struct log_call *c = r->data;
     err_t e = admit_batch(&c->d, run, f);
 
-    return e ? e : log_models(r, f);
+    return e ? e : rate_check(r, run->experiment_id, c->d.batch.npoints, log_models);
 }
 
 static err_t log_run_found(struct req *r, struct fail *f)

@@ -114,7 +114,7 @@ static uint64_t peers_let_go(struct worker *w, struct parked *l, bool all)
 static void peers_let_all_go(struct peers *p, bool all)
 {
     struct worker *w = p->w;
-    struct parked *lists[] = {&w->sharing, &w->looks_asked, &w->looks_waiting};
+    struct parked *lists[] = {&w->sharing, &w->looks_asked, &w->looks_waiting, &w->commands};
     uint64_t first_us = UINT64_MAX;
 
     for (unsigned i = 0; i < array_len(lists); i++) {
@@ -312,13 +312,7 @@ void peers_close(struct peers *p)
     event_free(p->turn);
     event_free(p->bound);
     event_free(p->again);
-    while (p->free) {
-        struct share_batch *b = p->free;
-
-        p->free = b->next_free;
-        free(b);
-    }
-    free(p->batch);
+    share_fini(p);
     for (unsigned i = 0; i < p->ask_cap; i++)
         buf_fini(&p->asks[i].text);
     free(p->asks);

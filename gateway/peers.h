@@ -40,6 +40,18 @@ void peers_on_tick(struct peers *p);
 
 /* Publishes on the channel prefix:kind:name. False: Redis is away. */
 must_check bool peers_publish(struct peers *p, const char *kind, struct str name, struct str text);
+/* What a command has brought. */
+struct peers_said {
+    bool is_there;      /* an answer, and no error */
+    struct str text;    /* in the request's arena; p NULL = it is no text */
+    int64_t numbers[2]; /* the first items of a list */
+};
+/* A command of this request; next follows with what it said, which lives in the arena, or, when
+ * Redis does not answer within redis_wait, without. */
+must_check err_t peers_command(struct req *r, const struct str *words, unsigned n,
+                               struct peers_said *said, req_step next);
+/* The wait for it has ended otherwise. */
+void peers_forget(struct req *r);
 /* The worker's connection, for other commands; look at redis_is_good. */
 struct redis *peers_redis(struct peers *p);
 /* A key or channel of ours, in the arena: prefix:kind:name. */

@@ -16,17 +16,8 @@
 #include "ingest/queue_share.h"
 
 enum {
-    SHARE_RUNS = 200, /* in one command */
-    LOOK_RUNS = 200,  /* likewise */
-    ASKED_MAX = 256,  /* questions of other pods that are not answered yet */
-    DEAF_MAX = 16     /* queues that nobody flushes: remembered so many */
-};
-
-/* Points of one entry, until they are shared. In the request's arena. */
-struct share {
-    struct share *next;
-    pos_t end;
-    struct run_id run;
+    ASKED_MAX = 256, /* questions of other pods that are not answered yet */
+    DEAF_MAX = 16    /* queues that nobody flushes: remembered so many */
 };
 
 /* What a read waits for. In the request's arena. */
@@ -45,25 +36,14 @@ struct newest {
     pos_t pos[QUEUE_PARTITIONS_MAX];
 };
 
-/* One command that tells positions, gathered in one turn of the loop. */
-struct share_batch {
-    struct peers *peers;
-    struct share_batch *next_free;
-    uint64_t seq;
-    unsigned count;
-    struct newest newest; /* of what is in it */
-    struct newest debt;   /* of what Redis did not get earlier */
-    struct run_id runs[SHARE_RUNS];
-    unsigned partitions[SHARE_RUNS];
-    pos_t pos[SHARE_RUNS];
-};
-
 /* A pod that waits for a partition of our queue. */
 struct asked {
     char pod[POD_ID + 1];
     unsigned partition;
     pos_t pos;
 };
+
+struct share_batch;
 
 struct peers {
     struct worker *w;
@@ -117,6 +97,7 @@ void newest_raise(struct newest *n, unsigned partition, pos_t pos);
 /* peers_share.c: sends what has gathered; the connection is up once more; Redis is gone, or too slow. */
 void share_flush(struct peers *p);
 void share_on_up(struct peers *p);
+void share_fini(struct peers *p);
 /* peers_look.c */
 void look_flush(struct peers *p);
 void ask_flush(struct peers *p);

@@ -27,6 +27,8 @@
 #define AGAIN_US ((uint64_t)50 * 1000)
 #define DEAF_US  ((uint64_t)250 * 1000)
 
+enum { LOOK_RUNS = 200 }; /* in one command */
+
 #define LOOK_SCRIPT                                               \
     "local out = {}\n"                                            \
     "for i, key in ipairs(KEYS) do\n"                             \
@@ -81,17 +83,17 @@ static void targets_add(struct req *r, const struct redisReply *set)
             continue;
         t.name = arena_dup(&r->arena, t.name);
         t.queue = str_head(t.name, t.queue.n);
-        t.next = r->targets;
-        r->targets = arena_alloc(&r->arena, sizeof(t));
-        *r->targets = t;
+        t.next = r->peers.targets;
+        r->peers.targets = arena_alloc(&r->arena, sizeof(t));
+        *r->peers.targets = t;
     }
 }
 
 bool peers_reached(struct req *r)
 {
-    while (r->targets && target_is_reached(r->worker->peers, r->targets))
-        r->targets = r->targets->next;
-    return r->targets == NULL;
+    while (r->peers.targets && target_is_reached(r->worker->peers, r->peers.targets))
+        r->peers.targets = r->peers.targets->next;
+    return r->peers.targets == NULL;
 }
 
 /* -- looks ------------------------------------------------------------------------------------------- */
@@ -100,12 +102,12 @@ err_t peers_look(struct req *r, const struct run_id *run, req_step next)
 {
     struct peers *p = r->worker->peers;
 
-    r->targets = NULL;
+    r->peers.targets = NULL;
     if (!redis_is_good(p->voice)) {
         stat_add(r->worker->stats, redis_skipped, 1);
         return next(r, r->fail);
     }
-    r->looks_at_all = run == NULL;
+    r->peers.looks_at_all = run == NULL;
     if (run)
         r->wait_run = *run;
     stat_add(r->worker->stats, redis_looks, 1);
@@ -128,8 +130,8 @@ static void look_on_answer(void *arg, const struct redisReply *reply)
     }
     while ((r = w->looks_asked.first)) {
         for (unsigned i = 0; reply && i < 2; i++) {
-            if (r->look_at[i] < reply->elements)
-                targets_add(r, reply->element[r->look_at[i]]);
+            if (r->peers.look_at[i] < reply->elements)
+                targets_add(r, reply->element[r->peers.look_at[i]]);
         }
         req_wake(r);
     }
@@ -146,15 +148,15 @@ static unsigned look_words(struct peers *p, struct str *words)
 
     words[n++] = peers_key(p, &p->scratch, "floors", STR(""));
     for (struct req *r = w->looks_waiting.first; r && count < LOOK_RUNS; r = r->list_next, count++)
-        has_search |= r->looks_at_all;
+        has_search |= r->peers.looks_at_all;
     if (has_search)
         words[n++] = peers_key(p, &p->scratch, "marks", STR(""));
     while (count-- > 0) {
         struct req *r = w->looks_waiting.first;
 
-        r->look_at[0] = 0;
-        r->look_at[1] = r->looks_at_all ? 1 : n - 3;
-        if (!r->looks_at_all)
+        r->peers.look_at[0] = 0;
+        r->peers.look_at[1] = r->peers.looks_at_all ? 1 : n - 3;
+        if (!r->peers.looks_at_all)
             words[n++] = peers_key(p, &p->scratch, "run", run_id_str(&r->wait_run));
         req_repark(r, PARK_LOOKED);
     }
@@ -232,9 +234,9 @@ void peers_ask(struct req *r)
 {
     struct peers *p = r->worker->peers;
 
-    if (!r->targets)
+    if (!r->peers.targets)
         return;
-    for (const struct target *t = r->targets; t; t = t->next)
+    for (const struct target *t = r->peers.targets; t; t = t->next)
         ask_add(p, t);
     stat_add(r->worker->stats, redis_waits, 1);
     ask_set_again(p);
@@ -331,7 +333,7 @@ static bool target_is_given_up(struct peers *p, const struct req *r)
 {
     char queue[QUEUE_ID_BYTES + 1];
 
-    str_to_cstr(r->targets->queue, queue, sizeof(queue));
+    str_to_cstr(r->peers.targets->queue, queue, sizeof(queue));
     return deaf_find(p, queue) && p->w->now_us > r->wait_since_us + DEAF_US;
 }
 
@@ -346,11 +348,11 @@ void ask_again(struct peers *p)
     for (unsigned n = w->committed.count; n > 0; n--) {
         struct req *after = r->list_next;
 
-        if (r->targets && !peers_reached(r)) {
+        if (r->peers.targets && !peers_reached(r)) {
             if (target_is_given_up(p, r)) {
                 req_wake_behind(r);
             } else {
-                for (const struct target *t = r->targets; t; t = t->next)
+                for (const struct target *t = r->peers.targets; t; t = t->next)
                     ask_add(p, t);
                 ask_set_again(p);
             }

@@ -48,7 +48,28 @@
 
 #define SHARE_MARKS_MS "86400000" /* a day in which nobody writes anything */
 
+enum { SHARE_RUNS = 200 }; /* in one command */
 enum { SHARE_WORDS = 3 + 2 + SHARE_RUNS + 4 + 2 * SHARE_RUNS + 4 * QUEUE_PARTITIONS_MAX };
+
+/* Points of one entry, until they are shared. In the request's arena. */
+struct share {
+    struct share *next;
+    pos_t end;
+    struct run_id run;
+};
+
+/* One command that tells positions, gathered in one turn of the loop. */
+struct share_batch {
+    struct peers *peers;
+    struct share_batch *next_free;
+    uint64_t seq;
+    unsigned count;
+    struct newest newest; /* of what is in it */
+    struct newest debt;   /* of what Redis did not get earlier */
+    struct run_id runs[SHARE_RUNS];
+    unsigned partitions[SHARE_RUNS];
+    pos_t pos[SHARE_RUNS];
+};
 
 /* -- what is owed ------------------------------------------------------------------------------------ */
 
@@ -99,7 +120,7 @@ static void share_wake(struct worker *w, uint64_t seq)
 {
     struct req *r;
 
-    while ((r = w->sharing.first) && r->share_seq <= seq)
+    while ((r = w->sharing.first) && r->peers.share_seq <= seq)
         req_wake(r);
 }
 
@@ -197,6 +218,17 @@ static void share_add(struct peers *p, const struct run_id *run, unsigned partit
 
 /* -- requests -------------------------------------------------------------------------------------------- */
 
+void share_fini(struct peers *p)
+{
+    free(p->batch);
+    while (p->free) {
+        struct share_batch *b = p->free;
+
+        p->free = b->next_free;
+        free(b);
+    }
+}
+
 void peers_note(struct req *r, const struct run_id *run, pos_t end)
 {
     struct share *s;
@@ -204,8 +236,8 @@ void peers_note(struct req *r, const struct run_id *run, pos_t end)
     if (!r->worker->peers)
         return;
     s = arena_alloc(&r->arena, sizeof(*s));
-    *s = (struct share){.next = r->shares, .end = end, .run = *run};
-    r->shares = s;
+    *s = (struct share){.next = r->peers.shares, .end = end, .run = *run};
+    r->peers.shares = s;
 }
 
 err_t peers_share(struct req *r, struct fail *f)
@@ -214,7 +246,7 @@ err_t peers_share(struct req *r, struct fail *f)
     bool is_good = redis_is_good(p->voice) && !p->skips;
     uint64_t last = 0;
 
-    for (const struct share *s = r->shares; s; s = s->next) {
+    for (const struct share *s = r->peers.shares; s; s = s->next) {
         unsigned partition;
         pos_t pos;
 
@@ -228,14 +260,14 @@ err_t peers_share(struct req *r, struct fail *f)
             newest_raise(&p->debt, partition, pos);
         }
     }
-    r->shares = NULL;
+    r->peers.shares = NULL;
     if (last == 0) {
         if (!is_good)
             stat_add(r->worker->stats, redis_skipped, 1);
-        return r->shared_next(r, f);
+        return r->peers.next(r, f);
     }
-    r->share_seq = last;
-    peers_park(r, PARK_SHARED, r->shared_next);
+    r->peers.share_seq = last;
+    peers_park(r, PARK_SHARED, r->peers.next);
     peers_plan(p);
     return OK;
 }

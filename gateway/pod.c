@@ -35,6 +35,7 @@ err_t pod_open(const struct settings *s, struct queue *q, struct runs *runs, str
     p->queue = q;
     p->runs = runs;
     p->marks = marks_new();
+    p->rate = rate_new();
     arena_init(&p->arena, 512);
     if ((e = pod_find_redis(p, s, f))) {
         pod_close(p);
@@ -50,6 +51,7 @@ void pod_close(struct pod *p)
         return;
     redis_tls_close(p->tls);
     marks_free(p->marks);
+    rate_free(p->rate);
     arena_fini(&p->arena);
     free(p);
 }

@@ -8,6 +8,7 @@
 #define GATEWAY_POD_H
 
 #include "gateway/marks.h"
+#include "gateway/rate.h"
 #include "gateway/redis.h"
 #include "ingest/runs.h"
 
@@ -28,6 +29,7 @@ struct pod {
     struct redis_pulse pulse;
     char id[POD_ID + 1]; /* of this start; hex digits */
     struct marks *marks;
+    struct rate *rate;
     struct arena arena;
     struct pod_worker workers[POD_WORKERS]; /* by worker index */
     _Atomic unsigned worker_count;

@@ -79,6 +79,7 @@ static struct parked *parked_of(struct req *r)
     case PARK_SHARED: return &r->worker->sharing;
     case PARK_LOOK: return &r->worker->looks_waiting;
     case PARK_LOOKED: return &r->worker->looks_asked;
+    case PARK_COMMAND: return &r->worker->commands;
     default: check(false); return NULL;
     }
 }
@@ -134,6 +135,8 @@ req_step req_end_wait(struct req *r)
     check(r->state == REQ_WAITING);
     if (r->parked_in != PARK_NONE)
         parked_remove(r);
+    if (r->peers.command)
+        peers_forget(r);
     r->state = REQ_RUNNING;
     r->wait = WAIT_NONE;
     r->next = NULL;
@@ -383,8 +386,8 @@ err_t req_wait_durable(struct req *r, pos_t end, req_step next)
     struct worker *w = r->worker;
 
     r->wait_pos = end;
-    if (r->shares) {
-        r->shared_next = next;
+    if (r->peers.shares) {
+        r->peers.next = next;
         next = peers_share;
     }
     switch (queue_outcome(w->queue, end)) {
@@ -410,7 +413,7 @@ static bool req_is_committed_here(const struct req *r)
 /* Here and, as far as is known, elsewhere. */
 static bool req_is_committed(struct req *r)
 {
-    return req_is_committed_here(r) && (!r->targets || peers_reached(r));
+    return req_is_committed_here(r) && (!r->peers.targets || peers_reached(r));
 }
 
 /* The flusher closes its window, when what is waited for is ours. */
@@ -427,7 +430,7 @@ static void req_note_behind(struct req *r)
     uint64_t behind_us = queue_backlog_us(w->queue);
 
     /* How old the points of another pod are is not known; they are older than this wait. */
-    if (r->targets && w->now_us - r->wait_since_us > behind_us)
+    if (r->peers.targets && w->now_us - r->wait_since_us > behind_us)
         behind_us = w->now_us - r->wait_since_us;
     r->behind_us = behind_us ? behind_us : 1;
     stat_add(r->worker->stats, read_behind, 1);
@@ -468,20 +471,20 @@ static err_t req_looked_run(struct req *r, struct fail *f)
     (void)f;
     return req_wait_committed(r, runs_position(w->runs, &r->wait_run),
                               queue_partition_of(w->queue, run_id_str(&r->wait_run)),
-                              r->shared_next);
+                              r->peers.next);
 }
 
 static err_t req_looked_all(struct req *r, struct fail *f)
 {
     (void)f;
-    return req_wait_committed(r, r->wait_pos, QUEUE_PARTITIONS_MAX, r->shared_next);
+    return req_wait_committed(r, r->wait_pos, QUEUE_PARTITIONS_MAX, r->peers.next);
 }
 
 err_t req_wait_run(struct req *r, struct str run_id, req_step next)
 {
     if (!run_id_set(&r->wait_run, run_id))
         return next(r, r->fail); /* no such run can exist */
-    r->shared_next = next;
+    r->peers.next = next;
     return r->worker->peers ? peers_look(r, &r->wait_run, req_looked_run)
                             : req_looked_run(r, r->fail);
 }
@@ -489,8 +492,14 @@ err_t req_wait_run(struct req *r, struct str run_id, req_step next)
 err_t req_wait_all(struct req *r, req_step next)
 {
     r->wait_pos = queue_appended(r->worker->queue);
-    r->shared_next = next;
+    r->peers.next = next;
     return r->worker->peers ? peers_look(r, NULL, req_looked_all) : req_looked_all(r, r->fail);
+}
+
+struct str req_user(const struct req *r)
+{
+    (void)r;
+    return STR("");
 }
 
 /* -- runs ------------------------------------------------------------------------------------ */
@@ -686,8 +695,8 @@ void req_reset(struct req *r)
     r->caught = NULL;
     r->has_run = false;
     r->behind_us = 0;
-    r->shares = NULL;
-    r->targets = NULL;
+    r->peers = (struct req_peers){0};
+    r->reply.retry_s = 0;
     r->wait_pos = 0;
 }
 
@@ -922,7 +931,7 @@ void req_expire_parked(struct worker *w)
 void req_end_parked(struct worker *w)
 {
     struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting,  &w->turns,
-                              &w->events,  &w->sharing,   &w->looks_waiting, &w->looks_asked};
+                              &w->events,  &w->sharing,   &w->looks_waiting, &w->looks_asked, &w->commands};
 
     for (size_t i = 0; i < array_len(lists); i++) {
         while (lists[i]->first)

@@ -20,6 +20,7 @@
 #include "base/fail.h"
 #include "gateway/helper.h"
 #include "gateway/http.h"
+#include "gateway/req_peers.h"
 #include "gateway/req_reply.h"
 #include "gateway/req_state.h"
 #include "gateway/sql.h"
@@ -31,9 +32,7 @@
 struct conn;
 struct req;
 struct route;
-struct share;
 struct sql_stream;
-struct target;
 struct worker;
 
 typedef err_t (*req_step)(struct req *r, struct fail *f);
@@ -86,12 +85,7 @@ struct req {
     unsigned wait_partition;               /* QUEUE_PARTITIONS = all */
     uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX: another deadline bounds it */
     enum req_park parked_in;
-    struct share *shares;   /* of points not told to other pods; in the arena */
-    struct target *targets; /* of other pods, that a read waits for; in the arena */
-    req_step shared_next;   /* behind that */
-    uint64_t share_seq;
-    unsigned look_at[2]; /* of what the look brings */
-    bool looks_at_all;
+    struct req_peers peers;
     struct req *list_next, *list_prev; /* in one of the worker's parked lists */
 };
 
@@ -110,6 +104,8 @@ err_t req_lost(struct req *r, struct fail *f);
 must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 /* The same for everything accepted before now: searches. */
 must_check err_t req_wait_all(struct req *r, req_step next);
+/* Who sends it, for what is kept for each user; "" = nobody asked. */
+struct str req_user(const struct req *r);
 /* Fills r->run and r->has_run from the run table, else from PostgreSQL. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
 

@@ -16,7 +16,8 @@ enum req_park {
     PARK_EVENT,
     PARK_SHARED, /* peers.h: for Redis, before an answer */
     PARK_LOOK,   /* for the next look, before a read */
-    PARK_LOOKED  /* for the one under way */
+    PARK_LOOKED, /* for the one under way */
+    PARK_COMMAND /* for one of its own */
 };
 enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT, WAIT_PIECE };
 

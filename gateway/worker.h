@@ -67,6 +67,7 @@ struct worker {
     struct parked sharing;       /* peers_share.c: for Redis */
     struct parked looks_waiting; /* peers_look.c */
     struct parked looks_asked;
+    struct parked commands;          /* peers_command.c */
     struct sql_call run_call; /* one run query at a time */
     bool is_run_call_open;
     uint64_t run_asked_us; /* when the one under way was sent */

@@ -19,9 +19,12 @@
  */
 #include "ingest/kafka_topic.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <xxhash.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -301,4 +304,35 @@ err_t kafka_topic_look(const struct settings *s, struct kafka_topic *out, struct
         topic_judge(s->kafka_topic, out);
     rd_kafka_destroy(rk);
     return e;
+}
+
+err_t kafka_topic_peek(rd_kafka_t *rk, const struct settings *s, struct kafka_topic *out,
+                       int *brokers, struct fail *f)
+{
+    const struct rd_kafka_metadata *md = NULL;
+    const struct rd_kafka_metadata_topic *topic;
+    err_t e;
+
+    memset(out, 0, sizeof(*out));
+    *brokers = 0;
+    if ((e = topic_ask(rk, s, &md, &topic, f)))
+        return e;
+    *brokers = md->broker_cnt;
+    if (topic)
+        e = topic_see_partitions(topic, out, f);
+    rd_kafka_metadata_destroy(md);
+    if (e || !topic || (e = topic_see_cluster(rk, out, f)))
+        return e;
+    return topic_ask_configs(rk, s->kafka_topic, out, f);
+}
+
+void kafka_topic_id(const struct kafka_topic *t, const char *name, char id[QUEUE_ID_BYTES + 1])
+{
+    char text[512];
+    XXH128_hash_t h;
+
+    snprintf(text, sizeof(text), "%s/%s", t->cluster, name);
+    h = XXH3_128bits(text, strlen(text));
+    snprintf(id, QUEUE_ID_BYTES + 1, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64,
+             (uint64_t)h.low64);
 }

@@ -25,12 +25,9 @@
  */
 #include "ingest/queue_kafka.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -51,17 +48,6 @@ static const struct kafka_queue *kafka(const struct queue *q)
 }
 
 /* -- life --------------------------------------------------------------------------------------- */
-
-static void kafka_name(struct kafka_queue *q)
-{
-    char text[512];
-    XXH128_hash_t h;
-
-    snprintf(text, sizeof(text), "%s/%s", q->topic.cluster, q->settings->kafka_topic);
-    h = XXH3_128bits(text, strlen(text));
-    snprintf(q->id, sizeof(q->id), "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64,
-             (uint64_t)h.low64);
-}
 
 static void kafka_stop(struct queue *queue)
 {
@@ -122,7 +108,7 @@ err_t kafka_open(const struct settings *s, unsigned producers, struct stats *sta
     e = kafka_take_dir(q, f);
     if (!e && !(e = kafka_topic_look(s, &q->topic, f))) {
         q->head.partitions = q->topic.partitions;
-        kafka_name(q);
+        kafka_topic_id(&q->topic, s->kafka_topic, q->id);
         q->tickets = tickets_new(q->topic.partitions, KAFKA_TICKETS);
     }
     if (!e && producers > 0) {

@@ -208,24 +208,23 @@ static err_t setting_set_text(struct settings *s, const struct setting_row *row,
     return OK;
 }
 
-/* What a file holds, blanks and line ends around it dropped; text lives in s. */
-static err_t setting_read_file(struct settings *s, const struct setting_row *row, struct str path,
-                               struct str *text, struct fail *f)
+err_t setting_read_file(struct settings *s, struct str name, struct str path, struct str *text,
+                        struct fail *f)
 {
-    const char *name = arena_cstr(&s->arena, path);
+    const char *where = arena_cstr(&s->arena, path);
     char *bytes = arena_alloc(&s->arena, SECRET_FILE_MAX);
-    FILE *file = fopen(name, "re");
+    FILE *file = fopen(where, "re");
     size_t n;
 
     if (file == NULL)
-        return fail(f, ERR_SETTING, "setting %s_file: cannot read %s: %s", row->name, name,
+        return fail(f, ERR_SETTING, "setting %.*s_file: cannot read %s: %s", STR_ARG(name), where,
                     strerror(errno));
     n = fread(bytes, 1, SECRET_FILE_MAX, file);
     if (ferror(file) || n == SECRET_FILE_MAX) {
         int why = ferror(file) ? errno : EFBIG;
 
         fclose(file);
-        return fail(f, ERR_SETTING, "setting %s_file: cannot read %s: %s", row->name, name,
+        return fail(f, ERR_SETTING, "setting %.*s_file: cannot read %s: %s", STR_ARG(name), where,
                     strerror(why));
     }
     fclose(file);
@@ -243,7 +242,7 @@ err_t settings_set(struct settings *s, struct str name, struct str value, struct
         return setting_pass_set(s, name, value, f);
     if (row == NULL)
         return setting_unknown(name, f);
-    if (is_file && (e = setting_read_file(s, row, value, &value, f)))
+    if (is_file && (e = setting_read_file(s, str_of(row->name), value, &value, f)))
         return e;
     switch (row->type) {
     case SETTING_IS_SIZE:

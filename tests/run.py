@@ -160,10 +160,8 @@ SUITES = {
     "fault": lambda: counted([VENV, "tests/fault/run.py", RELEASE], 1200),
     "fault-long": lambda: counted([VENV, "tests/fault/run.py", RELEASE, "--long"], 7200),
     "pods": lambda: added(counted([VENV, "tests/pods/run.py", RELEASE], 1500),
-                          counted([VENV, "tests/pods/fleet.py", RELEASE], 1500)),
-    "pods-long": lambda: added(
-        counted([VENV, "tests/pods/run.py", RELEASE, "--long"], 5400),
-        counted([VENV, "tests/pods/fleet.py", RELEASE, "--long"], 5400)),
+                          counted([VENV, "tests/pods/redis_pods.py", RELEASE], 900)),
+    "pods-long": lambda: counted([VENV, "tests/pods/run.py", RELEASE, "--long"], 7200),
     "deploy": lambda: counted([VENV, "tests/deploy/run.py"], 300),
     "deploy-clean": lambda: counted([VENV, "tests/deploy/run.py", "--clean"], 1200),
     "tsan": tsan,

@@ -11,6 +11,10 @@ promise broken on purpose the oracle must find lost points.
   scenarios_one.py      one broker: `make test`
   scenarios_brokers.py  three brokers, each in a network namespace: --long
   scenarios_long.py     one broker, what takes its time or a JVM for each step: --long
+  scenarios_doctor.py   what `sluice doctor` sees of Kafka
+  scenarios_journals.py a journal for each pod, and `sluice journal adopt`; no Kafka
+  scenarios_pooler.py   PgBouncer between the pods and PostgreSQL
+  scenarios_rolling.py  HAProxy in front of gateways that are restarted one by one
   scenarios_all.py      gateways, flushers, Kafka, Redis, PostgreSQL, and everything is killed
 
 --long runs all of them, with longer outages and more rounds: `make pods-long`. As root the suite
@@ -40,15 +44,20 @@ from wire import Wire  # noqa: E402
 
 import scenarios_all  # noqa: E402
 import scenarios_brokers  # noqa: E402
+import scenarios_doctor  # noqa: E402
+import scenarios_journals  # noqa: E402
 import scenarios_long  # noqa: E402
 import scenarios_one  # noqa: E402
+import scenarios_pooler  # noqa: E402
+import scenarios_rolling  # noqa: E402
 
 # Each lane has a PostgreSQL and a Kafka of its own, and most of the time it waits for something.
-SHORT = [scenarios_one.CLIENTS, [*scenarios_one.OUTAGES, *scenarios_all.SCENARIOS]]
-LONG = [[*scenarios_one.CLIENTS, *scenarios_one.OUTAGES, *scenarios_long.SCENARIOS,
-         *scenarios_all.BREAKAGES],
+SHORT = [[*scenarios_one.CLIENTS, *scenarios_doctor.SCENARIOS, *scenarios_journals.SCENARIOS,
+          *scenarios_pooler.SCENARIOS, *scenarios_rolling.SCENARIOS],
+         [*scenarios_one.OUTAGES, *scenarios_all.SCENARIOS]]
+LONG = [[*SHORT[0], *scenarios_one.OUTAGES, *scenarios_long.SCENARIOS, *scenarios_pooler.LONG,
+         *scenarios_rolling.LONG, *scenarios_all.BREAKAGES],
         [*scenarios_brokers.SCENARIOS, *scenarios_all.SCENARIOS]]
-
 
 SUM = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 VERIFIED = re.compile(r"^(\d+) acked points verified, (\d+) skipped$", re.M)

@@ -39,7 +39,7 @@ class RedisServer:
         return os.path.join(self.folder, name)
 
     def start(self):
-        command = ["redis-server", "--bind", "127.0.0.1", "--save", "", "--dir", self.folder]
+        command = ["redis-server", "--bind", "127.0.0.1", "-::1", "--save", "", "--dir", self.folder]
         if self.tls:
             command += ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no",
                         "--tls-cert-file", self.path("ca.pem"), "--tls-key-file",
