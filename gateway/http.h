@@ -36,24 +36,24 @@ enum http_method {
 struct http_head {
     enum http_method method;
     struct str method_text;
-    struct str target;      /* as sent */
-    struct str path;        /* percent-decoded, without query; leading slashes merged; "*" */
-    struct str query;       /* after '?', raw */
-    struct str host;        /* of an absolute target, else the header field */
+    struct str target; /* as sent */
+    struct str path;   /* percent-decoded, without query; leading slashes merged; "*" */
+    struct str query;  /* after '?', raw */
+    struct str host;   /* of an absolute target, else the header field */
     struct str origin;
     struct str content_type;
     struct str authorization;
-    struct str workspace;   /* X-MLFLOW-WORKSPACE */
+    struct str workspace; /* X-MLFLOW-WORKSPACE */
     struct str traceparent;
     struct str preflight_method;  /* Access-Control-Request-Method */
     struct str preflight_headers; /* Access-Control-Request-Headers */
     bool has_host;
     bool has_origin;
     bool has_content_type;
-    bool has_body;          /* Content-Length > 0 or chunked */
+    bool has_body; /* Content-Length > 0 or chunked */
     bool is_chunked;
-    bool wants_continue;    /* Expect: 100-continue */
-    bool is_keep_alive;     /* the connection may go on after the answer */
+    bool wants_continue; /* Expect: 100-continue */
+    bool is_keep_alive;  /* the connection may go on after the answer */
     bool is_http_1_0;
     uint64_t content_length; /* of a body that is not chunked */
 };
@@ -74,6 +74,10 @@ void http_free(struct http *h);
 enum http_event http_feed_head(struct http *h, struct str bytes, struct fail *f);
 /* Length of the head in the bytes that were fed, after HTTP_HEAD_END. */
 size_t http_head_bytes(const struct http *h);
+/* The head as it was sent, after HTTP_HEAD_END: request line, lines "name: value", CRLF each. */
+struct str http_head_text(const struct http *h);
+/* Fields behind a chunked body, each "name: value" and CRLF; empty until HTTP_END. */
+struct str http_trailers(const struct http *h);
 /* Copies the head into a, so that the bytes it was parsed from may go. */
 void http_keep_head(struct http *h, struct arena *a);
 /* Parses body bytes; *used says how many were taken. The content is appended to body, which is held

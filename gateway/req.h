@@ -48,7 +48,7 @@ enum req_park {
     PARK_TURN,
     PARK_EVENT
 };
-enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT, WAIT_PIECE };
+enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT, WAIT_PIECE, WAIT_TUNNEL };
 
 struct req {
     struct worker *worker;
