@@ -19,7 +19,7 @@ from server import Sluice, wait_until
 from upstream import Upstream
 
 MIB = 1 << 20
-LARGE = int(os.environ.get("SLUICE_TEST_LARGE_MIB", "256")) * MIB
+LARGE = int(os.environ.get("SLUICE_TEST_LARGE_MIB", "128")) * MIB
 PIECE = bytes(range(256)) * 256
 
 
