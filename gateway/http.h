@@ -87,6 +87,10 @@ void http_free(struct http *h);
 enum http_event http_feed_head(struct http *h, struct str bytes, struct fail *f);
 /* Length of the head in the bytes that were fed, after HTTP_HEAD_END. */
 size_t http_head_bytes(const struct http *h);
+/* The head as it was sent, after HTTP_HEAD_END: request line, lines "name: value", CRLF each. */
+struct str http_head_text(const struct http *h);
+/* Fields behind a chunked body, each "name: value" and CRLF; empty until HTTP_END. */
+struct str http_trailers(const struct http *h);
 /* Copies the head into a, so that the bytes it was parsed from may go. */
 void http_keep_head(struct http *h, struct arena *a);
 /* Parses body bytes; *used says how many were taken. The content is appended to body, which is held

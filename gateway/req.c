@@ -198,7 +198,7 @@ void req_run(struct req *r, req_step step)
 /* Last thing in whatever ended a wait: nothing may look at the request afterwards. */
 static void req_hand_back(struct req *r)
 {
-    if (r->state == REQ_ANSWERED || r->wait == WAIT_SENT || r->wait == WAIT_PIECE)
+    if (r->state == REQ_ANSWERED || r->wait >= WAIT_SENT)
         conn_go_on(r->conn);
 }
 
@@ -686,6 +686,8 @@ void req_reset(struct req *r)
     r->reply.lines = LINES_ALL;
     r->reply.has_length = false;
     r->reply.file_left = 0;
+    r->reply.interim = r->reply.trailers = (struct str){0};
+    r->reply.is_relayed = false;
     r->is_late = false;
     r->route = NULL;
     r->head = NULL;

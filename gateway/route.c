@@ -39,6 +39,7 @@
 #define PUT    HTTP_M_PUT
 #define PATCH  HTTP_M_PATCH
 #define DELETE HTTP_M_DELETE
+#define ALL    (GET | POST | PATCH | DELETE | HTTP_M_HEAD | HTTP_M_PUT | HTTP_M_OPTIONS)
 
 static const struct route rows[] = {
 #define ROUTE(methods, path, handler, body, may, where) \
@@ -57,6 +58,7 @@ static const struct route rows[] = {
 #undef PUT
 #undef PATCH
 #undef DELETE
+#undef ALL
 
 enum { ROW_COUNT = array_len(rows), SLOT_COUNT = 512 /* power of two, several times the paths */ };
 
@@ -72,7 +74,8 @@ static struct route_slot chained[ROW_COUNT * 2];
 static size_t chained_count;
 static struct route_slot patterns[ROW_COUNT * 2];
 static size_t patterns_count;
-static struct arena paths; /* lives as long as the program */
+static const struct route *upstream_row; /* "(upstream)", which is no path */
+static struct arena paths;               /* lives as long as the program */
 
 static struct route_slot *route_slot_of(struct str path)
 {
@@ -103,10 +106,10 @@ static void route_put(struct str path, const struct route *row)
 }
 
 /* /metrics, /livez, /readyz and /sluice/... are not MLflow's: no prefix. */
-static bool route_is_own(const char *path)
+bool route_is_own(struct str path)
 {
-    return strncmp(path, "/sluice/", 8) == 0 || strcmp(path, "/metrics") == 0 ||
-           strcmp(path, "/livez") == 0 || strcmp(path, "/readyz") == 0;
+    return str_starts(path, STR("/sluice/")) || str_eq(path, STR("/metrics")) ||
+           str_eq(path, STR("/livez")) || str_eq(path, STR("/readyz"));
 }
 
 void route_init(const char *static_prefix)
@@ -117,8 +120,12 @@ void route_init(const char *static_prefix)
     chained_count = 0;
     patterns_count = 0;
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        const char *prefix = route_is_own(rows[i].path) ? "" : static_prefix;
+        const char *prefix = route_is_own(str_of(rows[i].path)) ? "" : static_prefix;
 
+        if (rows[i].path[0] == '(') {
+            upstream_row = &rows[i];
+            continue;
+        }
         route_put(arena_printf(&paths, "%s%s", prefix, rows[i].path), &rows[i]);
         if (rows[i].has_ajax)
             route_put(arena_printf(&paths, "%s" AJAX "%s", prefix, rows[i].path + strlen("/api")),
@@ -184,6 +191,11 @@ const struct route *route_find(unsigned method, struct str path, enum route_wher
             return patterns[i].row;
     }
     return NULL;
+}
+
+const struct route *route_upstream(void)
+{
+    return upstream_row;
 }
 
 /* The last segment of *path, which is cut off. */

@@ -62,8 +62,8 @@ struct server {
     _Atomic int stage;
     uint64_t started_us;
     struct cluster *cluster; /* NULL with a pg_uri */
-    const char *pg_uri;
-    struct arena arena; /* constants of this server's life */
+    const char *pg_uri;      /* NULL: everything goes upstream */
+    struct arena arena;      /* constants of this server's life */
     const char *artifact_root;
     struct artifacts artifacts;
 
@@ -327,6 +327,8 @@ static err_t server_open_database(struct server *sv, struct fail *f)
     PGconn *c;
     err_t e;
 
+    if (settings_passes_all(s))
+        return OK;
     sv->pg_uri = s->pg_uri;
     if (s->pg_uri[0] == '\0') {
         if ((e = cluster_open(s->data_dir, s->pg_bin_dir, &sv->cluster, f)))
@@ -463,7 +465,9 @@ static void server_print(const struct server *sv)
         printf("private PostgreSQL cluster in %s\n", cluster_dir(sv->cluster));
         printf("psql '%s'\n", sv->pg_uri);
     }
-    if (sv->url[0])
+    if (sv->pg_uri == NULL)
+        printf("everything is passed on to %s: pg_uri names no PostgreSQL\n", sv->first->upstream);
+    else if (sv->url[0])
         server_print_example(sv);
     fflush(stdout);
 }
@@ -668,7 +672,7 @@ static struct server *server_new(struct settings *s, const struct server_source 
     arena_init(&sv->arena, 1024);
     sv->artifact_root = settings_artifact_root(s, &sv->arena).p;
     sv->worker_count = server_workers(s);
-    sv->flusher_count = (unsigned)s->flushers;
+    sv->flusher_count = settings_passes_all(s) ? 0 : (unsigned)s->flushers;
     sv->main_stats = stats_new();
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)

@@ -22,6 +22,7 @@ struct peers;
 struct pod;
 struct server;
 struct conn;
+struct upstream;
 
 enum {
     SHED_MAX = 64,               /* refused connections that wait until their peers have read it */
@@ -46,7 +47,9 @@ struct worker {
     struct pod *pod;
     struct peers *peers; /* NULL = no Redis */
     struct news news;
-    struct sql_pool *sql;
+    struct sql_pool *sql;      /* NULL: there is no PostgreSQL, or not any more */
+    struct upstream *upstream; /* NULL: what is not answered here is 404 */
+    bool passes_all;           /* there is no PostgreSQL: every path goes upstream */
     struct stats *stats;
     struct hist *route_hists; /* one a route and status class; written here only */
     struct inbox inbox;
@@ -88,7 +91,7 @@ struct worker_config {
     struct queue *queue;
     struct runs *runs;
     struct pod *pod;
-    const char *pg_uri;
+    const char *pg_uri; /* NULL: all goes upstream */
     struct stats *stats;
     int listen_fd;       /* owned by the worker from here on; -1 = none */
     int admin_listen_fd; /* worker 0 only, else -1 */
