@@ -17,6 +17,7 @@
 #include "gateway/cmd_doctor.h"
 #include "gateway/cmd_journal.h"
 #include "gateway/cmd_schema.h"
+#include "gateway/cmd_ui.h"
 #include "gateway/letter_choice.h"
 #include "gateway/server.h"
 #include "gateway/version.h"
@@ -140,6 +141,12 @@ static int command_doctor(struct command_line *line, struct settings *s)
     return cmd_doctor(line->nwords - 1, line->words + 1, s);
 }
 
+static int command_ui_fetch(struct command_line *line, struct settings *s)
+{
+    (void)s;
+    return cmd_ui_fetch(line->nwords - 1, line->words + 1);
+}
+
 /* -- config, version, help -------------------------------------------------------------------- */
 
 /* All that is wrong with them, then what is odd about them. */
@@ -237,6 +244,8 @@ static const struct command commands[] = {
      command_deadletter},
     {"doctor", "[--json]", "Check machine, settings and database, and say what to do.",
      command_doctor},
+    {"ui-fetch", "DIR", "Bring MLflow's web UI, by pip, into a new folder for ui_dir.",
+     command_ui_fetch},
     {"pg-uri", "", "Print the connection string of the database in use, for psql.", command_pg_uri},
     {"version", "", "Print the versions of this program and of MLflow.", command_version},
     {"help", "", "Print this.", command_help},

@@ -11,6 +11,9 @@
  * logged-models/search is a search, GET asks for the model of that name. That is MLflow's rule too.
  * There are few patterns, and nothing else costs a look at them than paths that are not constant.
  *
+ * "{name*}" ends a pattern and stands for all that is left, slashes and nothing included, but no line
+ * feed: MLflow's routers do not let one through.
+ *
  * What a placeholder stood for is found by counting segments from the end of the path, where row and
  * path agree under every prefix.
  *
@@ -101,7 +104,13 @@ static bool route_is_own(const char *path)
            strcmp(path, "/livez") == 0 || strcmp(path, "/readyz") == 0;
 }
 
-void route_init(const char *static_prefix)
+/* Is it there only when there is a UI to serve? Without one, such paths are somebody else's. */
+static bool route_is_ui(const struct route *row)
+{
+    return row->handler == api_ui_page || row->handler == api_ui_file;
+}
+
+void route_init(const char *static_prefix, bool has_ui)
 {
     arena_fini(&paths);
     arena_init(&paths, 8192);
@@ -111,6 +120,10 @@ void route_init(const char *static_prefix)
     for (size_t i = 0; i < ROW_COUNT; i++) {
         const char *prefix = route_is_own(rows[i].path) ? "" : static_prefix;
 
+        if (route_is_ui(&rows[i]) && !has_ui)
+            continue;
+        if (rows[i].handler == api_ui_page && *prefix)
+            route_put(str_of(prefix), &rows[i]); /* it sends a browser on to the slash */
         route_put(arena_printf(&paths, "%s%s", prefix, rows[i].path), &rows[i]);
         if (rows[i].has_ajax)
             route_put(arena_printf(&paths, "%s" AJAX_MLFLOW "%s", prefix, rows[i].label), &rows[i]);
@@ -123,11 +136,19 @@ static unsigned route_methods(const struct route *row)
     return row->methods | (row->methods & HTTP_M_GET ? HTTP_M_HEAD : 0) | HTTP_M_OPTIONS;
 }
 
+/* Is what is left of a pattern "{name*}"? */
+static bool route_is_rest(struct str pattern)
+{
+    return pattern.n > 0 && pattern.p[0] == '{' && str_ends(pattern, STR("*}"));
+}
+
 static bool route_matches(struct str pattern, struct str path)
 {
     if (pattern.n == 0 || path.n == 0)
         return false;
     while (pattern.n && path.n) {
+        if (route_is_rest(pattern))
+            return str_find(path, '\n') == path.n;
         bool is_last = str_find(pattern, '/') == pattern.n;
         struct str want, got;
 
@@ -138,7 +159,7 @@ static bool route_matches(struct str pattern, struct str path)
         if (want.n && want.p[0] == '{' ? got.n == 0 : !str_eq(want, got))
             return false;
     }
-    return pattern.n == 0 && path.n == 0;
+    return path.n == 0 && (pattern.n == 0 || route_is_rest(pattern));
 }
 
 /* Does the row answer? Its methods are added to those of the path. */
@@ -196,6 +217,17 @@ struct str route_arg(struct req *r, const char *name)
     }
     check(!"a placeholder of the row");
     return STR("");
+}
+
+struct str route_rest(const struct req *r)
+{
+    struct str pattern = str_of(r->route->path), path = r->head->path;
+    struct str fixed = str_skip(str_head(pattern, str_find(pattern, '{')), strlen("/api"));
+
+    /* What stands before it is a prefix of ours, which does not hold it. */
+    while (path.n && !str_starts(path, fixed))
+        path = str_skip(path, 1);
+    return str_skip(path, fixed.n);
 }
 
 const struct route *route_rows(size_t *count)

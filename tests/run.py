@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs the suites, shows what each prints, adds up their counts.
 
-    tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [edge] [crash]
+    tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [edge] [ui]
+                 [crash]
                  [crash-asan] [states] [fault] [fault-long] [load] [pods] [tsan] [valgrind]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
@@ -150,6 +151,7 @@ SUITES = {
     "conform": lambda: conform(2000, 1200, "--seed", "1"),
     "edge": lambda: counted([VENV, "tests/conform/edge.py"], 900,
                             {"SLUICE_TEST_BINARY": SANITIZED}),
+    "ui": lambda: pytest(SANITIZED, 900, "tests/ui"),
     "conform-full": lambda: conform(20000, 7200),
     "hostile": lambda: pytest(SANITIZED, 1200, "tests/hostile"),
     "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 1500),
@@ -166,7 +168,7 @@ SUITES = {
 
 def main():
     os.chdir(ROOT)
-    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "edge", "crash",
+    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "edge", "ui", "crash",
                               "states", "fault", "load", "pods"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
