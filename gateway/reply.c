@@ -203,7 +203,8 @@ void reply_fail(struct req *r, const struct fail *f)
         json_pair_str(&j, "error_class", str_of(row->cls));
     json_close(&j);
     if (row->may_retry)
-        reply_header(r, "retry-after", "%u", reply_retry_after(r, f->err));
+        reply_header(r, "retry-after", "%u",
+                     r->reply.retry_s ? r->reply.retry_s : reply_retry_after(r, f->err));
     reply_set(r, row->status, TYPE_JSON);
 }
 

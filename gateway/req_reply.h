@@ -17,6 +17,7 @@ struct reply {
     const char *content_type; /* NULL = no body and no type */
     struct buf body;
     struct buf headers;           /* further header lines, each with CRLF */
+    unsigned retry_s;             /* Retry-After of a failure; 0 = as its kind has it */
     bool must_close, is_streamed; /* in parts */
     bool is_begun, is_broken;     /* its head is on its way; it failed after that */
     bool has_length;              /* of an answer in parts: its content-length is known */

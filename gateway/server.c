@@ -31,10 +31,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "flush/flusher.h"
 #include "flush/watcher.h"
 #include "gateway/helper.h"
 #include "gateway/listen.h"
+#include "gateway/pod.h"
 #include "gateway/route.h"
 #include "gateway/tls.h"
 #include "gateway/ui_files.h"
@@ -67,6 +69,7 @@ struct server {
     struct queue *queue;
     struct watcher *watcher; /* NULL: the queue is this process's own, or nobody reads here */
     struct runs *runs;
+    struct pod *pod;
     struct helper *helper;
     struct tls *tls;     /* NULL = listen is plain */
     struct ui_files *ui; /* NULL = no ui_dir */
@@ -87,6 +90,7 @@ struct server {
     char url[LISTEN_URL_MAX]; /* "" = not served */
     char admin_url[LISTEN_URL_MAX];
     sigset_t signals;
+    struct notify manager;
     uint64_t until_us; /* drain_timeout ends then */
     bool is_hurried;
 };
@@ -158,6 +162,7 @@ bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
         {"flushing", flushing.held == 0,
          "held until somebody acts on the database; the log says why"},
     };
+    const char *redis = pod_trouble(sv->pod);
     bool is_ready = true;
 
     for (size_t i = 0; i < array_len(checks); i++) {
@@ -167,6 +172,9 @@ bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
         else if (is_verbose)
             buf_printf(why, "[+]%s ok\n", checks[i].name);
     }
+    /* Everything goes on without it. */
+    if (is_verbose && sv->pod->has_redis)
+        buf_printf(why, redis ? "[!]redis: %s\n" : "[+]redis ok\n", redis);
     return is_ready;
 }
 
@@ -366,6 +374,7 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .settings = sv->first,
                                   .queue = sv->queue,
                                   .runs = sv->runs,
+                                  .pod = sv->pod,
                                   .helper = sv->helper,
                                   .pg_uri = sv->pg_uri,
                                   .tls = sv->tls ? tls_context(sv->tls) : NULL,
@@ -400,7 +409,7 @@ static err_t server_start(struct server *sv, struct fail *f)
         return e;
     sv->runs = runs_new(s->run_cache_entries);
     runs_raise_floor(sv->runs, queue_appended(sv->queue)); /* reads wait for what was replayed */
-    if ((e = server_start_flushers(sv, f)))
+    if ((e = pod_open(s, sv->queue, sv->runs, &sv->pod, f)) || (e = server_start_flushers(sv, f)))
         return e;
     if (queue_is_shared(sv->queue) && sv->url[0] &&
         (e = watcher_start(sv->queue, sv->pg_uri, s, &sv->watcher, f)))
@@ -612,6 +621,7 @@ static void server_stop(struct server *sv)
         queue_close(sv->queue);
     for (unsigned i = 0; i < workers; i++)
         worker_free(sv->workers[i]);
+    pod_close(sv->pod);
     if (sv->runs)
         runs_free(sv->runs);
     if (sv->cluster)
@@ -697,14 +707,20 @@ int server_run(struct settings *s, const struct server_source *source)
     fail_init(&f, &sv->arena);
     server_set_log(s);
     server_block_signals(sv);
+    if (!notify_open(&sv->manager))
+        log_warn("", "NOTIFY_SOCKET cannot be reached: the service manager learns nothing", "%s",
+                 "");
     e = server_start(sv, &f);
     if (e == OK) {
         server_print(sv);
+        notify_say(&sv->manager, "READY=1");
         server_await_signals(sv);
     } else {
         fprintf(stderr, "sluice: %.*s\n", STR_ARG(f.text));
     }
+    notify_say(&sv->manager, "STOPPING=1");
     server_stop(sv);
+    notify_close(&sv->manager);
     server_free(sv);
     return e == OK ? 0 : 1;
 }

@@ -37,6 +37,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/conn.h"
+#include "gateway/peers.h"
+#include "gateway/pod.h"
 #include "gateway/policy.h"
 #include "gateway/req_drive.h"
 #include "gateway/route.h"
@@ -336,6 +338,8 @@ static void worker_on_tick(evutil_socket_t fd, short what, void *arg)
     worker_expire(w, TIMER_LINGER, LINGER_US);
     worker_unpause(w);
     req_expire_parked(w);
+    if (w->peers)
+        peers_on_tick(w->peers);
 }
 
 /* -- the inbox ------------------------------------------------------------------------------- */
@@ -388,6 +392,7 @@ static void worker_take_notes(struct worker *w)
             req_on_body((struct req *)(uintptr_t)n.ref);
             inbox_ring(&w->inbox); /* it may have been much: others come first */
             return;
+        case WORKER_NEWS: news_take(w, n.ref); break;
         }
     }
 }
@@ -399,7 +404,10 @@ static void worker_on_inbox(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     worker_touch(w);
     worker_take_notes(w);
+    news_take_missed(w);
     req_wake_parked(w);
+    if (w->peers)
+        peers_on_ring(w->peers);
 }
 
 /* -- the loop -------------------------------------------------------------------------------- */
@@ -473,6 +481,8 @@ static void worker_end_now(struct worker *w)
     w->sql = NULL;       /* nothing new goes there */
     sql_pool_close(sql); /* the requests that wait for it are answered 503 */
     req_end_parked(w);
+    peers_close(w->peers);
+    w->peers = NULL;
     for (unsigned t = 0; t < TIMER_COUNT; t++) {
         while (net->timers[t].first)
             conn_close(net->timers[t].first, "draining");
@@ -511,6 +521,7 @@ struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class
 void worker_free(struct worker *w)
 {
     struct worker_net *net = w->net;
+    struct note n;
 
     worker_stop_listening(w);
     while (net->pool) {
@@ -527,6 +538,10 @@ void worker_free(struct worker *w)
     }
     if (w->sql)
         sql_pool_close(w->sql);
+    while (inbox_take(&w->inbox, &n)) {
+        if (n.kind == WORKER_NEWS)
+            news_drop(n.ref);
+    }
     if (net->inbox_event)
         event_free(net->inbox_event);
     if (net->tick)
@@ -571,6 +586,7 @@ static struct worker *worker_new(const struct worker_config *c)
     w->policy = policy_new(c->settings);
     w->queue = c->queue;
     w->runs = c->runs;
+    w->pod = c->pod;
     w->helper = c->helper;
     w->stats = c->stats;
     w->base = worker_new_base();
@@ -609,6 +625,8 @@ err_t worker_start(const struct worker_config *c, struct worker **out, struct fa
         return e;
     }
     queue_subscribe(w->queue, &w->inbox);
+    pod_join(w->pod, &w->inbox);
+    w->peers = peers_open(w);
     check(pthread_create(&w->net->thread, NULL, worker_main, w) == 0);
     *out = w;
     return OK;

@@ -9,13 +9,17 @@
 #define GATEWAY_WORKER_H
 
 #include "base/inbox.h"
+#include "gateway/news.h"
 #include "gateway/req.h"
+#include "gateway/worker_note.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
 #include "schema/settings.h"
 #include "schema/stats.h"
 
 struct event_base;
+struct peers;
+struct pod;
 struct server;
 struct conn;
 
@@ -39,38 +43,36 @@ struct worker {
     struct event_base *base;
     struct queue *queue;
     struct runs *runs;
+    struct pod *pod;
+    struct peers *peers; /* NULL = no Redis */
+    struct news news;
     struct sql_pool *sql;
     struct stats *stats;
-    struct hist *route_hists;        /* one a route and status class; written here only */
+    struct hist *route_hists; /* one a route and status class; written here only */
     struct inbox inbox;
     struct helper *helper;
-    unsigned helped_count;           /* requests whose bodies it has */
-    uint64_t now_us;                 /* of this loop turn */
-    uint64_t busy_since_us;          /* first ERR_BUSY since a write was accepted; 0 = none */
-    uint64_t busy_last_us;           /* the newest one */
-    char date[40];                   /* header line of this second, with CRLF; constant length */
+    unsigned helped_count;  /* requests whose bodies it has */
+    uint64_t now_us;        /* of this loop turn */
+    uint64_t busy_since_us; /* first ERR_BUSY since a write was accepted; 0 = none */
+    uint64_t busy_last_us;  /* the newest one */
+    char date[40];          /* header line of this second, with CRLF; constant length */
 
     /* private: worker.c, conn.c and req.c */
-    struct parked durable;           /* in pos order */
-    struct parked committed;         /* any order */
-    struct parked runs_waiting;      /* for the next run query */
-    struct parked runs_asked;        /* for the one under way */
-    struct parked turns;             /* for a later turn of the loop */
-    struct parked events;            /* for what calls req_event */
-    struct sql_call run_call;        /* one run query at a time */
+    struct parked durable;       /* in pos order */
+    struct parked committed;     /* any order */
+    struct parked runs_waiting;  /* for the next run query */
+    struct parked runs_asked;    /* for the one under way */
+    struct parked turns;         /* for a later turn of the loop */
+    struct parked events;        /* for what calls req_event */
+    struct parked sharing;       /* peers_share.c: for Redis */
+    struct parked looks_waiting; /* peers_look.c */
+    struct parked looks_asked;
+    struct parked commands;          /* peers_command.c */
+    struct sql_call run_call; /* one run query at a time */
     bool is_run_call_open;
-    uint64_t run_asked_us;           /* when the one under way was sent */
+    uint64_t run_asked_us; /* when the one under way was sent */
     struct arena run_arena;
-    struct worker_net *net;          /* listeners, connections, timers */
-};
-
-/* What the notes in a worker's inbox say. */
-enum worker_note {
-    WORKER_LEAVE,    /* answers close their connections from now on */
-    WORKER_DRAIN,    /* pos: until when */
-    WORKER_SETTINGS, /* ref: the new snapshot */
-    WORKER_TLS,      /* ref: an SSL_CTX, with a reference that goes with it */
-    WORKER_BODY      /* ref: the request whose body the helper has read */
+    struct worker_net *net; /* listeners, connections, timers */
 };
 
 struct worker_config {
@@ -82,6 +84,7 @@ struct worker_config {
     const struct settings *settings;
     struct queue *queue;
     struct runs *runs;
+    struct pod *pod;
     const char *pg_uri;
     struct stats *stats;
     int listen_fd;       /* owned by the worker from here on; -1 = none */

@@ -161,6 +161,8 @@ static struct str setting_of_variable(struct str variable, char space[SETTING_NA
     if (str_starts(str_of(space), STR("kafka_")) && !setting_find(str_of(space), &is_file)) {
         for (char *c = space; *c; c++)
             *c = *c == '_' ? '.' : *c;
+        if (str_ends(str_of(space), STR(".file"))) /* kafka.sasl.password_file */
+            space[strlen(space) - sizeof("file")] = '_';
     }
     return str_of(space);
 }
