@@ -49,6 +49,7 @@ def status_of(server, target):
 
 def test_every_file_comes_as_it_is_with_its_type(server, ui_dir):
     http = requests.Session()
+    open_files = os.listdir(f"/proc/{server.process.pid}/fd")
     seen = set()
     for name in all_files(ui_dir):
         answer = http.get(f"{server.url}/static-files/{name}", timeout=30)
@@ -60,6 +61,8 @@ def test_every_file_comes_as_it_is_with_its_type(server, ui_dir):
         assert "content-encoding" not in answer.headers
         seen.add(ending)
     assert seen == TYPES.keys()
+    http.close()
+    assert len(os.listdir(f"/proc/{server.process.pid}/fd")) <= len(open_files) + 1, "one is still open"
 
 
 def test_the_page_is_asked_for_again_and_not_sent_again(server, ui_dir):
