@@ -11,6 +11,8 @@
  *      |                +-- refused at the head -----> WRITING  |
  *   CLOSED <--idle, gone-- any          LINGERING <--must close-+
  *
+ *   GREETING --done--> READING, where `listen` speaks TLS: the handshake, conn_greet
+ *
  *   READING    conn_read_head     BODY      conn_read_body    HANDLING  conn_handled
  *   WRITING    conn_write         SKIPPING  conn_skip         LINGERING conn_linger
  *   SENDING    conn_write         RECEIVING conn_receive

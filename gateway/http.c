@@ -218,6 +218,8 @@ static int http_note_field(struct http *h, struct str name, struct str value)
     case 13:
         if (NAMED("authorization"))
             d->authorization = value;
+        else if (NAMED("if-none-match"))
+            d->if_none_match = value;
         break;
     case 15:
         if (NAMED("x-forwarded-for"))
@@ -533,6 +535,7 @@ static void http_move_head(struct http *h, const char *to)
                             &d->content_type,
                             &d->authorization,
                             &d->workspace,
+                            &d->if_none_match,
                             &d->traceparent,
                             &d->range,
                             &d->if_range,

@@ -46,6 +46,7 @@ struct http_head {
     struct str content_type;
     struct str authorization;
     struct str workspace; /* X-MLFLOW-WORKSPACE */
+    struct str if_none_match;
     struct str traceparent;
     struct str preflight_method;  /* Access-Control-Request-Method */
     struct str preflight_headers; /* Access-Control-Request-Headers */

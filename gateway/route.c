@@ -112,7 +112,13 @@ bool route_is_own(struct str path)
            str_eq(path, STR("/livez")) || str_eq(path, STR("/readyz"));
 }
 
-void route_init(const char *static_prefix)
+/* Is it there only when there is a UI to serve? Without one, such paths are somebody else's. */
+static bool route_is_ui(const struct route *row)
+{
+    return row->handler == api_ui_page || row->handler == api_ui_file;
+}
+
+void route_init(const char *static_prefix, bool has_ui)
 {
     arena_fini(&paths);
     arena_init(&paths, 8192);
@@ -126,6 +132,10 @@ void route_init(const char *static_prefix)
             upstream_row = &rows[i];
             continue;
         }
+        if (route_is_ui(&rows[i]) && !has_ui)
+            continue;
+        if (rows[i].handler == api_ui_page && *prefix)
+            route_put(str_of(prefix), &rows[i]); /* it sends a browser on to the slash */
         route_put(arena_printf(&paths, "%s%s", prefix, rows[i].path), &rows[i]);
         if (rows[i].has_ajax)
             route_put(arena_printf(&paths, "%s" AJAX "%s", prefix, rows[i].path + strlen("/api")),

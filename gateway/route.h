@@ -42,8 +42,8 @@ struct route {
     const char *label; /* for metrics: the path without prefix */
 };
 
-/* Builds the table; static_prefix "" or "/prefix". Main thread, once. */
-void route_init(const char *static_prefix);
+/* Builds the table; static_prefix "" or "/prefix", which must stay. Main thread, once. */
+void route_init(const char *static_prefix, bool has_ui);
 /* The row for method and path; NULL with *allowed = methods the path has (0: no such path). OPTIONS
  * has no row: *allowed is its answer. */
 const struct route *route_find(unsigned method, struct str path, enum route_where where,

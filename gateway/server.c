@@ -40,6 +40,7 @@
 #include "gateway/pod.h"
 #include "gateway/route.h"
 #include "gateway/tls.h"
+#include "gateway/ui_files.h"
 #include "gateway/worker.h"
 #include "ingest/queue.h"
 #include "ingest/queue_share.h"
@@ -72,7 +73,8 @@ struct server {
     struct runs *runs;
     struct pod *pod;
     struct helper *helper;
-    struct tls *tls; /* NULL = listen is plain */
+    struct tls *tls;     /* NULL = listen is plain */
+    struct ui_files *ui; /* NULL = no ui_dir */
     struct stats *main_stats;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
@@ -186,6 +188,11 @@ struct queue *server_queue(struct server *sv)
 uint64_t server_uptime_us(struct server *sv)
 {
     return clock_us() - sv->started_us;
+}
+
+const struct ui_files *server_ui(const struct server *sv)
+{
+    return sv->ui;
 }
 
 const char *server_artifact_root(struct server *sv)
@@ -402,7 +409,9 @@ static err_t server_start(struct server *sv, struct fail *f)
     err_t e;
 
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
-    route_init(s->static_prefix);
+    route_init(s->static_prefix, s->ui_dir[0] != '\0');
+    if (s->ui_dir[0] && (e = ui_files_open(s->ui_dir, &sv->ui, f)))
+        return e;
     if ((e = artifacts_open(&sv->artifacts, &sv->arena, s, f)))
         return e;
     if ((e = server_bind(sv, f)) || (e = server_open_tls(sv, f)) ||
@@ -643,6 +652,7 @@ static void server_free(struct server *sv)
     if (sv->admin_fd >= 0)
         close(sv->admin_fd);
     tls_close(sv->tls);
+    ui_files_close(sv->ui);
     stats_free(sv->main_stats);
     stats_free(sv->sealer_stats);
     for (unsigned i = 0; i < sv->worker_count; i++)
