@@ -56,6 +56,7 @@ struct take {
     const pos_t *cursors; /* of each partition; NULL (the ring): cursor is every partition's */
     uint64_t mask;        /* 0 (the ring): the reader's partitions are what they were */
     bool has_moved;       /* partitions have come or gone: queue_reader_begin */
+    bool has_gap; /* cursors have passed what the queue has no more: to be applied, if empty */
 };
 
 /* Opens the queue that the settings name, replays what is there and starts its thread. producers
