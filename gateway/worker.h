@@ -69,9 +69,7 @@ struct worker {
     struct parked looks_asked;
     struct parked commands;   /* peers_command.c */
     struct s3_pool *s3;       /* NULL until it is needed */
-    unsigned transfers;       /* of artifacts, under way */
-    unsigned s3_gathers;      /* uploads that are kept in memory */
-    unsigned file_turn;       /* which file thread is next */
+    unsigned transfers, s3_gathers, file_turn; /* of artifacts; in memory; next file thread */
     struct sql_call run_call; /* one run query at a time */
     bool is_run_call_open;
     uint64_t run_asked_us; /* when the one under way was sent */
