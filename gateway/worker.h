@@ -1,9 +1,8 @@
 /*
  * worker: one thread, one event loop, its own listener, connections, pools and parked requests.
  *
- * Order of calls: worker_start, worker_leave (may be left out), worker_drain (stop accepting, close
- * idle connections, answer what is open), worker_join, worker_free. The fields belong to the
- * worker's thread.
+ * Order of calls: worker_start, worker_leave (may be left out), worker_drain (stop accepting, close idle
+ * connections, answer what is open), worker_join, worker_free. The fields are its thread's.
  */
 #ifndef GATEWAY_WORKER_H
 #define GATEWAY_WORKER_H
