@@ -63,8 +63,7 @@ struct worker {
     /* private: worker.c, conn.c and req.c */
     struct parked durable;                    /* in pos order */
     struct parked committed;                  /* any order */
-    struct parked runs_waiting;               /* for the next run query */
-    struct parked runs_asked;                 /* for the one under way */
+    struct parked runs_waiting, runs_asked; /* for the next run query, for the one under way */
     struct parked turns;                      /* for a later turn of the loop */
     struct parked events;                     /* for what calls req_event */
     struct parked sharing, commands, looks_waiting, looks_asked; /* peers.h: for Redis */
