@@ -27,6 +27,8 @@ const struct setting_fallback setting_fallbacks[] = {
     {"MLFLOW_BACKEND_STORE_URI", SETTING_pg_uri},
     {"MLFLOW_DEFAULT_ARTIFACT_ROOT", SETTING_default_artifact_root},
     {"MLFLOW_SERVE_ARTIFACTS", SETTING_serve_artifacts},
+    {"MLFLOW_ARTIFACTS_DESTINATION", SETTING_artifacts_destination},
+    {"MLFLOW_ARTIFACTS_ONLY", SETTING_artifacts_only},
     {"MLFLOW_STATIC_PREFIX", SETTING_static_prefix},
     {"MLFLOW_SERVER_ALLOWED_HOSTS", SETTING_allowed_hosts},
     {"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", SETTING_cors_allowed_origins},
@@ -178,12 +180,12 @@ static err_t load_fallback(struct settings *s, const struct setting_fallback *fr
     if (from->id == SETTING_pg_uri) {
         if (*s->pg_uri)
             return OK;
-        if (!pg_uri_is_postgresql(value)) {
-            log_warn("", "store is not PostgreSQL, variable ignored", "variable=%s",
-                     from->variable);
+        if (!pg_uri_is_postgresql(value) && !pg_uri_is_foreign(value)) {
+            log_warn("", "store is no database, variable ignored", "variable=%s", from->variable);
             return OK;
         }
-        value = pg_uri_from_sqlalchemy(value, &s->arena);
+        if (pg_uri_is_postgresql(value))
+            value = pg_uri_from_sqlalchemy(value, &s->arena);
     } else if (from->id == SETTING_disable_security_middleware && !str_eq(value, STR("true"))) {
         return OK; /* "1" and "True" switch nothing off in MLflow either */
     } else if (s->is_set[from->id]) {

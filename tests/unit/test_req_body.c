@@ -290,6 +290,17 @@ const struct route *route_find(unsigned method, struct str path, enum route_wher
     return NULL;
 }
 
+const struct route *route_upstream(void)
+{
+    return &routes[0];
+}
+
+bool route_is_own(struct str path)
+{
+    (void)path;
+    return false;
+}
+
 const struct route *route_rows(size_t *count)
 {
     *count = array_len(routes);
