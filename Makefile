@@ -3,6 +3,7 @@
 #   make          build/sluice                     make run     set up what is missing, build, serve
 #   make check    lint, unit, wire                 make test    set up what is missing, every suite
 #   make test-pods  many processes around a real Kafka, which is fetched from Maven Central
+#   make pods-long  the same with three brokers, cut wires, longer outages, every part killed
 #   make conform  the same requests to Sluice and to a stock MLflow server: everything, and 20 000
 #                 random ones (make test: 2 000)
 #   make check-unit, check-fuzz, check-wire, check-api, check-hostile, check-crash, check-fault,
@@ -16,6 +17,11 @@
 #   make valgrind unit tests and a part of the api suite under memcheck
 #   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
+#   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
+#   make deb      build/sluice_VERSION_ARCHITECTURE.deb
+#   make image    build/sluice-image.tar, an OCI archive made without a daemon
+#   make check-deploy, make test-deploy
+#                 what is installed, by its files; the same and the package in a clean Debian
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
@@ -68,15 +74,20 @@ endif
 WERROR ?= 0
 WARNINGS += $(if $(filter 1,$(WERROR)),-Werror)
 
-LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka
+LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka openssl
 # Pinned sources (deps.lock) stand in for a library that pkg-config does not know.
 SYSTEM_YYJSON := $(shell pkg-config --exists 'yyjson >= 0.10' 2>/dev/null && echo yyjson)
 SYSTEM_LLHTTP := $(shell pkg-config --exists 'libllhttp >= 9.2' 2>/dev/null && echo libllhttp)
-LIBRARIES += $(SYSTEM_YYJSON) $(SYSTEM_LLHTTP)
-DEPS := $(if $(SYSTEM_YYJSON),,yyjson) $(if $(SYSTEM_LLHTTP),,llhttp)
+# Debian 12's hiredis is 0.14, which has no TLS.
+SYSTEM_HIREDIS := $(shell pkg-config --exists 'hiredis >= 1.0' 'hiredis_ssl >= 1.0' 2>/dev/null && \
+	echo hiredis hiredis_ssl)
+LIBRARIES += $(SYSTEM_YYJSON) $(SYSTEM_LLHTTP) $(SYSTEM_HIREDIS)
+DEPS := $(if $(SYSTEM_YYJSON),,yyjson) $(if $(SYSTEM_LLHTTP),,llhttp) $(if $(SYSTEM_HIREDIS),,hiredis)
 DEPS := $(strip $(DEPS))
 DEPS_OBJECTS := $(if $(filter yyjson,$(DEPS)),yyjson/yyjson.o) \
-	$(if $(filter llhttp,$(DEPS)),llhttp/api.o llhttp/http.o llhttp/llhttp.o)
+	$(if $(filter llhttp,$(DEPS)),llhttp/api.o llhttp/http.o llhttp/llhttp.o) \
+	$(if $(filter hiredis,$(DEPS)),$(patsubst %,hiredis/%.o,alloc async hiredis net read sds \
+	sockcompat ssl))
 DEPS_STAMPS := $(DEPS:%=build/deps/%/.stamp)
 
 # The libraries' own headers are not held to our warnings: -isystem.
@@ -98,16 +109,31 @@ LIBS_memcheck := $(LIBS)
 COMPILE_fuzz := $(CCACHE) clang-14
 FLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
+# --- where things are installed ---------------------------------------------------------------
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+VERSION := $(shell sed -n 's/^\#define SLUICE_VERSION "\(.*\)"/\1/p' gateway/version.h)
+DEB := build/sluice_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
+BIN = $(DESTDIR)$(PREFIX)/bin
+SHARE = $(DESTDIR)$(PREFIX)/share
+MAN = $(SHARE)/man
+UNITS = $(DESTDIR)$(PREFIX)/lib
+
 # --- packages ---------------------------------------------------------------------------------
 
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
-	librdkafka-dev libjemalloc-dev python3 python3-pip python3-venv
+	librdkafka-dev libssl-dev libjemalloc-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
-PODS_PACKAGES := openjdk-17-jre-headless maven kcat
+PODS_PACKAGES := openjdk-17-jre-headless maven kcat haproxy pgbouncer
 TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 iptables util-linux faketime \
-	$(PODS_PACKAGES)
+	redis-server openssl $(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck \
+	prometheus
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
+DEB_PACKAGES := $(BUILD_PACKAGES) dpkg-dev
+IMAGE_PACKAGES := $(DEB_PACKAGES) mmdebstrap buildah
+DEPLOY_PACKAGES := $(TEST_PACKAGES) mmdebstrap buildah skopeo umoci
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang-14 libclang-rt-14-dev
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
 	grep -q '^install ok installed' || echo $$p; done)
@@ -127,8 +153,8 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
-	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods \
+.PHONY: install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods pods-long \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
@@ -146,6 +172,12 @@ setup-valgrind: | build
 	$(call install_missing,$(VALGRIND_PACKAGES))
 setup-fuzz: | build
 	$(call install_missing,$(FUZZ_PACKAGES))
+setup-deb: | build
+	$(call install_missing,$(DEB_PACKAGES))
+setup-image: | build
+	$(call install_missing,$(IMAGE_PACKAGES))
+setup-deploy: | build
+	$(call install_missing,$(DEPLOY_PACKAGES))
 
 # In the foreground and in place of the shell, so that Ctrl-C reaches the program itself. What it
 # prints (the URL and the example) is its own. ARGS="--listen 0.0.0.0:5000" adds settings.
@@ -156,7 +188,7 @@ run: setup
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
 		build/plain/sluice $(KAFKA)
-	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states fault load pods
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge crash states fault load pods deploy
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -187,6 +219,10 @@ fault-long: all venv build/plain/sluice
 test-pods: setup-test
 	@$(MAKE) --no-print-directory all venv $(KAFKA)
 	@$(PYTHON) tests/run.py pods
+# Three brokers, cut wires, long outages, and every part killed for minutes.
+pods-long: setup-test
+	@$(MAKE) --no-print-directory all venv build/plain/sluice $(KAFKA)
+	@$(PYTHON) tests/run.py pods-long
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
 check-fuzz: replays
@@ -195,8 +231,39 @@ lint: build/docgen
 	@$(PYTHON) tests/run.py lint
 
 bench: setup-bench
-	@$(MAKE) --no-print-directory all venv
+	@$(MAKE) --no-print-directory all venv $(KAFKA)
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
+
+# DESTDIR goes before every path, for packagers; the paths in the unit are without it.
+install: all build/docgen
+	install -d $(BIN) $(MAN)/man1 $(MAN)/man5 $(UNITS)/systemd/system $(UNITS)/sysusers.d $(UNITS)/tmpfiles.d \
+		$(SHARE)/bash-completion/completions $(SHARE)/zsh/vendor-completions \
+		$(SHARE)/fish/vendor_completions.d $(SHARE)/doc/sluice $(DESTDIR)$(SYSCONFDIR)/sluice
+	install -m 0755 build/sluice build/sluice-loadtest $(BIN)
+	build/docgen sluice.1 >$(MAN)/man1/sluice.1
+	build/docgen sluice.conf.5 >$(MAN)/man5/sluice.conf.5
+	build/docgen bash >$(SHARE)/bash-completion/completions/sluice
+	build/docgen zsh >$(SHARE)/zsh/vendor-completions/_sluice
+	build/docgen fish >$(SHARE)/fish/vendor_completions.d/sluice.fish
+	sed -e 's|@BINDIR@|$(PREFIX)/bin|' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|' \
+		deploy/systemd/sluice.service >$(UNITS)/systemd/system/sluice.service
+	install -m 0644 deploy/systemd/sluice.sysusers $(UNITS)/sysusers.d/sluice.conf
+	install -m 0644 deploy/systemd/sluice.tmpfiles $(UNITS)/tmpfiles.d/sluice.conf
+	install -m 0644 README.md LICENSE deploy/debian/copyright $(SHARE)/doc/sluice
+	@# An administrator's file is not ours to write over.
+	@[ -e $(DESTDIR)$(SYSCONFDIR)/sluice/sluice.conf ] || \
+		build/docgen sluice.conf >$(DESTDIR)$(SYSCONFDIR)/sluice/sluice.conf
+
+deb: setup-deb
+	@rm -rf build/deb
+	@$(MAKE) --no-print-directory install DESTDIR=$(abspath build/deb) PREFIX=/usr SYSCONFDIR=/etc >/dev/null
+	@deploy/deb.sh build/deb $(DEB) $(VERSION)
+	@echo $(DEB)
+
+image: setup-image
+	@$(MAKE) --no-print-directory deb >/dev/null
+	@deploy/image/build.sh $(DEB) build/sluice-image.tar
+	@echo build/sluice-image.tar
 
 # Only by the version that introduces a format, see the program's essay.
 golden: build/asan/tests/golden/make
@@ -209,11 +276,18 @@ fuzz: setup-fuzz
 	@$(MAKE) --no-print-directory fuzzers
 	@$(PYTHON) tests/fuzz/run.py fuzz $(SECONDS) $(TARGET)
 
+check-deploy: all build/docgen venv
+	@$(PYTHON) tests/run.py deploy
+test-deploy: setup-deploy
+	@$(MAKE) --no-print-directory all build/docgen venv
+	@$(PYTHON) tests/run.py deploy-clean
+
 docs: build/docgen
 	build/docgen docs
 	$(PYTHON) tests/tools/files.py docs
 	$(PYTHON) tests/conform/differences.py docs
 	$(PYTHON) tests/tools/wire_cases.py docs
+	$(PYTHON) deploy/grafana/dashboard.py deploy/grafana
 
 format:
 	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch]) \
@@ -274,11 +348,11 @@ build/$(1)/%.o: %.c Makefile | $$(DEPS_STAMPS)
 # It takes the SQL in by the assembler, which -MMD does not see.
 build/$(1)/schema/sql_files.o: $$(wildcard schema/sql/*.sql)
 
-# Other people's code: their warnings are theirs.
+# Other people's code: their warnings are theirs. NDEBUG: hiredis asserts what its peer says.
 build/$(1)/deps/%.o: $$(DEPS_STAMPS)
 	@mkdir -p $$(@D)
 	@echo "  CC $(1) build/deps/$$*.c"
-	@$$(COMPILE_$(1)) $$(BASE_FLAGS) -w $$(FLAGS_$(1)) $$(CFLAGS) -c build/deps/$$*.c -o $$@
+	@$$(COMPILE_$(1)) $$(BASE_FLAGS) -w -DNDEBUG $$(FLAGS_$(1)) $$(CFLAGS) -c build/deps/$$*.c -o $$@
 
 build/$(1)/libsluice.a: $$(OBJECTS_$(1)) $$(DEPS_OBJECTS_$(1))
 	@rm -f $$@

@@ -43,12 +43,14 @@
 #include "gateway/guard.h"
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
+#include "gateway/tls_io.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
 
 enum {
     READ_ROOM = 4096,  /* for a head and a small body */
+    GREETINGS_MAX = 8, /* steps of handshakes in a turn of the loop */
     BODY_KEEP = 262144 /* of a body's memory, from one request to the next */
 };
 
@@ -65,6 +67,7 @@ void conn_goto(struct conn *c, enum conn_state to)
         [CONN_SENDING] = 1u << CONN_HANDLING,
         [CONN_WRITING] = 1u << CONN_READING | 1u << CONN_SKIPPING | 1u << CONN_LINGERING,
         [CONN_SKIPPING] = 1u << CONN_READING,
+        [CONN_GREETING] = 1u << CONN_READING,
     };
 
     check(edges[c->state] & 1u << to);
@@ -142,16 +145,52 @@ bool conn_is_fast(struct conn *c, enum conn_timer timer, uint64_t least)
     return true;
 }
 
+/* -- GREETING ---------------------------------------------------------------------------------- */
+
+/* The peer forgot the s of https. */
+static bool conn_refuse_plain(struct conn *c)
+{
+    struct fail f;
+
+    conn_goto(c, CONN_READING);
+    c->x = worker_take_exchange(c->worker, c);
+    fail_init(&f, &c->x->req.arena);
+    (void)fail(&f, ERR_HTTP_BAD, "This port speaks TLS: the address begins with https://.");
+    return conn_refuse(c, &f);
+}
+
+/* A signature takes up to a millisecond, so few are computed in a turn, and the requests of others
+ * have their turn between. */
+static bool conn_greet(struct conn *c)
+{
+    struct worker_net *net = c->worker->net;
+
+    if (!c->is_readable)
+        return conn_await_bytes(c, TIMER_HEAD);
+    if (net->greetings_count++ >= GREETINGS_MAX) {
+        worker_yield(c);
+        return false;
+    }
+    switch (tls_greet(c)) {
+    case TLS_DONE: break;
+    case TLS_WAIT: c->is_readable = false; return conn_await_bytes(c, TIMER_HEAD);
+    case TLS_PLAIN: return conn_refuse_plain(c);
+    default: return conn_gone(c, "no handshake");
+    }
+    conn_goto(c, CONN_READING);
+    worker_set_timer(c, TIMER_IDLE); /* the first request has a time of its own */
+    return true;
+}
+
 /* -- READING ----------------------------------------------------------------------------------- */
 
 static bool conn_answer_options(struct conn *c, unsigned allowed)
 {
     struct req *r = &c->x->req;
-    struct str prefix = str_of(conn_settings(c)->static_prefix);
-    struct str path = str_skip(r->head->path, prefix.n);
-    bool is_api = str_starts(path, STR("/api/")) || str_starts(path, STR("/ajax-api/")) ||
-                  str_eq(r->head->path, STR("*"));
+    bool is_api = guard_is_api(r) || str_eq(r->head->path, STR("*"));
 
+    if (c->worker->policy->is_off)
+        is_api = false; /* the 204 is the middleware's */
     reply_allow(r, allowed);
     (void)reply_text(r, is_api ? 204 : 200, "text/html; charset=utf-8", STR(""));
     return conn_answer_early(c);
@@ -293,6 +332,7 @@ static void conn_drive(struct conn *c)
     while (goes_on) {
         switch (c->state) {
         case CONN_READING: goes_on = conn_read_head(c); break;
+        case CONN_GREETING: goes_on = conn_greet(c); break;
         case CONN_BODY: goes_on = conn_read_body(c); break;
         case CONN_RECEIVING: goes_on = conn_receive(c); break;
         case CONN_TUNNEL:
@@ -387,6 +427,10 @@ void conn_expire(struct conn *c)
             return;
         /* fall through */
     case TIMER_HEAD:
+        if (c->state == CONN_GREETING) {
+            stat_add(c->worker->stats, tls_failures, 1);
+            break;
+        }
         fail_init(&f, NULL);
         (void)fail(&f, ERR_HTTP_TIMEOUT, "The request did not arrive in time.");
         (void)conn_refuse(c, &f);
@@ -422,14 +466,26 @@ void conn_open(struct worker *w, int fd, enum route_where where)
     w->net->open_count++;
     stat_add(w->stats, connections, 1);
     stat_set(w->stats, open_connections, w->net->open_count);
+    if (where == ON_CLIENT && w->net->tls) {
+        tls_begin(c, w->net->tls);
+        c->state = CONN_GREETING;
+        (void)conn_await_bytes(c, TIMER_HEAD);
+        return;
+    }
     (void)conn_await_bytes(c, TIMER_IDLE);
 }
 
 void conn_shed(struct worker *w, int fd, enum route_where where, bool may_stay)
 {
-    struct conn *c = conn_new(w, fd, where);
+    struct conn *c;
     struct fail f;
 
+    if (where == ON_CLIENT && w->net->tls) { /* a handshake costs more than there is room for */
+        stat_add(w->stats, connections_refused, 1);
+        close(fd);
+        return;
+    }
+    c = conn_new(w, fd, where);
     c->is_shed = true;
     c->is_readable = true;
     w->net->shed_count++;

@@ -27,6 +27,7 @@ enum conn_state {
     CONN_TUNNEL,    /* an upgrade was agreed on: bytes go through as they come */
     CONN_WRITING,   /* the answer goes out */
     CONN_SKIPPING,  /* answered early; the rest of a small body is passed over */
+    CONN_GREETING,  /* TLS: the handshake */
     CONN_LINGERING, /* our side is closed; the peer may still be sending */
     CONN_CLOSED     /* unlinked; freed at the end of the turn */
 };
@@ -34,7 +35,7 @@ enum conn_state {
 /* What bounds a connection's time; one list each, oldest first. */
 enum conn_timer {
     TIMER_IDLE,    /* idle_timeout, then closed silently */
-    TIMER_HEAD,    /* head_timeout, then 408 */
+    TIMER_HEAD,    /* head_timeout, then 408; of a handshake, then closed */
     TIMER_RECEIVE, /* a part of request_timeout, then 408 unless enough of a body came */
     TIMER_NONE,    /* the request's own waits have deadlines */
     TIMER_SEND,    /* request_timeout, then closed */
@@ -74,6 +75,7 @@ struct conn {
     bool is_readable;        /* the kernel may have bytes for us */
     bool is_listening;       /* the read event is registered */
     bool is_queued;          /* in the worker's list of those that yielded */
+    bool is_cut_off;         /* its answer broke off: nothing may look like its end */
     bool is_shed;            /* beyond max_connections: open just for its refusal */
     unsigned pipelined;      /* requests answered since it last went through the loop */
     uint64_t received_bytes; /* since a body, or lingering, began */

@@ -86,6 +86,7 @@ void conn_cut_off(struct conn *c)
 {
     static const struct linger at_once = {.l_onoff = 1};
 
+    c->is_cut_off = true;
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     stat_add(c->worker->stats, answers_broken, 1);
 }

@@ -9,7 +9,8 @@
  * one ends with the chunk of no bytes. HTTP/1.0 knows no chunks; there the end of the connection is the end, so one that breaks off
  * is reset (conn.c).
  *
- * What is the same on every answer is MLflow's security middleware: nosniff, SAMEORIGIN, Vary.
+ * What is the same on every answer is MLflow's security middleware: nosniff, frame options, Vary
+ * (policy.c).
  * Errors are MLflow's one-line JSON. The only place where an err_t becomes an HTTP status.
  */
 #include "gateway/reply.h"
@@ -19,12 +20,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "gateway/policy.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
 
-#define COMMON_LINES                                                                       \
-    "server: sluice\r\nx-content-type-options: nosniff\r\nx-frame-options: SAMEORIGIN\r\n" \
-    "vary: Origin\r\n"
 #define TYPE_JSON "application/json"
 
 static const struct {
@@ -204,7 +203,8 @@ void reply_fail(struct req *r, const struct fail *f)
         json_pair_str(&j, "error_class", str_of(row->cls));
     json_close(&j);
     if (row->may_retry)
-        reply_header(r, "retry-after", "%u", reply_retry_after(r, f->err));
+        reply_header(r, "retry-after", "%u",
+                     r->reply.retry_s ? r->reply.retry_s : reply_retry_after(r, f->err));
     reply_set(r, row->status, TYPE_JSON);
 }
 
@@ -280,15 +280,16 @@ struct str reply_frame(const struct req *r, bool is_last, struct buf *out)
 
 static void reply_add_first_lines(const struct req *r, struct buf *out)
 {
-    static const struct str ok_json =
-        STR_INIT("HTTP/1.1 200 OK\r\n" COMMON_LINES "content-type: application/json\r\n");
+    const struct policy *policy = r->worker->policy;
     const struct reply *p = &r->reply;
 
-    if (p->status == 200 && p->content_type && strcmp(p->content_type, TYPE_JSON) == 0) {
-        buf_add_str(out, ok_json);
+    if (p->status == 200 && p->lines == LINES_ALL && p->content_type &&
+        strcmp(p->content_type, TYPE_JSON) == 0) {
+        buf_add_str(out, policy_ok_json(policy));
         return;
     }
-    buf_printf(out, "HTTP/1.1 %d %s\r\n" COMMON_LINES, p->status, reply_reason(p->status));
+    buf_printf(out, "HTTP/1.1 %d %s\r\n", p->status, reply_reason(p->status));
+    buf_add_str(out, policy_lines(policy, p->lines));
     if (p->content_type && p->status != 204)
         buf_printf(out, "content-type: %s\r\n", p->content_type);
 }

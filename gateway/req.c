@@ -17,6 +17,7 @@
  *   RUN        w->runs_waiting until the query that is under way has returned, then (ASKED)
  *              w->runs_asked with the next one: however many requests miss the same run table, at
  *              most one query of a worker is under way for it
+ *   SHARED     w->sharing, LOOK and LOOKED: peers.h, for Redis, redis_wait at most
  *   TURN       w->turns, until the inbox that it rang itself is looked at: others have had the loop
  *              by then. One a ring goes on, so that many together do not make a turn long either
  *   EVENT      w->events, until req_event or its time's end
@@ -33,10 +34,12 @@
 
 #include "base/idmap.h"
 #include "gateway/conn.h"
+#include "gateway/peers.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/req_drive.h"
 #include "gateway/req_event.h"
+#include "gateway/req_park.h"
 #include "gateway/req_part.h"
 #include "gateway/req_run.h"
 #include "gateway/req_steps.h"
@@ -73,6 +76,10 @@ static struct parked *parked_of(struct req *r)
     case PARK_ASKED: return &r->worker->runs_asked;
     case PARK_TURN: return &r->worker->turns;
     case PARK_EVENT: return &r->worker->events;
+    case PARK_SHARED: return &r->worker->sharing;
+    case PARK_LOOK: return &r->worker->looks_waiting;
+    case PARK_LOOKED: return &r->worker->looks_asked;
+    case PARK_COMMAND: return &r->worker->commands;
     default: check(false); return NULL;
     }
 }
@@ -128,6 +135,8 @@ req_step req_end_wait(struct req *r)
     check(r->state == REQ_WAITING);
     if (r->parked_in != PARK_NONE)
         parked_remove(r);
+    if (r->peers.command)
+        peers_forget(r);
     r->state = REQ_RUNNING;
     r->wait = WAIT_NONE;
     r->next = NULL;
@@ -195,6 +204,24 @@ static void req_go_on(struct req *r)
 {
     req_run(r, req_end_wait(r));
     req_hand_back(r);
+}
+
+void req_park(struct req *r, enum req_park where, uint64_t until_us, req_step next)
+{
+    req_begin_wait(r, WAIT_PARKED, next);
+    r->wait_until_us = until_us;
+    parked_add(r, where);
+}
+
+void req_repark(struct req *r, enum req_park where)
+{
+    parked_remove(r);
+    parked_add(r, where);
+}
+
+void req_wake(struct req *r)
+{
+    req_go_on(r);
 }
 
 static void req_give_up(struct req *r, err_t e, const char *why)
@@ -359,6 +386,10 @@ err_t req_wait_durable(struct req *r, pos_t end, req_step next)
     struct worker *w = r->worker;
 
     r->wait_pos = end;
+    if (r->peers.shares) {
+        r->peers.next = next;
+        next = peers_share;
+    }
     switch (queue_outcome(w->queue, end)) {
     case QUEUE_DURABLE: return next(r, r->fail);
     case QUEUE_LOST: return req_lost(r, r->fail);
@@ -370,7 +401,7 @@ err_t req_wait_durable(struct req *r, pos_t end, req_step next)
     return OK;
 }
 
-static bool req_is_committed(const struct req *r)
+static bool req_is_committed_here(const struct req *r)
 {
     const struct queue *q = r->worker->queue;
 
@@ -379,13 +410,36 @@ static bool req_is_committed(const struct req *r)
     return queue_committed(q, r->wait_partition) >= r->wait_pos;
 }
 
+/* Here and, as far as is known, elsewhere. */
+static bool req_is_committed(struct req *r)
+{
+    return req_is_committed_here(r) && (!r->peers.targets || peers_reached(r));
+}
+
+/* The flusher closes its window, when what is waited for is ours. */
+static void req_hurry(const struct req *r)
+{
+    if (!req_is_committed_here(r))
+        queue_hurry(r->worker->queue, r->wait_partition);
+}
+
 /* The read goes on with what PostgreSQL has, and its answer says how old that may be. */
 static void req_note_behind(struct req *r)
 {
-    uint64_t behind_us = queue_backlog_us(r->worker->queue);
+    struct worker *w = r->worker;
+    uint64_t behind_us = queue_backlog_us(w->queue);
 
+    /* How old the points of another pod are is not known; they are older than this wait. */
+    if (r->peers.targets && w->now_us - r->wait_since_us > behind_us)
+        behind_us = w->now_us - r->wait_since_us;
     r->behind_us = behind_us ? behind_us : 1;
     stat_add(r->worker->stats, read_behind, 1);
+}
+
+void req_wake_behind(struct req *r)
+{
+    req_note_behind(r);
+    req_go_on(r);
 }
 
 static err_t req_wait_committed(struct req *r, pos_t pos, unsigned partition, req_step next)
@@ -396,7 +450,8 @@ static err_t req_wait_committed(struct req *r, pos_t pos, unsigned partition, re
     r->wait_partition = partition;
     if (req_is_committed(r))
         return next(r, r->fail);
-    queue_hurry(w->queue, partition);
+    req_hurry(r);
+    peers_ask(r);
     stat_add(w->stats, read_waits, 1);
     if (w->settings->read_wait == 0) {
         req_note_behind(r);
@@ -408,19 +463,43 @@ static err_t req_wait_committed(struct req *r, pos_t pos, unsigned partition, re
     return OK;
 }
 
+/* What other pods have is found out first: then one wait serves both. */
+static err_t req_looked_run(struct req *r, struct fail *f)
+{
+    const struct worker *w = r->worker;
+
+    (void)f;
+    return req_wait_committed(r, runs_position(w->runs, &r->wait_run),
+                              queue_partition_of(w->queue, run_id_str(&r->wait_run)),
+                              r->peers.next);
+}
+
+static err_t req_looked_all(struct req *r, struct fail *f)
+{
+    (void)f;
+    return req_wait_committed(r, r->wait_pos, QUEUE_PARTITIONS_MAX, r->peers.next);
+}
+
 err_t req_wait_run(struct req *r, struct str run_id, req_step next)
 {
-    struct run_id id;
-
-    if (!run_id_set(&id, run_id))
+    if (!run_id_set(&r->wait_run, run_id))
         return next(r, r->fail); /* no such run can exist */
-    return req_wait_committed(r, runs_position(r->worker->runs, &id),
-                              queue_partition_of(r->worker->queue, run_id), next);
+    r->peers.next = next;
+    return r->worker->peers ? peers_look(r, &r->wait_run, req_looked_run)
+                            : req_looked_run(r, r->fail);
 }
 
 err_t req_wait_all(struct req *r, req_step next)
 {
-    return req_wait_committed(r, queue_appended(r->worker->queue), QUEUE_PARTITIONS_MAX, next);
+    r->wait_pos = queue_appended(r->worker->queue);
+    r->peers.next = next;
+    return r->worker->peers ? peers_look(r, NULL, req_looked_all) : req_looked_all(r, r->fail);
+}
+
+struct str req_user(const struct req *r)
+{
+    (void)r;
+    return STR("");
 }
 
 /* -- runs ------------------------------------------------------------------------------------ */
@@ -602,6 +681,7 @@ void req_reset(struct req *r)
     r->reply.content_type = NULL;
     r->reply.must_close = false;
     r->reply.is_streamed = r->reply.is_begun = r->reply.is_broken = false;
+    r->reply.lines = LINES_ALL;
     r->reply.has_length = false;
     r->reply.file_left = 0;
     r->reply.interim = r->reply.trailers = (struct str){0};
@@ -617,6 +697,8 @@ void req_reset(struct req *r)
     r->caught = NULL;
     r->has_run = false;
     r->behind_us = 0;
+    r->peers = (struct req_peers){0};
+    r->reply.retry_s = 0;
     r->wait_pos = 0;
 }
 
@@ -774,7 +856,7 @@ static void req_wake_committed(struct worker *w)
         if (req_is_committed(r))
             req_go_on(r);
         else
-            queue_hurry(w->queue, r->wait_partition);
+            req_hurry(r);
         r = after;
     }
 }
@@ -850,7 +932,8 @@ void req_expire_parked(struct worker *w)
 
 void req_end_parked(struct worker *w)
 {
-    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting, &w->turns, &w->events};
+    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting,  &w->turns,
+                              &w->events,  &w->sharing,   &w->looks_waiting, &w->looks_asked, &w->commands};
 
     for (size_t i = 0; i < array_len(lists); i++) {
         while (lists[i]->first)

@@ -20,7 +20,9 @@
 #include "base/fail.h"
 #include "gateway/helper.h"
 #include "gateway/http.h"
+#include "gateway/req_peers.h"
 #include "gateway/req_reply.h"
+#include "gateway/req_state.h"
 #include "gateway/sql.h"
 #include "ingest/bind.h"
 #include "ingest/document.h"
@@ -36,19 +38,6 @@ struct worker;
 typedef err_t (*req_step)(struct req *r, struct fail *f);
 /* Takes the error of a step in place of the client, and goes on like a step. */
 typedef err_t (*req_catch)(struct req *r, err_t e, struct fail *f);
-
-/* A handler or step is on the stack; one wait is under way; the reply is complete. */
-enum req_state { REQ_IDLE, REQ_RUNNING, REQ_WAITING, REQ_ANSWERED };
-enum req_park {
-    PARK_NONE,
-    PARK_DURABLE,
-    PARK_COMMITTED,
-    PARK_RUN,
-    PARK_ASKED,
-    PARK_TURN,
-    PARK_EVENT
-};
-enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT, WAIT_PIECE, WAIT_TUNNEL };
 
 struct req {
     struct worker *worker;
@@ -96,6 +85,7 @@ struct req {
     unsigned wait_partition;               /* QUEUE_PARTITIONS = all */
     uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX: another deadline bounds it */
     enum req_park parked_in;
+    struct req_peers peers;
     struct req *list_next, *list_prev; /* in one of the worker's parked lists */
 };
 
@@ -114,6 +104,8 @@ err_t req_lost(struct req *r, struct fail *f);
 must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 /* The same for everything accepted before now: searches. */
 must_check err_t req_wait_all(struct req *r, req_step next);
+/* Who sends it, for what is kept for each user; "" = nobody asked. */
+struct str req_user(const struct req *r);
 /* Fills r->run and r->has_run from the run table, else from PostgreSQL. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
 

@@ -11,12 +11,14 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "gateway/policy.h"
 
 struct reply {
     int status;
     const char *content_type; /* NULL = no body and no type */
     struct buf body;
     struct buf headers;           /* further header lines, each with CRLF */
+    unsigned retry_s;             /* Retry-After of a failure; 0 = as its kind has it */
     bool must_close, is_streamed; /* in parts */
     bool is_begun, is_broken;     /* its head is on its way; it failed after that */
     bool has_length;              /* of an answer in parts: its content-length is known */
@@ -26,6 +28,7 @@ struct reply {
     struct str interim;  /* a head of 1xx that goes out before; of the request's arena */
     struct str trailers; /* CRLF, the last chunk, lines, an empty one; likewise */
     bool is_relayed;     /* headers holds all lines but those of framing and connection */
+    enum policy_lines lines; /* those that stand on every answer of its kind */
 };
 
 #endif

@@ -5,6 +5,7 @@
 #define GATEWAY_WORKER_NET_H
 
 #include <event2/event.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -53,6 +54,9 @@ struct worker_net {
     size_t good_host_len;
     time_t date_second;
     uint64_t turn_cpu_us;                /* of the thread, when this turn began */
+
+    SSL_CTX *tls;             /* for new connections of listen; NULL = plain */
+    unsigned greetings_count; /* steps of handshakes in this turn */
 };
 
 /* Takes an exchange from the pool, or makes one. */

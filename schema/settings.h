@@ -32,6 +32,7 @@ enum setting {
 struct setting_pass {
     const char *name; /* without "kafka." */
     const char *value;
+    bool is_secret; /* it came from a file of its own: never shown */
     struct setting_pass *next;
 };
 
