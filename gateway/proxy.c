@@ -32,6 +32,8 @@
 #include "gateway/api.h"
 #include "gateway/conn.h"
 #include "gateway/conn_io.h"
+#include "gateway/forwarded.h"
+#include "gateway/policy.h"
 #include "gateway/proxy_head.h"
 #include "gateway/reply.h"
 #include "gateway/req_body.h"
@@ -214,8 +216,9 @@ static err_t proxy_take_head(struct req *r, const struct answer_head *d, struct 
 {
     struct proxy *p = r->data;
     uint64_t length = d->has_length && !d->is_chunked ? d->length : REQ_NO_LENGTH;
+    struct str own = policy_lines(r->worker->policy, r->reply.lines);
 
-    if (!proxy_answer_lines(&r->arena, d->lines, r->head->has_origin, &r->reply.headers))
+    if (!proxy_answer_lines(&r->arena, d->lines, own, r->head->has_origin, &r->reply.headers))
         return proxy_fail(r, ERR_UPSTREAM, "its transfer coding is not known", f);
     upstream_good(r->worker->upstream);
     stat_time(r->worker->stats, upstream, r->worker->now_us - p->asked_us);
@@ -367,9 +370,9 @@ static err_t proxy_connect(struct req *r, struct fail *f)
 static struct str proxy_address(struct req *r)
 {
     char text[INET6_ADDRSTRLEN] = "";
-    uint8_t ip[16];
+    uint8_t ip[NET_BYTES];
 
-    if (!conn_peer(r->conn, ip))
+    if (!forwarded_client(r, ip))
         return STR("unknown");
     if (memcmp(ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0)
         inet_ntop(AF_INET, ip + 12, text, sizeof(text));
@@ -383,7 +386,7 @@ static err_t proxy_ask(struct req *r, struct fail *f)
     struct proxy *p = r->data;
     struct str text = http_head_text(r->conn->x->http);
     struct proxy_peer peer = {.address = proxy_address(r),
-                              .scheme = r->conn->io ? STR("https") : STR("http"),
+                              .scheme = forwarded_is_https(r) ? STR("https") : STR("http"),
                               .wants_continue = r->conn->x->owes_continue};
     struct buf head;
 
