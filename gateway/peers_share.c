@@ -254,6 +254,11 @@ err_t peers_share(struct req *r, struct fail *f)
     bool is_good = redis_is_good(p->voice) && !p->skips;
     uint64_t last = 0;
 
+    /* Of a stream of batches the last was waited for; in Kafka others may come later. */
+    for (const struct share *s = r->peers.shares; s; s = s->next) {
+        if (queue_outcome(p->pod->queue, s->end) == QUEUE_PENDING)
+            return req_wait_durable(r, s->end, r->peers.next);
+    }
     for (const struct share *s = r->peers.shares; s; s = s->next) {
         unsigned partition;
         pos_t pos;

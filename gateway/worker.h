@@ -1,9 +1,8 @@
 /*
  * worker: one thread, one event loop, its own listener, connections, pools and parked requests.
  *
- * Order of calls: worker_start, worker_leave (may be left out), worker_drain (stop accepting, close
- * idle connections, answer what is open), worker_join, worker_free. The fields belong to the
- * worker's thread.
+ * Order of calls: worker_start, worker_leave (may be left out), worker_drain (stop accepting, close idle
+ * connections, answer what is open), worker_join, worker_free. The fields are its thread's.
  */
 #ifndef GATEWAY_WORKER_H
 #define GATEWAY_WORKER_H
@@ -31,8 +30,7 @@ enum {
 
 /* Requests that wait for the same kind of thing, oldest first. */
 struct parked {
-    struct req *first;
-    struct req *last;
+    struct req *first, *last;
     unsigned count;
 };
 
@@ -54,17 +52,16 @@ struct worker {
     struct hist *route_hists; /* one a route and status class; written here only */
     struct inbox inbox;
     struct helper *helper;
-    unsigned helped_count;  /* requests whose bodies it has */
-    uint64_t now_us;        /* of this loop turn */
-    uint64_t busy_since_us; /* first ERR_BUSY since a write was accepted; 0 = none */
-    uint64_t busy_last_us;  /* the newest one */
-    char date[40];          /* header line of this second, with CRLF; constant length */
+    unsigned helped_count; /* requests whose bodies it has */
+    uint64_t now_us;       /* of this loop turn */
+    uint64_t busy_since_us,
+        busy_last_us; /* first ERR_BUSY since a write was accepted, 0 = none; newest */
+    char date[40];    /* header line of this second, with CRLF; constant length */
 
     /* private: worker.c, conn.c and req.c */
     struct parked durable;                    /* in pos order */
     struct parked committed;                  /* any order */
-    struct parked runs_waiting;               /* for the next run query */
-    struct parked runs_asked;                 /* for the one under way */
+    struct parked runs_waiting, runs_asked;   /* for the next run query; for the one under way */
     struct parked turns;                      /* for a later turn of the loop */
     struct parked events;                     /* for what calls req_event */
     struct parked sharing;                    /* peers_share.c: for Redis */
