@@ -68,7 +68,7 @@ endif
 WERROR ?= 0
 WARNINGS += $(if $(filter 1,$(WERROR)),-Werror)
 
-LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka
+LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka libcrypto libxcrypt
 # Pinned sources (deps.lock) stand in for a library that pkg-config does not know.
 SYSTEM_YYJSON := $(shell pkg-config --exists 'yyjson >= 0.10' 2>/dev/null && echo yyjson)
 SYSTEM_LLHTTP := $(shell pkg-config --exists 'libllhttp >= 9.2' 2>/dev/null && echo libllhttp)
@@ -101,7 +101,7 @@ FLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-r
 # --- packages ---------------------------------------------------------------------------------
 
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
-	librdkafka-dev libjemalloc-dev python3 python3-pip python3-venv
+	librdkafka-dev libjemalloc-dev libssl-dev libcrypt-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 PODS_PACKAGES := openjdk-17-jre-headless maven kcat
 TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 iptables util-linux faketime \
