@@ -32,6 +32,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "flush/flusher.h"
 #include "flush/watcher.h"
 #include "gateway/auth_config.h"
@@ -87,6 +88,7 @@ struct server {
     char url[LISTEN_URL_MAX]; /* "" = not served */
     char admin_url[LISTEN_URL_MAX];
     sigset_t signals;
+    struct notify manager;
     uint64_t until_us; /* drain_timeout ends then */
     bool is_hurried;
 };
@@ -706,14 +708,20 @@ int server_run(struct settings *s, const struct server_source *source)
     fail_init(&f, &sv->arena);
     server_set_log(s);
     server_block_signals(sv);
+    if (!notify_open(&sv->manager))
+        log_warn("", "NOTIFY_SOCKET cannot be reached: the service manager learns nothing", "%s",
+                 "");
     e = server_start(sv, &f);
     if (e == OK) {
         server_print(sv);
+        notify_say(&sv->manager, "READY=1");
         server_await_signals(sv);
     } else {
         fprintf(stderr, "sluice: %.*s\n", STR_ARG(f.text));
     }
+    notify_say(&sv->manager, "STOPPING=1");
     server_stop(sv);
+    notify_close(&sv->manager);
     server_free(sv);
     return e == OK ? 0 : 1;
 }
