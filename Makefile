@@ -16,6 +16,11 @@
 #   make valgrind unit tests and a part of the api suite under memcheck
 #   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
+#   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
+#   make deb      build/sluice_VERSION_ARCHITECTURE.deb
+#   make image    build/sluice-image.tar, an OCI archive made without a daemon
+#   make check-deploy, make test-deploy
+#                 what is installed, by its files; the same and the package in a clean Debian
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
@@ -68,7 +73,7 @@ endif
 WERROR ?= 0
 WARNINGS += $(if $(filter 1,$(WERROR)),-Werror)
 
-LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka
+LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka libcrypto libxcrypt
 # Pinned sources (deps.lock) stand in for a library that pkg-config does not know.
 SYSTEM_YYJSON := $(shell pkg-config --exists 'yyjson >= 0.10' 2>/dev/null && echo yyjson)
 SYSTEM_LLHTTP := $(shell pkg-config --exists 'libllhttp >= 9.2' 2>/dev/null && echo libllhttp)
@@ -98,16 +103,30 @@ LIBS_memcheck := $(LIBS)
 COMPILE_fuzz := $(CCACHE) clang-14
 FLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
+# --- where things are installed ---------------------------------------------------------------
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+VERSION := $(shell sed -n 's/^\#define SLUICE_VERSION "\(.*\)"/\1/p' gateway/version.h)
+DEB := build/sluice_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
+BIN = $(DESTDIR)$(PREFIX)/bin
+SHARE = $(DESTDIR)$(PREFIX)/share
+MAN = $(SHARE)/man
+UNITS = $(DESTDIR)$(PREFIX)/lib
+
 # --- packages ---------------------------------------------------------------------------------
 
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
-	librdkafka-dev libjemalloc-dev python3 python3-pip python3-venv
+	librdkafka-dev libjemalloc-dev libssl-dev libcrypt-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
-PODS_PACKAGES := openjdk-17-jre-headless maven kcat
+PODS_PACKAGES := openjdk-17-jre-headless maven kcat haproxy pgbouncer
 TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 iptables util-linux faketime \
-	$(PODS_PACKAGES)
+	$(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
+DEB_PACKAGES := $(BUILD_PACKAGES) dpkg-dev
+IMAGE_PACKAGES := $(DEB_PACKAGES) mmdebstrap buildah
+DEPLOY_PACKAGES := $(TEST_PACKAGES) mmdebstrap buildah skopeo umoci
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang-14 libclang-rt-14-dev
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
 	grep -q '^install ok installed' || echo $$p; done)
@@ -127,7 +146,7 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+.PHONY: install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
@@ -146,6 +165,12 @@ setup-valgrind: | build
 	$(call install_missing,$(VALGRIND_PACKAGES))
 setup-fuzz: | build
 	$(call install_missing,$(FUZZ_PACKAGES))
+setup-deb: | build
+	$(call install_missing,$(DEB_PACKAGES))
+setup-image: | build
+	$(call install_missing,$(IMAGE_PACKAGES))
+setup-deploy: | build
+	$(call install_missing,$(DEPLOY_PACKAGES))
 
 # In the foreground and in place of the shell, so that Ctrl-C reaches the program itself. What it
 # prints (the URL and the example) is its own. ARGS="--listen 0.0.0.0:5000" adds settings.
@@ -156,7 +181,7 @@ run: setup
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
 		build/plain/sluice $(KAFKA)
-	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states fault load pods
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states fault load pods deploy
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -198,6 +223,37 @@ bench: setup-bench
 	@$(MAKE) --no-print-directory all venv
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
 
+# DESTDIR goes before every path, for packagers; the paths in the unit are without it.
+install: all build/docgen
+	install -d $(BIN) $(MAN)/man1 $(MAN)/man5 $(UNITS)/systemd/system $(UNITS)/sysusers.d $(UNITS)/tmpfiles.d \
+		$(SHARE)/bash-completion/completions $(SHARE)/zsh/vendor-completions \
+		$(SHARE)/fish/vendor_completions.d $(SHARE)/doc/sluice $(DESTDIR)$(SYSCONFDIR)/sluice
+	install -m 0755 build/sluice build/sluice-loadtest $(BIN)
+	build/docgen sluice.1 >$(MAN)/man1/sluice.1
+	build/docgen sluice.conf.5 >$(MAN)/man5/sluice.conf.5
+	build/docgen bash >$(SHARE)/bash-completion/completions/sluice
+	build/docgen zsh >$(SHARE)/zsh/vendor-completions/_sluice
+	build/docgen fish >$(SHARE)/fish/vendor_completions.d/sluice.fish
+	sed -e 's|@BINDIR@|$(PREFIX)/bin|' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|' \
+		deploy/systemd/sluice.service >$(UNITS)/systemd/system/sluice.service
+	install -m 0644 deploy/systemd/sluice.sysusers $(UNITS)/sysusers.d/sluice.conf
+	install -m 0644 deploy/systemd/sluice.tmpfiles $(UNITS)/tmpfiles.d/sluice.conf
+	install -m 0644 README.md LICENSE deploy/debian/copyright $(SHARE)/doc/sluice
+	@# An administrator's file is not ours to write over.
+	@[ -e $(DESTDIR)$(SYSCONFDIR)/sluice/sluice.conf ] || \
+		build/docgen sluice.conf >$(DESTDIR)$(SYSCONFDIR)/sluice/sluice.conf
+
+deb: setup-deb
+	@rm -rf build/deb
+	@$(MAKE) --no-print-directory install DESTDIR=$(abspath build/deb) PREFIX=/usr SYSCONFDIR=/etc >/dev/null
+	@deploy/deb.sh build/deb $(DEB) $(VERSION)
+	@echo $(DEB)
+
+image: setup-image
+	@$(MAKE) --no-print-directory deb >/dev/null
+	@deploy/image/build.sh $(DEB) build/sluice-image.tar
+	@echo build/sluice-image.tar
+
 # Only by the version that introduces a format, see the program's essay.
 golden: build/asan/tests/golden/make
 	$<
@@ -208,6 +264,12 @@ soak: setup-test
 fuzz: setup-fuzz
 	@$(MAKE) --no-print-directory fuzzers
 	@$(PYTHON) tests/fuzz/run.py fuzz $(SECONDS) $(TARGET)
+
+check-deploy: all build/docgen venv
+	@$(PYTHON) tests/run.py deploy
+test-deploy: setup-deploy
+	@$(MAKE) --no-print-directory all build/docgen venv
+	@$(PYTHON) tests/run.py deploy-clean
 
 docs: build/docgen
 	build/docgen docs

@@ -8,9 +8,6 @@
 
 #include "schema/settings.h"
 
-/* The flags that are its own, as commands.c wants them. */
-#define DOCTOR_FLAGS " json "
-
 /* argv: the words after `doctor`. The exit code: 0, 1 when a check fails, 2 when the words make no
  * sense. Warnings are no failures. */
 int cmd_doctor(int argc, char **argv, const struct settings *s);

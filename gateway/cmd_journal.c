@@ -6,7 +6,7 @@
  * The files' formats stand in ingest/segment.c and ingest/frame.c; what counts as damage is what a
  * start would count: bytes in front of a valid frame, an end that stops short of the next segment,
  * a header that is none. Bytes behind the last frame of a segment are unused room, not damage.
- * `ls` names the files that were kept because of damage (journal.c) as well. To look into one, copy
+ * `ls` names the files that were kept because of damage (journal.c) as well, and who adopted it. To look into one, copy
  * it as X/journal/<the same digits>.seg and run `sluice journal dump --data-dir X`.
  *
  * While a server runs, its newest segment may end in the middle of a write; that looks the same.
@@ -33,7 +33,8 @@ static const char journal_usage[] =
     "usage: sluice journal ls                 one line for each segment\n"
     "       sluice journal verify             checks every entry; exit code 1 when some is "
     "damaged\n"
-    "       sluice journal dump [RUN_ID...]   entries as JSON, one a line\n";
+    "       sluice journal dump [RUN_ID...]   entries as JSON, one a line\n"
+    "       sluice journal adopt DIR          flushes the journal of a pod that is gone\n";
 
 enum journal_verb { JOURNAL_LS, JOURNAL_VERIFY, JOURNAL_DUMP };
 
@@ -189,6 +190,7 @@ static void look_kept(const struct look *l)
 static int look_all(struct look *l)
 {
     char id[QUEUE_ID_BYTES + 1];
+    char adopted[JOURNAL_ADOPTED];
     struct fail why;
     pos_t *bases = NULL;
     size_t count = 0;
@@ -200,6 +202,9 @@ static int look_all(struct look *l)
     }
     if (l->verb != JOURNAL_DUMP)
         printf("queue %s\n", journal_dir_read_id(l->dir, id) ? id : "without a readable id");
+    journal_dir_adopted(l->dir, adopted);
+    if (l->verb == JOURNAL_LS && adopted[0])
+        printf("adopted %s\n", adopted);
     if (l->verb == JOURNAL_LS)
         printf("%-20s  %-20s  %12s  %12s  %8s  %10s\n", "SEGMENT", "CREATED", "FILE BYTES",
                "USED BYTES", "ENTRIES", "POINTS");

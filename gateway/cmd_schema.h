@@ -8,9 +8,6 @@
 
 #include "schema/settings.h"
 
-/* Its own flags, as commands.c wants them. */
-#define CMD_SCHEMA_FLAGS " dry-run "
-
 /* argv[0] is the word after `schema`. Returns the exit code: 0, or 1 with words on standard error. */
 int cmd_schema(int argc, char **argv, struct settings *s, const char *uri);
 

@@ -1,5 +1,5 @@
 /*
- * commands: the table of commands, and the small ones themselves.
+ * commands: the small commands themselves, and what a command line asks for.
  *
  * A command is a function of the settings and of the words behind its name. Words and flags may
  * stand in any order but for this: the first group of flags is where --config is looked for. A
@@ -13,11 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/cmd_adopt.h"
 #include "gateway/cmd_deadletter.h"
 #include "gateway/cmd_doctor.h"
 #include "gateway/cmd_journal.h"
 #include "gateway/cmd_schema.h"
-#include "gateway/letter_choice.h"
 #include "gateway/server.h"
 #include "gateway/version.h"
 #include "ingest/kafka_conf.h"
@@ -30,14 +30,9 @@
 struct command {
     const char *name;
     const char *words; /* for help */
+    const char *flags; /* its own: " name= other ", = where a value follows */
     const char *help;
     int (*run)(struct command_line *line, struct settings *s);
-};
-
-/* Flags of one command alone: " name= other ", = where a value follows. */
-struct own_flags {
-    const char *command;
-    const char *flags;
 };
 
 static int commands_fail(const struct fail *f)
@@ -132,6 +127,8 @@ static int command_deadletter(struct command_line *line, struct settings *s)
 
 static int command_journal(struct command_line *line, struct settings *s)
 {
+    if (strcmp(commands_word(line, 1), "adopt") == 0)
+        return cmd_adopt(line->nwords - 2, line->words + 2, s);
     return cmd_journal(line->nwords - 1, line->words + 1, s);
 }
 
@@ -221,32 +218,23 @@ static int command_help(struct command_line *line, struct settings *s)
 /* -- the table ------------------------------------------------------------------------------- */
 
 static const struct command commands[] = {
-    {"serve", "", "Run the gateway until SIGINT or SIGTERM; SIGHUP reloads settings.",
-     command_serve},
-    {"schema", "check|create|tune|untune",
-     "Check the database's schema, create MLflow's in an empty one, make or undo indexes for "
-     "speed; "
-     "tune and untune take --dry-run and names.",
-     command_schema},
-    {"config", "check [FILE]|dump", "Check the settings, or print every one with its value.",
-     command_config},
-    {"journal", "ls|verify|dump [RUN_ID]", "Look at the journal's segments and entries.",
-     command_journal},
-    {"deadletter", "ls|show|retry|drop [ID]",
-     "Look at the points that PostgreSQL refused, apply them again, or drop them.",
-     command_deadletter},
-    {"doctor", "[--json]", "Check machine, settings and database, and say what to do.",
-     command_doctor},
-    {"pg-uri", "", "Print the connection string of the database in use, for psql.", command_pg_uri},
-    {"version", "", "Print the versions of this program and of MLflow.", command_version},
-    {"help", "", "Print this.", command_help},
+#define COMMAND(name, words, flags, help, run) {name, words, flags, help, run},
+#include "gateway/commands.def"
+#undef COMMAND
 };
 
-static const struct own_flags own_flags[] = {
-    {"deadletter", LETTER_CHOICE_FLAGS},
-    {"doctor", DOCTOR_FLAGS},
-    {"schema", CMD_SCHEMA_FLAGS},
-};
+/* "--run VALUE --all" of " run= all ". */
+static void commands_show_flags(struct buf *out, struct str flags)
+{
+    while (flags.n) {
+        struct str flag = str_cut(&flags, ' ');
+        bool has_value = str_ends(flag, STR("="));
+
+        if (flag.n)
+            buf_printf(out, " [--%.*s%s]", (int)(flag.n - has_value), flag.p,
+                       has_value ? " VALUE" : "");
+    }
+}
 
 void commands_help(void)
 {
@@ -255,10 +243,10 @@ void commands_help(void)
     buf_init(&out);
     buf_printf(&out, "sluice COMMAND [--flag value...]\n\n");
     for (size_t i = 0; i < array_len(commands); i++) {
-        char usage[64];
-
-        snprintf(usage, sizeof(usage), "%s %s", commands[i].name, commands[i].words);
-        buf_printf(&out, "  %-35s%s\n", usage, commands[i].help);
+        buf_printf(&out, "  %s%s%s", commands[i].name, *commands[i].words ? " " : "",
+                   commands[i].words);
+        commands_show_flags(&out, str_of(commands[i].flags));
+        buf_printf(&out, "\n      %s\n", commands[i].help);
     }
     buf_add_byte(&out, '\n');
     settings_help(&out);
@@ -290,9 +278,9 @@ static err_t commands_take_words(struct command_line *line, int argc, char **arg
 static struct str commands_own(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        for (size_t k = 0; k < array_len(own_flags); k++) {
-            if (strcmp(argv[i], own_flags[k].command) == 0)
-                return str_of(own_flags[k].flags);
+        for (size_t k = 0; k < array_len(commands); k++) {
+            if (strcmp(argv[i], commands[k].name) == 0)
+                return str_of(commands[k].flags);
         }
     }
     return STR("");

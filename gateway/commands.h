@@ -1,5 +1,5 @@
 /*
- * commands: what the program does when asked on the command line; the table stands in commands.c.
+ * commands: what the program does when asked on the command line; the rows stand in commands.def.
  *
  *   sluice COMMAND [WORD...] [--flag value...]
  *

@@ -44,38 +44,42 @@ enum conn_timer {
 struct exchange {
     struct req req;
     struct http *http;
-    struct buf in;            /* this head, its body when both came together, what is behind them */
-    struct buf body;          /* a body that came in pieces */
-    size_t held_bytes;        /* counted in the worker's */
-    struct buf out;           /* what goes before the reply's body: head, or begin of a chunk */
-    struct str tail;          /* what goes behind it; constant */
-    size_t taken_bytes;       /* of in: consumed once the answer is out */
-    size_t sent_bytes;        /* of out, the reply's body and tail together */
+    struct buf in;      /* this head, its body when both came together, what is behind them */
+    struct buf body;    /* a body that came in pieces */
+    size_t held_bytes;  /* counted in the worker's */
+    struct buf out;     /* what goes before the reply's body: head, or begin of a chunk */
+    struct str tail;    /* what goes behind it; constant */
+    size_t taken_bytes; /* of in: consumed once the answer is out */
+    size_t sent_bytes;  /* of out, the reply's body and tail together */
     uint64_t max_body;
-    struct exchange *next;    /* in the pool */
+    struct exchange *next; /* in the pool */
 };
+
+struct conn_io;
 
 struct conn {
     struct worker *worker;
-    struct exchange *x;       /* NULL while idle */
+    struct exchange *x; /* NULL while idle */
     int fd;
+    const struct conn_io *io; /* NULL = a plain socket; gateway/conn_io.h */
+    void *io_data;            /* io's own */
     enum conn_state state;
     enum route_where where;
-    bool is_readable;         /* the kernel may have bytes for us */
-    bool is_listening;        /* the read event is registered */
-    bool is_queued;           /* in the worker's list of those that yielded */
-    bool is_shed;             /* beyond max_connections: open just for its refusal */
-    unsigned pipelined;       /* requests answered since it last went through the loop */
-    uint64_t received_bytes;  /* since a body, or lingering, began */
-    uint64_t received_then;   /* of them when its timer began */
-    uint64_t since_us;        /* when body or lingering began */
+    bool is_readable;        /* the kernel may have bytes for us */
+    bool is_listening;       /* the read event is registered */
+    bool is_queued;          /* in the worker's list of those that yielded */
+    bool is_shed;            /* beyond max_connections: open just for its refusal */
+    unsigned pipelined;      /* requests answered since it last went through the loop */
+    uint64_t received_bytes; /* since a body, or lingering, began */
+    uint64_t received_then;  /* of them when its timer began */
+    uint64_t since_us;       /* when body or lingering began */
     struct event readable;
     struct event writable;
     enum conn_timer timer;
     uint64_t timer_since_us;
     struct conn *timer_next;
     struct conn *timer_prev;
-    struct conn *next;        /* yielded, closed or free */
+    struct conn *next; /* yielded, closed or free */
 };
 
 /* Takes an accepted socket. */

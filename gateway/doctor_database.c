@@ -4,9 +4,7 @@
  * One connection for all checks, with a time limit on everything. Without one each check says so
  * and warns; that is no failure when the private cluster merely does not run.
  *
- * The backlog is counted, not estimated: an entry waits when its position is not below the stored
- * one of its partition. Partitions without entries have old positions, so the lowest of them says
- * nothing. Counting reads what is not committed, at most LOOK_BYTES of it.
+ * The backlog is counted, not estimated; that reads what is not committed, at most LOOK_BYTES of it.
  */
 #include "gateway/doctor.h"
 
@@ -17,11 +15,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "gateway/journal_backlog.h"
 #include "ingest/journal_dir.h"
-#include "ingest/segment.h"
 #include "schema/errors.h"
 #include "schema/migrate.h"
-#include "schema/record.h"
 #include "schema/sql_files.h"
 
 enum { ROUND_TRIPS = 5, SLOW_TRIP_US = 5000, CLOCK_MS = 2000, BACKLOG_S = 60 };
@@ -298,80 +295,12 @@ enum verdict doctor_clock(struct doctor *d)
 
 /* -- the journal against it -------------------------------------------------------------------- */
 
-struct backlog {
-    pos_t positions[QUEUE_PARTITIONS];
-    uint64_t points;
-    uint64_t oldest_ms; /* when its segment was begun; 0 = none */
-    uint64_t looked_at; /* bytes */
-};
-
-/* What is stored for this queue; all 0 when it was never flushed. */
-static bool backlog_positions(struct doctor *d, const char *id, struct backlog *b)
-{
-    const char *said = ask(d, "SELECT (to_regclass('sluice.positions') IS NOT NULL)::int", NULL);
-    const char *values[1] = {id};
-    PGresult *r;
-    bool is_good;
-
-    if (said && strcmp(said, "0") == 0)
-        return true;
-    r = PQexecParams(d->conn,
-                     "SELECT partition, position FROM sluice.positions WHERE queue_id = $1", 1,
-                     NULL, values, NULL, NULL, 0);
-    is_good = PQresultStatus(r) == PGRES_TUPLES_OK;
-    if (!is_good)
-        buf_add_str(&d->saw, str_trim(str_of(PQerrorMessage(d->conn))));
-    for (int i = 0; is_good && i < PQntuples(r); i++) {
-        unsigned long p = strtoul(PQgetvalue(r, i, 0), NULL, 10);
-
-        if (p < QUEUE_PARTITIONS)
-            b->positions[p] = strtoull(PQgetvalue(r, i, 1), NULL, 10);
-    }
-    PQclear(r);
-    return is_good;
-}
-
-static void backlog_segment(struct backlog *b, int dir, pos_t base, pos_t next)
-{
-    struct segment_cursor c;
-    struct entry e;
-
-    if (segment_cursor_open(&c, dir, base, NULL))
-        return;
-    while (b->looked_at < LOOK_BYTES && segment_cursor_next(&c, next, &e)) {
-        b->looked_at += e.end - e.pos;
-        if (e.pos < b->positions[e.partition])
-            continue;
-        b->points += record_points(e.payload, e.version);
-        if (b->oldest_ms == 0)
-            b->oldest_ms = c.head.created_ms;
-    }
-    segment_cursor_close(&c);
-}
-
-static void backlog_count(struct backlog *b, int dir)
-{
-    pos_t lowest = UINT64_MAX, *bases = NULL;
-    size_t count = 0;
-
-    for (unsigned p = 0; p < QUEUE_PARTITIONS; p++)
-        lowest = b->positions[p] < lowest ? b->positions[p] : lowest;
-    if (segment_list(dir, &bases, &count, NULL))
-        return;
-    for (size_t i = 0; i < count; i++) {
-        pos_t next = i + 1 < count ? bases[i + 1] : UINT64_MAX;
-
-        if (next > lowest)
-            backlog_segment(b, dir, bases[i], next);
-    }
-    free(bases);
-}
-
 enum verdict doctor_backlog(struct doctor *d)
 {
     char id[QUEUE_ID_BYTES + 1];
-    struct backlog b = {0};
+    struct journal_backlog b = {0};
     uint64_t age_s;
+    struct fail f;
     int dir;
 
     if (!d->has_data_dir || journal_dir_open(d->settings->data_dir, false, &dir, NULL)) {
@@ -382,12 +311,13 @@ enum verdict doctor_backlog(struct doctor *d)
         close(dir);
         return DOCTOR_WARN;
     }
-    if (!journal_dir_read_id(dir, id) || !backlog_positions(d, id, &b)) {
+    fail_init(&f, NULL);
+    if (!journal_dir_read_id(dir, id) || journal_backlog_positions(d->conn, id, &b, &f)) {
         close(dir);
-        buf_add_str(&d->saw, STR(" (queue id or positions cannot be read)"));
+        buf_printf(&d->saw, "queue id or positions cannot be read %.*s", STR_ARG(f.text));
         return DOCTOR_WARN;
     }
-    backlog_count(&b, dir);
+    journal_backlog_count(&b, dir, LOOK_BYTES);
     close(dir);
     if (b.points == 0) {
         buf_add_str(&d->saw, STR("everything is in PostgreSQL"));
@@ -395,7 +325,7 @@ enum verdict doctor_backlog(struct doctor *d)
     }
     age_s = ((uint64_t)clock_wall_ms() - b.oldest_ms) / 1000;
     buf_printf(&d->saw, "%s%" PRIu64 " points wait in the journal, for %" PRIu64 " s at most",
-               b.looked_at >= LOOK_BYTES ? "more than " : "", b.points, age_s);
+               b.is_cut ? "more than " : "", b.points, age_s);
     if (d->owner == 0)
         buf_add_str(&d->remedy, STR("`sluice serve` writes them"));
     else if (age_s < BACKLOG_S)

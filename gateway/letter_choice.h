@@ -12,9 +12,6 @@
 #include "base/fail.h"
 #include "schema/deadletter.h"
 
-/* The flags that are for letter_choice_parse, as commands.c wants them. */
-#define LETTER_CHOICE_FLAGS " run= reason= since= all yes "
-
 enum { LETTER_ID = 17 }; /* digits of an id, and the end */
 
 struct letter_choice {

@@ -17,6 +17,8 @@
  *   RUN        w->runs_waiting until the query that is under way has returned, then (ASKED)
  *              w->runs_asked with the next one: however many requests miss the same run table, at
  *              most one query of a worker is under way for it
+ *   USER       w->users_asked, until it is known whether its name and password are right, or asked too
+ *              long
  *   TURN       w->turns, until the inbox that it rang itself is looked at: others have had the loop
  *              by then. One a ring goes on, so that many together do not make a turn long either
  *
@@ -29,12 +31,15 @@
 #include <string.h>
 
 #include "base/idmap.h"
+#include "gateway/auth.h"
 #include "gateway/conn.h"
+#include "gateway/may.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/req_drive.h"
 #include "gateway/req_part.h"
 #include "gateway/req_run.h"
+#include "gateway/req_user.h"
 #include "gateway/route.h"
 #include "gateway/sql_stream.h"
 #include "gateway/worker.h"
@@ -67,6 +72,7 @@ static struct parked *parked_of(struct req *r)
     case PARK_COMMITTED: return &r->worker->committed;
     case PARK_RUN: return &r->worker->runs_waiting;
     case PARK_ASKED: return &r->worker->runs_asked;
+    case PARK_USER: return &r->worker->users_asked;
     case PARK_TURN: return &r->worker->turns;
     default: check(false); return NULL;
     }
@@ -222,18 +228,18 @@ static void req_on_sql(struct sql_call *call)
     req_hand_back(r);
 }
 
-static err_t req_sql_start(struct req *r, const struct sql_step *steps, unsigned n, bool may_fail,
-                           req_step next)
+static err_t req_sql_start(struct req *r, struct sql_pool *pool, const struct sql_step *steps,
+                           unsigned n, bool may_fail, req_step next)
 {
     check(n > 0 && n <= SQL_STEPS_MAX);
-    if (r->worker->sql == NULL)
+    if (pool == NULL)
         return ERR_CLOSING;
     req_drop_results(r);
     r->sql = (struct sql_call){.nsteps = n, .done = req_on_sql, .owner = r, .keeps_results = true};
     memcpy(r->sql.steps, steps, n * sizeof(*steps));
     r->sql_may_fail = may_fail;
     req_begin_wait(r, WAIT_SQL, next);
-    sql_call(r->worker->sql, &r->sql);
+    sql_call(pool, &r->sql);
     return OK;
 }
 
@@ -282,12 +288,27 @@ const PGresult *req_second(const struct req *r)
 
 err_t req_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
 {
-    return req_sql_start(r, steps, n, false, next);
+    return req_sql_start(r, r->worker->sql, steps, n, false, next);
 }
 
 err_t req_sql_try(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
 {
-    return req_sql_start(r, steps, n, true, next);
+    return req_sql_start(r, r->worker->sql, steps, n, true, next);
+}
+
+err_t req_users_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
+{
+    return req_sql_start(r, r->worker->users_sql, steps, n, false, next);
+}
+
+err_t req_users_sql_try(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
+{
+    return req_sql_start(r, r->worker->users_sql, steps, n, true, next);
+}
+
+bool req_users_are_here(const struct req *r)
+{
+    return r->worker->users_sql == r->worker->sql;
 }
 
 /* -- rows ------------------------------------------------------------------------------------ */
@@ -633,6 +654,8 @@ void req_reset(struct req *r)
     r->both = NULL;
     r->caught = NULL;
     r->has_run = false;
+    r->user = NULL;
+    r->auth_until_us = 0;
     r->behind_us = 0;
     r->wait_pos = 0;
 }
@@ -691,19 +714,66 @@ static void req_read_body(void *arg)
     r->input.ahead = &r->ahead;
 }
 
-/* The step before the handler's first. */
-static err_t req_await_body(struct req *r, struct fail *f)
+static err_t req_permit(struct req *r, struct fail *f)
 {
     (void)f;
-    return req_aside(r, req_read_body, r->route->handler);
+    return may_check(r, r->route->handler);
 }
 
-void req_start(struct req *r)
+static err_t req_await_body(struct req *r, struct fail *f)
 {
     bool is_long = r->input.body.n > LIMIT_BODY_ASIDE && r->route->body != BODY_NONE &&
                    input_check_type(&r->input, NULL) == OK;
 
-    req_run(r, is_long ? req_await_body : r->route->handler);
+    return is_long ? req_aside(r, req_read_body, req_permit) : req_permit(r, f);
+}
+
+static err_t req_authenticate(struct req *r, struct fail *f)
+{
+    (void)f;
+    return auth_admit(r, req_await_body);
+}
+
+/* Who, what, may it; then the handler's first step. */
+void req_start(struct req *r)
+{
+    req_run(r, req_authenticate);
+}
+
+void req_wait_user(struct req *r, uint64_t question, uint64_t until_us, req_step next)
+{
+    req_begin_wait(r, WAIT_PARKED, next);
+    r->wait_question = question;
+    r->wait_until_us = until_us;
+    parked_add(r, PARK_USER);
+}
+
+/* Whoever goes on may wait once more, at the end of the list: count says where the old ones end. */
+void req_wake_user(struct worker *w, uint64_t question)
+{
+    struct req *r = w->users_asked.first;
+
+    for (unsigned n = w->users_asked.count; n > 0; n--) {
+        struct req *after = r->list_next;
+
+        if (r->wait_question == question)
+            req_go_on(r);
+        r = after;
+    }
+}
+
+/* They look again, and find whether they have waited long enough. */
+static void req_expire_users(struct worker *w)
+{
+    struct req *r = w->users_asked.first;
+
+    for (unsigned n = w->users_asked.count; n > 0; n--) {
+        struct req *after = r->list_next;
+
+        if (r->wait_until_us <= w->now_us)
+            req_go_on(r);
+        r = after;
+    }
 }
 
 void req_on_body(struct req *r)
@@ -814,6 +884,7 @@ void req_expire_parked(struct worker *w)
 
     req_expire_runs(w, &w->runs_asked);
     req_expire_runs(w, &w->runs_waiting);
+    req_expire_users(w);
     r = w->committed.first;
     for (unsigned n = w->committed.count; n > 0; n--) {
         struct req *after = r->list_next;
@@ -833,7 +904,8 @@ void req_expire_parked(struct worker *w)
 
 void req_end_parked(struct worker *w)
 {
-    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting, &w->turns};
+    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting, &w->users_asked,
+                              &w->turns};
 
     for (size_t i = 0; i < array_len(lists); i++) {
         while (lists[i]->first)

@@ -18,6 +18,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/fail.h"
+#include "gateway/auth.h"
 #include "gateway/helper.h"
 #include "gateway/http.h"
 #include "gateway/sql.h"
@@ -38,7 +39,7 @@ typedef err_t (*req_catch)(struct req *r, err_t e, struct fail *f);
 
 /* A handler or step is on the stack; one wait is under way; the reply is complete. */
 enum req_state { REQ_IDLE, REQ_RUNNING, REQ_WAITING, REQ_ANSWERED };
-enum req_park { PARK_NONE, PARK_DURABLE, PARK_COMMITTED, PARK_RUN, PARK_ASKED, PARK_TURN };
+enum req_park { PARK_NONE, PARK_DURABLE, PARK_COMMITTED, PARK_RUN, PARK_ASKED, PARK_USER, PARK_TURN };
 enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT };
 
 struct reply {
@@ -55,6 +56,7 @@ struct req {
     struct conn *conn;
     const struct route *route;
     const struct http_head *head;
+    const struct auth_user *user; /* who sends it; NULL: nobody asked */
     struct bind_input input;     /* parameters: query, body, content type */
     struct document_ahead ahead; /* of a long body: input.ahead points here */
     struct arena arena;          /* reset when the answer is written */
@@ -87,6 +89,10 @@ struct req {
     enum req_wait wait;
     bool sql_may_fail;
     req_step next;
+    req_step admitted; /* once it is known who sends it */
+    struct auth_user user_space;
+    uint64_t auth_until_us;
+    uint64_t wait_question;
     struct run_id wait_run;
     pos_t wait_pos;
     unsigned wait_partition;               /* QUEUE_PARTITIONS = all */

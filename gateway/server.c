@@ -2,7 +2,7 @@
  * server: the order in which things come to life and end.
  *
  *   up    signals blocked > addresses bound > private cluster > schema > queue (replay) > runs
- *         > flushers, watcher > file limit > listen > workers > the lines on standard output
+ *         > users > flushers, watcher > file limit > listen > workers > the lines on standard output
  *   down  not ready > drain_delay > workers (listeners, idle connections, open requests)
  *         > queue seals > flushers flush what fits > watcher > queue > runs > cluster
  *
@@ -17,6 +17,7 @@
  * has taken the next one, except the first, which the queue and the flushers were opened with (the
  * flushers are told of each new one, and copy what they need).
  */
+#define _GNU_SOURCE /* environ */
 #include "gateway/server.h"
 
 #include <libpq-fe.h>
@@ -31,8 +32,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "flush/flusher.h"
 #include "flush/watcher.h"
+#include "gateway/auth_config.h"
 #include "gateway/helper.h"
 #include "gateway/listen.h"
 #include "gateway/route.h"
@@ -66,6 +69,9 @@ struct server {
     struct watcher *watcher; /* NULL: the queue is this process's own, or nobody reads here */
     struct runs *runs;
     struct helper *helper;
+    struct auth_config auth_config; /* with auth = basic */
+    struct auth_shared *auth;       /* NULL = auth is none */
+    const char *users_uri;          /* where the users are; pg_uri itself when it is the same */
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
     struct stats *flusher_stats[FLUSHERS_MAX];
@@ -82,6 +88,7 @@ struct server {
     char url[LISTEN_URL_MAX]; /* "" = not served */
     char admin_url[LISTEN_URL_MAX];
     sigset_t signals;
+    struct notify manager;
     uint64_t until_us; /* drain_timeout ends then */
     bool is_hurried;
 };
@@ -114,6 +121,26 @@ uint64_t server_open_connections(struct server *sv)
     for (unsigned i = 0; i < sv->worker_count; i++)
         sum += atomic_load_explicit(&sv->worker_stats[i]->open_connections, memory_order_relaxed);
     return sum;
+}
+
+void server_forget_user(struct server *sv, const struct worker *from, uint64_t name_hash)
+{
+    unsigned n = atomic_load_explicit(&sv->workers_started, memory_order_acquire);
+
+    for (unsigned i = 0; i < n; i++) {
+        if (sv->workers[i] != from && !worker_forget_user(sv->workers[i], name_hash))
+            log_warn("", "a worker is too busy to forget a user before auth_ttl", "worker=%u", i);
+    }
+}
+
+void server_hurry_logins(struct server *sv)
+{
+    auth_shared_hurry(sv->auth);
+}
+
+const struct auth_config *server_auth_config(const struct server *sv)
+{
+    return sv->users_uri ? &sv->auth_config : NULL;
 }
 
 /* How many flushers have a connection, and how many hold. */
@@ -310,6 +337,31 @@ static err_t server_open_database(struct server *sv, struct fail *f)
     return e;
 }
 
+/* The users: MLflow's file about them, their database, the first admin. */
+static err_t server_open_users(struct server *sv, struct fail *f)
+{
+    const struct settings *s = sv->first;
+    struct pg_terms terms;
+    PGconn *c;
+    err_t e;
+
+    if (strcmp(s->auth, "none") == 0)
+        return OK;
+    if ((e = auth_config_load(s, environ, &sv->arena, &sv->auth_config, f)))
+        return e;
+    sv->users_uri = auth_config_pg_uri(&sv->auth_config, s, sv->pg_uri, &sv->arena);
+    terms = pg_terms_of(sv->users_uri, s);
+    c = pg_connect_wait(&terms, "sluice start");
+    if (c && PQstatus(c) == CONNECTION_OK)
+        e = migrate_auth(c, f);
+    else
+        e = server_refuse_database(c, f);
+    PQfinish(c);
+    if (e == OK)
+        sv->auth = auth_shared_start(s, &sv->auth_config);
+    return e;
+}
+
 static err_t server_start_flushers(struct server *sv, struct fail *f)
 {
     for (unsigned i = 0; i < sv->flusher_count; i++) {
@@ -341,6 +393,8 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .runs = sv->runs,
                                   .helper = sv->helper,
                                   .pg_uri = sv->pg_uri,
+                                  .auth = sv->auth,
+                                  .users_uri = sv->users_uri,
                                   .stats = sv->worker_stats[i],
                                   .listen_fd = sv->listen_fds[i],
                                   .admin_listen_fd = i == 0 ? sv->admin_fd : -1};
@@ -363,7 +417,8 @@ static err_t server_start(struct server *sv, struct fail *f)
 
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
     route_init(s->static_prefix);
-    if ((e = server_bind(sv, f)) || (e = server_open_database(sv, f)))
+    if ((e = server_bind(sv, f)) || (e = server_open_database(sv, f)) ||
+        (e = server_open_users(sv, f)))
         return e;
     if ((e = queue_open(s, sv->url[0] ? sv->worker_count : 0, sv->sealer_stats, &sv->queue, f)))
         return e;
@@ -564,6 +619,8 @@ static void server_stop(struct server *sv)
         sv->until_us = clock_us() + sv->current->drain_timeout;
     server_stop_workers(sv);
     helper_stop(sv->helper);
+    auth_shared_stop(sv->auth);
+    sv->auth = NULL;
     if (sv->queue)
         queue_stop(sv->queue);
     server_stop_flushers(sv);
@@ -651,14 +708,20 @@ int server_run(struct settings *s, const struct server_source *source)
     fail_init(&f, &sv->arena);
     server_set_log(s);
     server_block_signals(sv);
+    if (!notify_open(&sv->manager))
+        log_warn("", "NOTIFY_SOCKET cannot be reached: the service manager learns nothing", "%s",
+                 "");
     e = server_start(sv, &f);
     if (e == OK) {
         server_print(sv);
+        notify_say(&sv->manager, "READY=1");
         server_await_signals(sv);
     } else {
         fprintf(stderr, "sluice: %.*s\n", STR_ARG(f.text));
     }
+    notify_say(&sv->manager, "STOPPING=1");
     server_stop(sv);
+    notify_close(&sv->manager);
     server_free(sv);
     return e == OK ? 0 : 1;
 }

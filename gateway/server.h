@@ -15,8 +15,10 @@
 #include "schema/settings.h"
 #include "schema/stats.h"
 
+struct auth_config;
 struct queue;
 struct server;
+struct worker;
 
 /* How a reload gets the settings once more, from where they came. */
 struct server_source {
@@ -42,6 +44,12 @@ uint64_t server_open_connections(struct server *sv);
 struct queue *server_queue(struct server *sv);
 /* Microseconds since it began to serve. Any thread. */
 uint64_t server_uptime_us(struct server *sv);
+/* A user was changed: every worker but from forgets the name with that hash. Any thread. */
+void server_forget_user(struct server *sv, const struct worker *from, uint64_t name_hash);
+/* Logins that wait to be hashed are given up: the end is near. Any thread. */
+void server_hurry_logins(struct server *sv);
+/* What basic_auth.ini says; NULL = auth is none. Any thread. */
+const struct auth_config *server_auth_config(const struct server *sv);
 /* Where new experiments keep their artifacts; constant. Any thread. */
 const char *server_artifact_root(struct server *sv);
 

@@ -362,6 +362,8 @@ static void worker_take_settings(struct worker *w, const struct settings *s)
     w->net->good_host_len = 0; /* the list of hosts may be another one */
     if (w->sql)
         sql_pool_reload(w->sql, s);
+    if (w->users_sql && w->users_sql != w->sql)
+        sql_pool_reload(w->users_sql, s);
     atomic_store_explicit(&w->net->settings_seen, s, memory_order_release);
 }
 
@@ -381,6 +383,8 @@ static void worker_take_notes(struct worker *w)
             req_on_body((struct req *)(uintptr_t)n.ref);
             inbox_ring(&w->inbox); /* it may have been much: others come first */
             return;
+        case WORKER_CHECKED: auth_on_checked(w, (struct auth_try *)(uintptr_t)n.ref); break;
+        case WORKER_FORGET: auth_forget_hash(w, n.ref); break;
         }
     }
 }
@@ -451,17 +455,20 @@ static void worker_turn_end(struct worker *w)
 static void worker_end_now(struct worker *w)
 {
     struct worker_net *net = w->net;
-    struct sql_pool *sql = w->sql;
+    struct sql_pool *sql = w->sql, *users_sql = w->users_sql;
 
     if (net->open_count)
         log_warn("", "drain time is over: connections closed", "worker=%u connections=%u", w->index,
                  net->open_count);
-    while (w->helped_count) { /* bodies that the helper still has */
+    server_hurry_logins(w->server);
+    while (w->helped_count || w->checking_count) { /* what other threads still have */
         (void)inbox_wait(&w->inbox, clock_us() + TICK_US);
         worker_take_notes(w);
     }
     req_end_parked(w);
-    w->sql = NULL;       /* nothing new goes there */
+    w->sql = w->users_sql = NULL; /* nothing new goes there */
+    if (users_sql != sql)
+        sql_pool_close(users_sql);
     sql_pool_close(sql); /* the requests that wait for it are answered 503 */
     req_end_parked(w);
     for (unsigned t = 0; t < TIMER_COUNT; t++) {
@@ -516,8 +523,11 @@ void worker_free(struct worker *w)
         net->free = c->next;
         free(c);
     }
+    if (w->users_sql && w->users_sql != w->sql)
+        sql_pool_close(w->users_sql);
     if (w->sql)
         sql_pool_close(w->sql);
+    auth_free(w->auth);
     if (net->inbox_event)
         event_free(net->inbox_event);
     if (net->tick)
@@ -578,6 +588,21 @@ static struct worker *worker_new(const struct worker_config *c)
     return w;
 }
 
+/* The pools, and with auth = basic what is remembered of users. */
+static err_t worker_open_sql(struct worker *w, const struct worker_config *c, struct fail *f)
+{
+    err_t e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
+
+    if (e || c->auth == NULL)
+        return e;
+    w->users_sql = w->sql;
+    w->auth = auth_new(w, c->auth);
+    if (c->users_uri == c->pg_uri)
+        return OK;
+    w->users_sql = NULL;
+    return sql_pool_open(w->base, c->settings, c->users_uri, w->stats, &w->users_sql, f);
+}
+
 err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f)
 {
     static const struct timeval tick = {.tv_usec = TICK_US};
@@ -589,8 +614,7 @@ err_t worker_start(const struct worker_config *c, struct worker **out, struct fa
     worker_listen(w, 0, c->listen_fd, ON_CLIENT);
     worker_listen(w, 1, c->admin_listen_fd, ON_ADMIN);
     check(event_add(w->net->inbox_event, NULL) == 0 && event_add(w->net->tick, &tick) == 0);
-    e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
-    if (e) {
+    if ((e = worker_open_sql(w, c, f))) {
         worker_free(w);
         return e;
     }
@@ -624,6 +648,13 @@ void worker_reload(struct worker *w, const struct settings *s)
     struct note n = {.kind = WORKER_SETTINGS, .ref = (uintptr_t)s};
 
     check(inbox_send(&w->inbox, &n));
+}
+
+bool worker_forget_user(struct worker *w, uint64_t name_hash)
+{
+    struct note n = {.kind = WORKER_FORGET, .ref = name_hash};
+
+    return inbox_send(&w->inbox, &n);
 }
 
 bool worker_has_reloaded(const struct worker *w, const struct settings *s)

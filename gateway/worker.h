@@ -39,11 +39,14 @@ struct worker {
     struct queue *queue;
     struct runs *runs;
     struct sql_pool *sql;
+    struct sql_pool *users_sql;      /* of the database of the users: sql, another, or NULL */
+    struct auth *auth;               /* NULL: nobody is asked who it is */
     struct stats *stats;
     struct hist *route_hists;        /* one a route and status class; written here only */
     struct inbox inbox;
     struct helper *helper;
     unsigned helped_count;           /* requests whose bodies it has */
+    unsigned checking_count;         /* logins that threads have, which hash */
     uint64_t now_us;                 /* of this loop turn */
     uint64_t busy_since_us;          /* first ERR_BUSY since a write was accepted; 0 = none */
     uint64_t busy_last_us;           /* the newest one */
@@ -54,6 +57,7 @@ struct worker {
     struct parked committed;         /* any order */
     struct parked runs_waiting;      /* for the next run query */
     struct parked runs_asked;        /* for the one under way */
+    struct parked users_asked;       /* until it is known who sent them */
     struct parked turns;             /* for a later turn of the loop */
     struct sql_call run_call;        /* one run query at a time */
     bool is_run_call_open;
@@ -67,7 +71,9 @@ enum worker_note {
     WORKER_LEAVE,    /* answers close their connections from now on */
     WORKER_DRAIN,    /* pos: until when */
     WORKER_SETTINGS, /* ref: the new snapshot */
-    WORKER_BODY      /* ref: the request whose body the helper has read */
+    WORKER_BODY,     /* ref: the request whose body the helper has read */
+    WORKER_CHECKED,  /* ref: the login that was hashed */
+    WORKER_FORGET    /* ref: the hash of a user's name */
 };
 
 struct worker_config {
@@ -80,6 +86,8 @@ struct worker_config {
     struct queue *queue;
     struct runs *runs;
     const char *pg_uri;
+    struct auth_shared *auth; /* NULL = auth is none */
+    const char *users_uri;    /* of the users' database; pg_uri itself when it is the same */
     struct stats *stats;
     int listen_fd;       /* owned by the worker from here on; -1 = none */
     int admin_listen_fd; /* worker 0 only, else -1 */
@@ -96,6 +104,8 @@ bool worker_has_ended(const struct worker *w);
 /* Takes a newer snapshot of the settings; true once every request goes by it. Any thread. */
 void worker_reload(struct worker *w, const struct settings *s);
 bool worker_has_reloaded(const struct worker *w, const struct settings *s);
+/* Forgets what it knows of a user: the hash of the name. False when its inbox is full. Any thread. */
+bool worker_forget_user(struct worker *w, uint64_t name_hash);
 /* The latency histogram of a route (its index; the number of routes stands for none found) and the
  * first digit of a status. Written by its thread, read by any. */
 struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class);

@@ -375,6 +375,7 @@ err_t journal_open(const char *data_dir, uint64_t segment_bytes, uint64_t max_by
         goto out;
     if ((e = journal_replay(j, f)))
         goto out;
+    journal_dir_unmark(j->dir);
     /* On a full disk what is here must still be flushed, or it would never get room again. */
     if (journal_roll(j, j->start, &why))
         log_error("", "no journal segment could be begun, will try again", "reason=\"%.*s\"",

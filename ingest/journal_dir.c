@@ -10,6 +10,13 @@
  *         queue, whose segments are none of ours, so a name that its checksum does not fit is none.
  *         The old form, the digits and a newline, is read as well; journal.c then asks the segments.
  *         Programs that know only the old form read the first 32 bytes of this one, and are right.
+ *   adopted
+ *         a line of text, put there by `sluice journal adopt` when all of the journal was in
+ *         PostgreSQL. For people and scripts: a start is right without it, because the positions in
+ *         PostgreSQL say what is applied and new entries come behind them. So the start removes it.
+ *
+ * A flusher of Kafka mode locks its data_dir in the same place (journal_dir_lock), because dead letters of
+ * two processes, and a journal of a third, must not mix either.
  */
 #include "ingest/journal_dir.h"
 
@@ -153,4 +160,41 @@ err_t journal_dir_make_id(int dir, char id[QUEUE_ID_BYTES + 1], struct fail *f)
     for (size_t i = 0; i < sizeof(bytes); i++)
         snprintf(id + 2 * i, 3, "%02x", bytes[i]);
     return journal_dir_write_id(dir, id, f);
+}
+
+err_t journal_dir_mark_adopted(int dir, const char *text, struct fail *f)
+{
+    int fd = openat(dir, "adopted.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ssize_t n = (ssize_t)strlen(text);
+    bool is_written = false;
+
+    if (fd >= 0) {
+        is_written = write(fd, text, (size_t)n) == n && fsync(fd) == 0;
+        close(fd);
+    }
+    if (!is_written || renameat(dir, "adopted.tmp", dir, "adopted") < 0)
+        return fail(f, ERR_DISK, "the mark `adopted` cannot be written: %m");
+    return journal_dir_sync(dir, f);
+}
+
+void journal_dir_adopted(int dir, char text[JOURNAL_ADOPTED])
+{
+    int fd = openat(dir, "adopted", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : pread(fd, text, JOURNAL_ADOPTED - 1, 0);
+
+    text[n > 0 ? n : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    if (fd >= 0)
+        close(fd);
+}
+
+void journal_dir_unmark(int dir)
+{
+    char text[JOURNAL_ADOPTED];
+
+    journal_dir_adopted(dir, text);
+    if (text[0])
+        log_info("", "this journal was adopted while its owner was away", "by=\"%s\"", text);
+    if (unlinkat(dir, "adopted", 0) < 0 && errno != ENOENT)
+        log_warn("", "the mark could not be removed", "file=journal/adopted error=\"%m\"");
 }

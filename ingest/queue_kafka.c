@@ -25,16 +25,16 @@
  */
 #include "ingest/queue_kafka.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "ingest/journal_dir.h"
 #include "schema/errors.h"
 
 #define QUESTION_STEP_US ((uint64_t)20 * 1000)
@@ -81,15 +81,26 @@ static void kafka_close(struct queue *queue)
     inbox_fini(&q->question);
     for (unsigned i = 0; i < KAFKA_READERS; i++)
         inbox_fini(&q->slots[i].inbox);
+    if (q->lock >= 0)
+        close(q->lock);
     free(q);
 }
 
-/* For dead letters: there is no journal that would make it. */
-static err_t kafka_make_dir(const char *data_dir, struct fail *f)
+/* A flusher's dead letters lie there, and only its own: it takes the lock that a journal's owner
+ * takes. A front end writes nothing, so it needs no directory. */
+static err_t kafka_take_dir(struct kafka_queue *q, struct fail *f)
 {
-    if (mkdir(data_dir, 0777) < 0 && errno != EEXIST)
-        return fail(f, ERR_DISK, "data_dir %s cannot be made: %m", data_dir);
-    return OK;
+    const char *data_dir = q->settings->data_dir;
+    int dir = -1;
+    err_t e;
+
+    if (q->settings->flushers == 0)
+        return OK;
+    if (!(e = journal_dir_open(data_dir, true, &dir, f)))
+        e = journal_dir_lock(dir, data_dir, &q->lock, f);
+    if (dir >= 0)
+        close(dir);
+    return e;
 }
 
 err_t kafka_open(const struct settings *s, unsigned producers, struct stats *stats,
@@ -107,7 +118,8 @@ err_t kafka_open(const struct settings *s, unsigned producers, struct stats *sta
     check(inbox_init(&q->question) == 0);
     for (unsigned i = 0; i < KAFKA_READERS; i++)
         check(inbox_init(&q->slots[i].inbox) == 0);
-    e = kafka_make_dir(s->data_dir, f);
+    q->lock = -1;
+    e = kafka_take_dir(q, f);
     if (!e && !(e = kafka_topic_look(s, &q->topic, f))) {
         q->head.partitions = q->topic.partitions;
         kafka_name(q);

@@ -32,6 +32,7 @@ struct kafka_queue {
     const struct settings *settings;
     struct kafka_topic topic;
     char id[QUEUE_ID_BYTES + 1];
+    int lock; /* of data_dir, -1 = a front end */
     struct stats *stats;
     struct tickets *tickets;
     struct kafka_producer *producer; /* NULL: flusher only */

@@ -77,6 +77,7 @@ static const char cluster_conf[] =
     "\n# Written by sluice when it made this cluster; change it as you like.\n"
     "max_connections = 200\n"
     "shared_buffers = 256MB\n"
+    "jit = off\n" /* needs memory that is writable and executable, which the unit forbids */
     "# Windows of points are written sequentially: fewer, larger checkpoints, compressed pages.\n"
     "wal_compression = on\n"
     "max_wal_size = 4GB\n"

@@ -1,19 +1,23 @@
 /*
- * docgen: the pages of docs/ that are made of tables, written from the tables.
+ * docgen: the texts that are made of tables, written from the tables.
  *
- *   docgen errors|settings|stats|routes     prints one page
- *   docgen FOLDER                           writes all four into FOLDER
+ *   docgen errors|settings|stats|routes     prints one page of docs/
+ *   docgen sluice.1|sluice.conf.5|sluice.conf|bash|zsh|fish
+ *                                           prints what `make install` installs
+ *   docgen FOLDER                           writes the pages of docs/ into FOLDER
  *
- * Run by `make docs`; `make lint` writes them elsewhere and compares. The output depends on the
- * .def files alone. routes.def is the only thing of the gateway that it sees, and sees it as
- * text: every argument is made a string, so no handler has to be linked.
+ * Run by `make docs` and `make install`; `make lint` writes the pages elsewhere and compares. The
+ * output depends on the .def files alone. routes.def and commands.def are all of the gateway that it
+ * sees, and sees them as text: what names a function is made a string, so nothing has to be linked.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "schema/completion.h"
 #include "schema/errors.h"
+#include "schema/manual.h"
 #include "schema/settings.h"
 #include "schema/stats.h"
 
@@ -36,6 +40,12 @@ static const struct route_text routes[] = {
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
+};
+
+static const struct manual_command commands[] = {
+#define COMMAND(name, words, flags, help, run) {name, words, flags, help},
+#include "gateway/commands.def"
+#undef COMMAND
 };
 
 /* "GET | POST" as "GET, POST"; HEAD comes with GET. */
@@ -94,15 +104,36 @@ static void routes_doc(struct buf *out)
     }
 }
 
+static void program_manual(struct buf *out)
+{
+    manual_program(out, commands, array_len(commands));
+}
+
+static void bash_completion(struct buf *out)
+{
+    completion_bash(out, commands, array_len(commands));
+}
+
+static void zsh_completion(struct buf *out)
+{
+    completion_zsh(out, commands, array_len(commands));
+}
+
+static void fish_completion(struct buf *out)
+{
+    completion_fish(out, commands, array_len(commands));
+}
+
 static const struct page {
     const char *name; /* as on the command line */
-    const char *file;
+    const char *file; /* of docs/; NULL = not kept there */
     void (*write)(struct buf *out);
 } pages[] = {
-    {"errors", "errors.md", errors_doc},
-    {"settings", "config.md", settings_doc},
-    {"stats", "metrics.md", stats_doc},
-    {"routes", "routes.md", routes_doc},
+    {"errors", "errors.md", errors_doc},  {"settings", "config.md", settings_doc},
+    {"stats", "metrics.md", stats_doc},   {"routes", "routes.md", routes_doc},
+    {"sluice.1", NULL, program_manual},   {"sluice.conf.5", NULL, manual_settings},
+    {"sluice.conf", NULL, manual_sample}, {"bash", NULL, bash_completion},
+    {"zsh", NULL, zsh_completion},        {"fish", NULL, fish_completion},
 };
 
 /* Writes page to file and closes it, unless it is standard output. */
@@ -120,7 +151,7 @@ static int print_page(const struct page *page, FILE *file)
     if ((file == stdout ? fflush(file) : fclose(file)) != 0)
         is_written = false;
     if (!is_written)
-        fprintf(stderr, "docgen: cannot write %s: %s\n", page->file, strerror(errno));
+        fprintf(stderr, "docgen: cannot write %s: %s\n", page->name, strerror(errno));
     return is_written ? 0 : 1;
 }
 
@@ -130,6 +161,8 @@ static int write_all(const char *folder)
         char path[4096];
         FILE *file;
 
+        if (pages[i].file == NULL)
+            continue;
         snprintf(path, sizeof(path), "%s/%s", folder, pages[i].file);
         file = fopen(path, "we");
         if (file == NULL) {
@@ -145,7 +178,7 @@ static int write_all(const char *folder)
 int main(int argc, char **argv)
 {
     if (argc != 2) {
-        fprintf(stderr, "usage: docgen errors|settings|stats|routes|FOLDER\n");
+        fprintf(stderr, "usage: docgen PAGE|FOLDER\n");
         return 2;
     }
     for (size_t i = 0; i < array_len(pages); i++) {

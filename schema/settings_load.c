@@ -31,6 +31,8 @@ const struct setting_fallback setting_fallbacks[] = {
     {"MLFLOW_SERVER_ALLOWED_HOSTS", SETTING_allowed_hosts},
     {"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", SETTING_cors_allowed_origins},
     {"MLFLOW_TRUNCATE_LONG_VALUES", SETTING_truncate_long_values},
+    {"MLFLOW_AUTH_CONFIG_PATH", SETTING_auth_config},
+    {"MLFLOW_FLASK_SERVER_SECRET_KEY", SETTING_auth_secret_key},
 };
 const size_t setting_fallback_count = array_len(setting_fallbacks);
 

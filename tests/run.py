@@ -2,7 +2,8 @@
 """Runs the suites, shows what each prints, adds up their counts.
 
     tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [crash]
-                 [crash-asan] [states] [fault] [fault-long] [load] [pods] [tsan] [valgrind]
+                 [crash-asan] [states] [fault] [fault-long] [load] [pods] [deploy] [deploy-clean]
+                 [tsan] [valgrind]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
 and reads the numbers they print: cmocka's `[  PASSED  ] N test(s)`, pytest's last line, and
@@ -156,7 +157,10 @@ SUITES = {
     "crash-asan": lambda: counted([VENV, "tests/crash/run.py", SANITIZED, "--kills", "8"], 1800),
     "fault": lambda: counted([VENV, "tests/fault/run.py", RELEASE], 1200),
     "fault-long": lambda: counted([VENV, "tests/fault/run.py", RELEASE, "--long"], 7200),
-    "pods": lambda: counted([VENV, "tests/pods/run.py", RELEASE], 1500),
+    "pods": lambda: added(counted([VENV, "tests/pods/run.py", RELEASE], 1500),
+                          counted([VENV, "tests/pods/fleet.py", RELEASE], 1500)),
+    "deploy": lambda: counted([VENV, "tests/deploy/run.py"], 300),
+    "deploy-clean": lambda: counted([VENV, "tests/deploy/run.py", "--clean"], 1200),
     "tsan": tsan,
     "valgrind": valgrind,
 }
@@ -165,7 +169,7 @@ SUITES = {
 def main():
     os.chdir(ROOT)
     wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "crash",
-                              "states", "fault", "load", "pods"]
+                              "states", "fault", "load", "pods", "deploy"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")

@@ -16,7 +16,8 @@ OTHERS = {"listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:2", "data_dir": "/
           "kafka_brokers": "127.0.0.1:9", "kafka_topic": "elsewhere",
           "pg_uri": "postgresql://elsewhere/db", "pg_bin_dir": "/elsewhere",
           "default_artifact_root": "/elsewhere", "static_prefix": "/elsewhere",
-          "allowed_hosts": "*", "cors_allowed_origins": "http://elsewhere", "log_level": "debug"}
+          "auth_config": "/elsewhere", "auth_pg_uri": "postgresql://elsewhere/users",
+          "auth_secret_key": "another", "allowed_hosts": "*", "cors_allowed_origins": "http://elsewhere", "log_level": "debug"}
 
 
 def another(setting):

@@ -88,7 +88,8 @@ class Cluster:
             self.process.wait(timeout=60)
 
     def uri(self, database):
-        return f"postgresql://{USER}@/{database}?host={self.folder}"
+        port = self.settings.get("port", "5432")
+        return f"postgresql://{USER}@/{database}?host={self.folder}&port={port}"
 
     def connect(self, database):
         return psycopg.connect(self.uri(database), autocommit=True)

@@ -86,6 +86,19 @@ static void test_ls_counts_entries_and_points(void **state)
     assert_non_null(strstr(printed, "\n1 segments, 6 entries, 24 points, 0 damaged bytes\n"));
 }
 
+static void test_ls_says_who_adopted_it(void **state)
+{
+    (void)state;
+    int dir = -1;
+
+    fill();
+    assert_ok(journal_dir_open(fixture_dir, false, &dir, &fixture_fail));
+    assert_ok(journal_dir_mark_adopted(dir, "by somebody\n", &fixture_fail));
+    close(dir);
+    assert_int_equal(run(1, "ls", ""), 0);
+    assert_non_null(strstr(printed, "\nadopted by somebody\n"));
+}
+
 static void test_verify_finds_damage(void **state)
 {
     (void)state;
@@ -150,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
         CASE(test_ls_counts_entries_and_points),
+        CASE(test_ls_says_who_adopted_it),
         CASE(test_verify_finds_damage),
         CASE(test_verify_finds_a_damaged_header),
         CASE(test_dump_is_one_json_line_an_entry),

@@ -148,6 +148,27 @@ static void test_id_is_kept_and_damage_to_it_noticed(void **state)
     close(dir);
 }
 
+static void test_the_mark_is_read_and_goes_with_the_next_owner(void **state)
+{
+    (void)state;
+    char text[JOURNAL_ADOPTED];
+    int dir = -1;
+
+    assert_ok(journal_dir_open(fixture_dir, true, &dir, &fixture_fail));
+    journal_dir_adopted(dir, text);
+    assert_string_equal(text, "");
+    assert_ok(journal_dir_mark_adopted(dir, "by somebody\n", &fixture_fail));
+    journal_dir_adopted(dir, text);
+    assert_string_equal(text, "by somebody");
+    assert_ok(journal_dir_mark_adopted(dir, "by another\n", &fixture_fail));
+    journal_dir_adopted(dir, text);
+    assert_string_equal(text, "by another");
+    assert_int_equal(fixture_files(".tmp"), 0);
+    journal_dir_unmark(dir);
+    assert_int_equal(fixture_files("adopted"), 0);
+    close(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +182,8 @@ int main(void)
                                         fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_id_is_kept_and_damage_to_it_noticed, fixture_set_up,
                                         fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_the_mark_is_read_and_goes_with_the_next_owner,
+                                        fixture_set_up, fixture_tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,12 +40,14 @@ static void test_the_name_is_the_topics(void **state)
 
     (void)state;
     strcpy(first, queue_id(queue));
+    fixture_settings.flushers = 0; /* the first has the directory */
     assert_ok(queue_open(&fixture_settings, 0, fixture_stats, &second, &fixture_fail));
     assert_string_equal(queue_id(second), first);
     queue_stop(second);
     queue_close(second);
     assert_int_equal(rd_kafka_mock_topic_create(kafkatest.cluster, "u", 1, 1), 0);
     fixture_settings.kafka_topic = "u";
+    fixture_settings.flushers = 0; /* the first has the directory */
     assert_ok(queue_open(&fixture_settings, 0, fixture_stats, &second, &fixture_fail));
     assert_string_not_equal(queue_id(second), first);
     queue_stop(second);
@@ -117,6 +119,7 @@ static void test_a_flusher_only_accepts_nothing(void **state)
     pos_t end;
 
     (void)state;
+    fixture_settings.flushers = 0; /* the first has the directory */
     assert_ok(queue_open(&fixture_settings, 0, fixture_stats, &second, &fixture_fail));
     assert_int_equal(queue_append(second, 0, &b, &end, &fixture_fail), ERR_CLOSING);
     assert_int_equal(queue_headroom(second, 1, &fixture_fail), ERR_CLOSING);

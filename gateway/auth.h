@@ -1,0 +1,64 @@
+/*
+ * auth: who sends a request: credentials to a user, remembered, so that a request costs a look-up.
+ *
+ * With auth = none nobody asks, and r->user is NULL. With basic every request of the clients'
+ * listener names a user of MLflow's table `users`, but for the few paths that MLflow leaves open; r->user
+ * is set before its handler runs. Order of steps: auth_admit, a long body is read, may_check
+ * (gateway/may.h), the handler.
+ *
+ * A worker's thread, but for auth_shared_*, which is the main thread's.
+ */
+#ifndef GATEWAY_AUTH_H
+#define GATEWAY_AUTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/fail.h"
+#include "base/str.h"
+
+struct auth;
+struct auth_config;
+struct auth_shared;
+struct auth_try;
+struct inbox;
+struct req;
+struct settings;
+struct worker;
+
+struct auth_user {
+    int64_t id;
+    struct str name; /* in the request's arena */
+    bool is_admin;
+};
+
+/* What all workers have in common: the threads that hash, and who has failed too often. config outlives
+ * it. */
+struct auth_shared *auth_shared_start(const struct settings *s, const struct auth_config *config);
+/* Whatever is still to be hashed is answered without: the end is near. */
+void auth_shared_hurry(struct auth_shared *sh);
+/* When no worker is left; NULL is fine. */
+void auth_shared_stop(struct auth_shared *sh);
+
+/* A worker's memory of credentials. */
+struct auth *auth_new(struct worker *w, struct auth_shared *sh);
+/* No SQL and no job of it may be under way; NULL is fine. */
+void auth_free(struct auth *a);
+
+/* The step before all others: next follows with r->user set, at once when the credentials are known, or
+ * the request is answered 401, 429 or 503. */
+must_check err_t auth_admit(struct req *r, err_t (*next)(struct req *r, struct fail *f));
+/* May the path be asked for without credentials? */
+bool auth_is_open(const struct req *r);
+/* MLflow's 401, word for word. */
+err_t auth_challenge(struct req *r);
+/* A thread that hashes has done with it: the inbox brought it. */
+void auth_on_checked(struct worker *w, struct auth_try *t);
+/* A user was changed, or deleted, through this worker: what is remembered of the name is forgotten, here
+ * and on every other worker. */
+void auth_forget(struct worker *w, struct str name);
+/* The same, in one worker: the inbox brought the hash of a name, auth_name_hash. */
+void auth_forget_hash(struct worker *w, uint64_t name_hash);
+uint64_t auth_name_hash(struct str name);
+
+#endif
