@@ -13,5 +13,7 @@
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
+/* What has no row. */
+err_t api_unrouted(struct req *r, struct fail *f);
 
 #endif

@@ -38,6 +38,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gateway/api.h"
 #include "gateway/conn_io.h"
 #include "gateway/conn_steps.h"
 #include "gateway/guard.h"
@@ -142,40 +143,6 @@ bool conn_is_fast(struct conn *c, enum conn_timer timer, uint64_t least)
 
 /* -- READING ----------------------------------------------------------------------------------- */
 
-static bool conn_answer_options(struct conn *c, unsigned allowed)
-{
-    struct req *r = &c->x->req;
-    struct str prefix = str_of(conn_settings(c)->static_prefix);
-    struct str path = str_skip(r->head->path, prefix.n);
-    bool is_api = str_starts(path, STR("/api/")) || str_starts(path, STR("/ajax-api/")) ||
-                  str_eq(r->head->path, STR("*"));
-
-    reply_allow(r, allowed);
-    (void)reply_text(r, is_api ? 204 : 200, "text/html; charset=utf-8", STR(""));
-    return conn_answer_early(c);
-}
-
-/* There is no row for method and path. */
-static bool conn_answer_unrouted(struct conn *c, unsigned allowed, struct fail *f)
-{
-    struct req *r = &c->x->req;
-    const struct http_head *d = r->head;
-
-    if (d->method == HTTP_M_OPTIONS && str_eq(d->path, STR("*")))
-        allowed = HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS | HTTP_M_POST;
-    if (allowed && d->method == HTTP_M_OPTIONS)
-        return conn_answer_options(c, allowed);
-    if (allowed) {
-        reply_allow(r, allowed);
-        (void)fail(f, ERR_BAD_METHOD, "The method %.*s is not allowed for this path.",
-                   STR_ARG(d->method_text));
-    } else {
-        (void)fail(f, ERR_NO_ENDPOINT, "There is no endpoint at %.*s.",
-                   STR_ARG(str_head(d->path, 200)));
-    }
-    return conn_refuse_early(c, f);
-}
-
 /* The head is complete. */
 static bool conn_route(struct conn *c)
 {
@@ -191,8 +158,10 @@ static bool conn_route(struct conn *c)
     if (!guard_admits(r))
         return conn_answer_early(c);
     r->route = route_find(r->head->method, r->head->path, c->where, &allowed);
-    if (r->route == NULL)
-        return conn_answer_unrouted(c, allowed, &f);
+    if (r->route == NULL && (c->worker->auth == NULL || c->where == ON_ADMIN))
+        return api_unrouted(r, &f) ? conn_refuse_early(c, &f) : conn_answer_early(c);
+    if (r->route == NULL) /* first it is asked who wants to know */
+        r->route = &route_unrouted;
     if (conn_judge(c, &f) != OK)
         return conn_refuse_early(c, &f);
     return conn_take_body(c);

@@ -37,6 +37,7 @@ struct grants {
     struct grant *items; /* by type, then pattern */
     size_t n;
     bool is_chief;
+    unsigned holders;
 };
 
 static const struct {
@@ -135,6 +136,7 @@ struct grants *grants_new(const struct grant_row *rows, size_t n)
     struct grants *g = calloc(1, sizeof(*g));
 
     check(g != NULL);
+    g->holders = 1;
     arena_init(&g->memory, 256);
     g->items = arena_array(&g->memory, n, sizeof(*g->items));
     for (size_t i = 0; i < n; i++) {
@@ -156,9 +158,16 @@ struct grants *grants_new(const struct grant_row *rows, size_t n)
     return g;
 }
 
-void grants_free(struct grants *g)
+struct grants *grants_take(struct grants *g)
 {
-    if (!g)
+    if (g)
+        g->holders++;
+    return g;
+}
+
+void grants_put(struct grants *g)
+{
+    if (!g || --g->holders > 0)
         return;
     arena_fini(&g->memory);
     free(g);

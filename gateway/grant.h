@@ -2,7 +2,8 @@
  * grant: what a user was granted, and whether that is enough.
  *
  * grants_new from the rows of a user's roles; then grant_meets for each need of a call, all of which
- * must hold. Read-only once made; pure; any thread. grant.c tells the rules.
+ * must hold. Read-only once made, but for the
+ * count of its holders. Pure; any thread. grant.c tells the rules.
  */
 #ifndef GATEWAY_GRANT_H
 #define GATEWAY_GRANT_H
@@ -51,9 +52,11 @@ struct grant_row {
 struct grants;
 
 /* From the rows of one user in one workspace, in any order; unknown types are left out, an unknown
- * level denies. */
+ * level denies. Held by the caller. */
 struct grants *grants_new(const struct grant_row *rows, size_t n);
-void grants_free(struct grants *g);
+/* One more holder, one less; the last one frees it. Of one thread; NULL is fine. */
+struct grants *grants_take(struct grants *g);
+void grants_put(struct grants *g);
 /* Memory it takes. */
 size_t grants_bytes(const struct grants *g);
 

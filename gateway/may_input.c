@@ -217,7 +217,8 @@ size_t may_list(struct may *m, const char *name, struct str **out)
         return 0;
     }
     *out = arena_array(&m->r->arena, yyjson_arr_size(list), sizeof(**out));
-    yyjson_arr_foreach(list, i, max, item) {
+    yyjson_arr_foreach(list, i, max, item)
+    {
         (*out)[n++] = may_text(m, item);
     }
     return n;

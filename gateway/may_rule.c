@@ -46,8 +46,7 @@ void may_about(struct may *m, struct str experiment)
     }
     if (m->nexperiments == m->most_experiments) {
         m->most_experiments = m->most_experiments ? 2 * m->most_experiments : 4;
-        m->experiments =
-            arena_array(&m->r->arena, m->most_experiments, sizeof(*m->experiments));
+        m->experiments = arena_array(&m->r->arena, m->most_experiments, sizeof(*m->experiments));
         if (old)
             memcpy(m->experiments, old, m->nexperiments * sizeof(*old));
     }

@@ -10,6 +10,7 @@
 #define GATEWAY_MAY_RULE_H
 
 #include "gateway/grant.h"
+#include "gateway/grant_cache.h"
 #include "gateway/may_path.h"
 #include "gateway/req.h"
 #include "ingest/input.h"
@@ -40,7 +41,7 @@ enum { FIND_EXTRAS = 3 };
 struct may_find {
     enum may_find_kind kind;
     struct str id;
-    bool is_found;
+    bool is_found, is_looked_up;
     struct str experiment;
     struct str extra[FIND_EXTRAS];
     struct may_find *more; /* the next row */
@@ -102,9 +103,18 @@ struct may {
     size_t nexperiments, most_experiments;
     enum grant_type container; /* GRANT_REGISTERED_MODEL or GRANT_PROMPT */
     struct str name, scorer, id;
+    bool asks_people;
+    struct input_pair
+        *people; /* "chief", "present", "target" of a workspace; "role" in one; "user" */
+    size_t npeople;
+
+    struct may_find *only_run; /* the run table is asked for it */
+    enum may_find_kind kinds[SQL_STEPS_MAX];
+    unsigned nkinds;
 
     /* what it needs */
-    const struct grants *grants;
+    struct grants *grants; /* held until the request is over */
+    struct grant_stamp stamp;
     enum grant_level fallback; /* default_permission */
     struct need *needs;
     size_t nneeds, most_needs;
@@ -152,8 +162,16 @@ bool may_reads_all(const struct may *m, enum grant_type type);
 bool may_denied(const struct may *m, enum grant_type type);
 struct str may_scorer(struct may *m, struct str experiment, struct str name);
 
+/* -- people; may_people.c ------------------------------------------------------------------------- */
+/* Values of the statement about people: role, role permission, user's name. */
+must_check err_t may_people_ask(struct may *m, struct str values[3], struct fail *f);
+/* MLflow's words on resource types, for these checks and for the calls behind them. */
+must_check err_t may_no_workspace(struct str type, struct fail *f);
+must_check err_t may_type_check(struct str text, enum grant_type *type, struct fail *f);
+must_check err_t may_type_single(enum grant_type type, struct str id, struct fail *f);
+
 /* Asks and settles that several files name; those of may_rules.def. */
-#define RULE(name, ask, settle, ...) \
+#define RULE(name, ask, settle, ...)                    \
     err_t may_ask_##ask(struct may *m, struct fail *f); \
     err_t may_settle_##settle(struct may *m, struct fail *f);
 #include "gateway/may_rules.def"

@@ -6,6 +6,7 @@
  * something would have to be, the call is refused. A filter or order of a search that looks at what is
  * denied is one of those; which words do is told by the text, since only MLflow can parse it.
  */
+#define _GNU_SOURCE /* memmem */
 #include "gateway/may_rule.h"
 
 #include <string.h>
@@ -42,7 +43,8 @@ static size_t traces_sent(struct may *m)
         if (!yyjson_is_arr(list))
             return 0;
         ids = arena_array(&m->r->arena, yyjson_arr_size(list), sizeof(*ids));
-        yyjson_arr_foreach(list, i, max, item) {
+        yyjson_arr_foreach(list, i, max, item)
+        {
             ids[n++] = may_text(m, item);
         }
     }
@@ -136,7 +138,8 @@ err_t may_ask_traces_search(struct may *m, struct fail *f)
     (void)f;
     if (!yyjson_is_arr(list))
         return OK;
-    yyjson_arr_foreach(list, i, max, item) {
+    yyjson_arr_foreach(list, i, max, item)
+    {
         struct str id = may_text(m, inside(m, item, path));
 
         if (id.n)
@@ -287,8 +290,7 @@ err_t may_ask_scorer(struct may *m, struct fail *f)
     struct str experiment, name;
     err_t e;
 
-    if ((e = may_param(m, "experiment_id", &experiment, f)) ||
-        (e = may_param(m, "name", &name, f)))
+    if ((e = may_param(m, "experiment_id", &experiment, f)) || (e = may_param(m, "name", &name, f)))
         return e;
     may_about(m, experiment);
     m->scorer = may_scorer(m, experiment, name);
@@ -341,8 +343,7 @@ err_t may_settle_scorer_invoke(struct may *m, struct fail *f)
     if (name.n) {
         m->scorer = may_scorer(m, m->experiments[0], name);
         may_need(m, GRANT_SCORER, m->scorer, DO_NOT_DENIED);
-        may_need_or(m, GRANT_SCORER_VERSION, DO_NOT_DENIED, GRANT_SCORER, m->scorer,
-                    DO_NOT_DENIED);
+        may_need_or(m, GRANT_SCORER_VERSION, DO_NOT_DENIED, GRANT_SCORER, m->scorer, DO_NOT_DENIED);
     } else {
         may_need(m, GRANT_SCORER_VERSION, STR(""), DO_NOT_DENIED);
     }
@@ -394,8 +395,7 @@ err_t may_ask_queue_name(struct may *m, struct fail *f)
     struct str experiment, name;
     err_t e;
 
-    if ((e = may_param(m, "experiment_id", &experiment, f)) ||
-        (e = may_param(m, "name", &name, f)))
+    if ((e = may_param(m, "experiment_id", &experiment, f)) || (e = may_param(m, "name", &name, f)))
         return e;
     may_about(m, experiment);
     (void)may_find(m, FIND_QUEUE_NAME,
@@ -406,8 +406,8 @@ err_t may_ask_queue_name(struct may *m, struct fail *f)
 /* What the caller may do with queues of this experiment. */
 static enum grant_level queue_level(const struct may *m, struct str experiment)
 {
-    const struct need need = {GRANT_REVIEW_QUEUE, STR(""), DO_NOT_DENIED, true,
-                              GRANT_EXPERIMENT, experiment, DO_NOT_DENIED};
+    const struct need need = {GRANT_REVIEW_QUEUE, STR(""),    DO_NOT_DENIED, true,
+                              GRANT_EXPERIMENT,   experiment, DO_NOT_DENIED};
     enum grant_action action;
 
     if (!may_met(m, GRANT_EXPERIMENT, experiment, DO_READ))
@@ -490,8 +490,7 @@ static err_t queue_settle(struct may *m, bool is_for_owner, struct fail *f)
     if (!queue->is_found)
         return queue_missing(queue, f);
     level = queue_level(m, queue->experiment);
-    if (level < LEVEL_MANAGE &&
-        !(is_for_owner && level >= LEVEL_EDIT && queue_is_mine(m, queue)))
+    if (level < LEVEL_MANAGE && !(is_for_owner && level >= LEVEL_EDIT && queue_is_mine(m, queue)))
         may_refuse(m);
     return OK;
 }
@@ -503,7 +502,7 @@ err_t may_settle_queue_update(struct may *m, struct fail *f)
 
 err_t may_settle_queue_delete(struct may *m, struct fail *f)
 {
-    return queue_settle(m, str_eq(m->finds->extra[1], STR("CUSTOM")), f);
+    return queue_settle(m, str_ieq(m->finds->extra[1], STR("custom")), f);
 }
 
 static err_t queue_edit(struct may *m, bool is_for_members, struct fail *f)

@@ -5,6 +5,7 @@
  * model that does not exist is refused as one that is somebody else's, so that nobody learns ids by
  * guessing; only the histories of many runs say 404, because MLflow does.
  */
+#define _GNU_SOURCE /* memmem */
 #include "gateway/may_rule.h"
 
 #include <string.h>
@@ -52,7 +53,8 @@ static size_t experiments_in_body(struct may *m)
 
     if (!yyjson_is_arr(list))
         return 0;
-    yyjson_arr_foreach(list, i, max, item) {
+    yyjson_arr_foreach(list, i, max, item)
+    {
         may_about(m, may_text(m, item));
     }
     return yyjson_arr_size(list);
@@ -113,7 +115,8 @@ static void models_in_list(struct may *m, const char *name)
     list = may_value(m, name);
     if (!yyjson_is_arr(list))
         return;
-    yyjson_arr_foreach(list, i, max, item) {
+    yyjson_arr_foreach(list, i, max, item)
+    {
         struct str id = may_text(m, may_member(m, item, "model_id"));
 
         if (id.n)
@@ -265,8 +268,7 @@ err_t may_settle_logged_search(struct may *m, struct fail *f)
         return OK;
     }
     for (size_t i = 0; i < n; i++) {
-        if (clauses[i].entity == ENTITY_ATTRIBUTE &&
-            str_eq(clauses[i].key, STR("source_run_id")))
+        if (clauses[i].entity == ENTITY_ATTRIBUTE && str_eq(clauses[i].key, STR("source_run_id")))
             may_refuse(m);
     }
     return OK;

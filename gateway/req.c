@@ -629,6 +629,7 @@ void req_init(struct req *r, struct worker *w, struct conn *c)
 
 void req_fini(struct req *r)
 {
+    may_end(r);
     req_drop_results(r);
     arena_fini(&r->arena);
     buf_fini(&r->reply.body);
@@ -654,6 +655,7 @@ void req_reset(struct req *r)
     r->both = NULL;
     r->caught = NULL;
     r->has_run = false;
+    may_end(r);
     r->user = NULL;
     r->auth_until_us = 0;
     r->behind_us = 0;

@@ -28,6 +28,7 @@
 #include "ingest/runs.h"
 
 struct conn;
+struct may;
 struct req;
 struct route;
 struct sql_stream;
@@ -39,7 +40,15 @@ typedef err_t (*req_catch)(struct req *r, err_t e, struct fail *f);
 
 /* A handler or step is on the stack; one wait is under way; the reply is complete. */
 enum req_state { REQ_IDLE, REQ_RUNNING, REQ_WAITING, REQ_ANSWERED };
-enum req_park { PARK_NONE, PARK_DURABLE, PARK_COMMITTED, PARK_RUN, PARK_ASKED, PARK_USER, PARK_TURN };
+enum req_park {
+    PARK_NONE,
+    PARK_DURABLE,
+    PARK_COMMITTED,
+    PARK_RUN,
+    PARK_ASKED,
+    PARK_USER,
+    PARK_TURN
+};
 enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT };
 
 struct reply {
@@ -57,9 +66,10 @@ struct req {
     const struct route *route;
     const struct http_head *head;
     const struct auth_user *user; /* who sends it; NULL: nobody asked */
-    struct bind_input input;     /* parameters: query, body, content type */
-    struct document_ahead ahead; /* of a long body: input.ahead points here */
-    struct arena arena;          /* reset when the answer is written */
+    struct may *may;              /* what he may; NULL: everything */
+    struct bind_input input;      /* parameters: query, body, content type */
+    struct document_ahead ahead;  /* of a long body: input.ahead points here */
+    struct arena arena;           /* reset when the answer is written */
     struct reply reply;
     enum req_state state;
     uint64_t started_us; /* when its head was complete */

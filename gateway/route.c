@@ -50,6 +50,13 @@ static const struct route rows[] = {
 #undef PATCH
 #undef DELETE
 
+const struct route route_unrouted = {.path = "",
+                                     .handler = api_unrouted,
+                                     .body = BODY_SMALL,
+                                     .may = MAY_ANY,
+                                     .where = ON_CLIENT,
+                                     .label = ""};
+
 enum { ROW_COUNT = array_len(rows), SLOT_COUNT = 512 /* power of two, several times the paths */ };
 
 /* One path; open addressing. */
@@ -206,5 +213,5 @@ const struct route *route_rows(size_t *count)
 
 unsigned route_index(const struct route *route)
 {
-    return (unsigned)(route - rows);
+    return route == &route_unrouted ? ROW_COUNT : (unsigned)(route - rows);
 }

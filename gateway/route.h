@@ -48,6 +48,8 @@ const struct route *route_find(unsigned method, struct str path, enum route_wher
 /* What stands in the request's path for the row's "{name}", in the request's arena; bytes that are no
  * UTF-8 as U+FFFD. */
 struct str route_arg(struct req *r, const char *name);
+/* Stands for a row where there is none: api_unrouted says so. */
+extern const struct route route_unrouted;
 /* All rows. */
 const struct route *route_rows(size_t *count);
 /* Index of a row, for per-route statistics. */

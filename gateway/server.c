@@ -38,6 +38,7 @@
 #include "gateway/auth_config.h"
 #include "gateway/helper.h"
 #include "gateway/listen.h"
+#include "gateway/may.h"
 #include "gateway/route.h"
 #include "gateway/worker.h"
 #include "ingest/queue.h"
@@ -417,6 +418,7 @@ static err_t server_start(struct server *sv, struct fail *f)
 
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
     route_init(s->static_prefix);
+    may_init();
     if ((e = server_bind(sv, f)) || (e = server_open_database(sv, f)) ||
         (e = server_open_users(sv, f)))
         return e;

@@ -37,6 +37,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/conn.h"
+#include "gateway/grant_cache.h"
 #include "gateway/req_drive.h"
 #include "gateway/route.h"
 #include "gateway/server.h"
@@ -528,6 +529,7 @@ void worker_free(struct worker *w)
     if (w->sql)
         sql_pool_close(w->sql);
     auth_free(w->auth);
+    grant_cache_free(w->grants);
     if (net->inbox_event)
         event_free(net->inbox_event);
     if (net->tick)
@@ -597,6 +599,7 @@ static err_t worker_open_sql(struct worker *w, const struct worker_config *c, st
         return e;
     w->users_sql = w->sql;
     w->auth = auth_new(w, c->auth);
+    w->grants = grant_cache_new(LIMIT_GRANT_CACHE);
     if (c->users_uri == c->pg_uri)
         return OK;
     w->users_sql = NULL;

@@ -16,6 +16,7 @@
 #include "schema/stats.h"
 
 struct event_base;
+struct grant_cache;
 struct server;
 struct conn;
 
@@ -41,6 +42,7 @@ struct worker {
     struct sql_pool *sql;
     struct sql_pool *users_sql;      /* of the database of the users: sql, another, or NULL */
     struct auth *auth;               /* NULL: nobody is asked who it is */
+    struct grant_cache *grants;      /* of its users; NULL likewise */
     struct stats *stats;
     struct hist *route_hists;        /* one a route and status class; written here only */
     struct inbox inbox;

@@ -111,7 +111,7 @@ static void test_rules(void **state)
                 fail_msg("\"%s\" with default %s: %s", rules[i].grants,
                          grant_level_name(defaults[d]), is_met ? "allowed" : "refused");
         }
-        grants_free(g);
+        grants_put(g);
     }
 }
 
@@ -122,10 +122,10 @@ static void test_absence_in_a_workspace_not_for_everybody(void **state)
 
     (void)state;
     assert_false(grants_meet(g, &need, LEVEL_MANAGE, LEVEL_NONE));
-    grants_free(g);
+    grants_put(g);
     g = grants_of("experiment 7 READ");
     assert_true(grants_meet(g, &need, LEVEL_MANAGE, LEVEL_NONE));
-    grants_free(g);
+    grants_put(g);
 }
 
 static void test_names(void **state)
@@ -167,8 +167,8 @@ static void test_many_rows_are_found(void **state)
     assert_false(grants_any(g, GRANT_EXPERIMENT, LEVEL_MANAGE));
     assert_false(grants_any(g, GRANT_EXPERIMENT, LEVEL_DENY));
     assert_true(grants_bytes(g) > 3000 * sizeof(struct grant));
-    grants_free(g);
-    grants_free(NULL);
+    grants_put(g);
+    grants_put(NULL);
 }
 
 int main(void)
