@@ -16,10 +16,12 @@
 #define _GNU_SOURCE /* memmem */
 #include "gateway/may.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/fault.h"
 #include "gateway/auth_config.h"
+#include "gateway/entity.h"
 #include "gateway/grant_cache.h"
 #include "gateway/may_find.h"
 #include "gateway/may_rule.h"
@@ -337,6 +339,16 @@ bool may_denies(const struct req *r, enum grant_type type)
     return !may_meets(r, &(struct need){.type = type, .action = DO_NOT_DENIED});
 }
 
+unsigned may_hidden(const struct req *r)
+{
+    if (!may_hides(r))
+        return 0;
+    return (may_denies(r, GRANT_RUN) ? HIDE_RUNS : 0) |
+           (may_denies(r, GRANT_LOGGED_MODEL) ? HIDE_LOGGED : 0) |
+           (may_denies(r, GRANT_REGISTERED_MODEL_VERSION) ? HIDE_MODEL_VERSIONS : 0) |
+           (may_denies(r, GRANT_PROMPT_VERSION) ? HIDE_PROMPT_VERSIONS : 0);
+}
+
 bool may_reads(const struct req *r, enum grant_type type, struct str id)
 {
     return may_meets(r, &(struct need){.type = type, .id = id, .action = DO_READ});
@@ -354,7 +366,10 @@ bool may_reads_run(const struct req *r, struct str experiment)
     return may_on_run_of(r, experiment, DO_READ);
 }
 
-bool may_updates_run(const struct req *r, struct str experiment)
+bool may_updates_run_of(const struct req *r, int32_t experiment_id)
 {
-    return may_on_run_of(r, experiment, DO_UPDATE);
+    char text[16];
+    int n = snprintf(text, sizeof(text), "%d", experiment_id);
+
+    return may_on_run_of(r, (struct str){text, (size_t)n}, DO_UPDATE);
 }

@@ -22,6 +22,8 @@ void may_end(struct req *r);
 
 /* False: nothing is hidden from the caller. */
 bool may_hides(const struct req *r);
+/* Bits of enum entity_hidden: what is left out of things that the caller may see. */
+unsigned may_hidden(const struct req *r);
 /* Does a list show the caller this thing? Where nothing is granted on it, the workspace counts. */
 bool may_lists(const struct req *r, enum grant_type type, struct str id);
 /* Is the kind, all of it, denied to the caller? */
@@ -29,6 +31,6 @@ bool may_denies(const struct req *r, enum grant_type type);
 /* May the caller read a run of this experiment? */
 bool may_reads_run(const struct req *r, struct str experiment);
 bool may_reads(const struct req *r, enum grant_type type, struct str id);
-bool may_updates_run(const struct req *r, struct str experiment);
+bool may_updates_run_of(const struct req *r, int32_t experiment_id);
 
 #endif

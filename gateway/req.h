@@ -76,6 +76,7 @@ struct req {
     void *data;          /* the handler's own, in the arena */
     void *whole;         /* what data is a part of, where a handler has parts */
     req_catch caught;    /* NULL = an error is the answer */
+    void *granting;      /* grant_write.c's own, until its next step */
     void *asked;         /* run_search_ask's own, until its next step */
 
     /* what the last wait brought; results and rows are good until the next wait for SQL */

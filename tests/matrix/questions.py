@@ -200,7 +200,7 @@ def extras(objects):
 
 # Names in paths that are not parameters of the same name.
 IN_PATH = {"workspace_name": "default", "webhook_id": "w", "tag_key": "k", "filename": "f",
-           "request_id": "{trace_id}", "key": "k"}
+           "key": "k"}
 # What `name` names, by the path.
 NAMES = ((r"/scorers/", "scorer"), (r"/review-queues/", "queue"),
          (r"/gateway/", "endpoint"))
@@ -215,11 +215,10 @@ def fill(path, ids):
                  f"{exp}/other/f", "no/experiment", f"workspaces/w/{exp}/x",
                  f"%2531/{ids['run_id']}/artifacts/f", f"{exp}/../2/x"]
         return [re.sub(r"[<{](path:)?artifact_path(:path)?[>}]", tail, path) for tail in tails]
-    space, _, slug = ids["mcp_server"].partition("/")
 
     def value(found):
         name = re.sub(r"^\w+:|:\w+$", "", found[1])
-        known = {"namespace": space, "slug": slug, "endpoint_name": ids["endpoint"], **IN_PATH,
+        known = {"name": ids["mcp_server"], "endpoint_name": ids["endpoint"], **IN_PATH,
                  "request_id": ids["trace_id"]}
         return str(known.get(name) or ids.get(name) or "x")
 
