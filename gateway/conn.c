@@ -40,6 +40,7 @@
 #include "base/log.h"
 #include "gateway/conn_io.h"
 #include "gateway/conn_steps.h"
+#include "gateway/api.h"
 #include "gateway/guard.h"
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
@@ -142,38 +143,18 @@ bool conn_is_fast(struct conn *c, enum conn_timer timer, uint64_t least)
 
 /* -- READING ----------------------------------------------------------------------------------- */
 
-static bool conn_answer_options(struct conn *c, unsigned allowed)
+/* There is no row for method and path. With auth = basic that is nobody's business who may not call. */
+static bool conn_answer_unrouted(struct conn *c, struct fail *f)
 {
     struct req *r = &c->x->req;
-    struct str prefix = str_of(conn_settings(c)->static_prefix);
-    struct str path = str_skip(r->head->path, prefix.n);
-    bool is_api = str_starts(path, STR("/api/")) || str_starts(path, STR("/ajax-api/")) ||
-                  str_eq(r->head->path, STR("*"));
 
-    reply_allow(r, allowed);
-    (void)reply_text(r, is_api ? 204 : 200, "text/html; charset=utf-8", STR(""));
-    return conn_answer_early(c);
-}
-
-/* There is no row for method and path. */
-static bool conn_answer_unrouted(struct conn *c, unsigned allowed, struct fail *f)
-{
-    struct req *r = &c->x->req;
-    const struct http_head *d = r->head;
-
-    if (d->method == HTTP_M_OPTIONS && str_eq(d->path, STR("*")))
-        allowed = HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS | HTTP_M_POST;
-    if (allowed && d->method == HTTP_M_OPTIONS)
-        return conn_answer_options(c, allowed);
-    if (allowed) {
-        reply_allow(r, allowed);
-        (void)fail(f, ERR_BAD_METHOD, "The method %.*s is not allowed for this path.",
-                   STR_ARG(d->method_text));
-    } else {
-        (void)fail(f, ERR_NO_ENDPOINT, "There is no endpoint at %.*s.",
-                   STR_ARG(str_head(d->path, 200)));
+    if (c->worker->auth && c->where == ON_CLIENT) {
+        r->route = &route_unknown;
+        return conn_handle_early(c);
     }
-    return conn_refuse_early(c, f);
+    if (api_unknown(r, f) != OK)
+        return conn_refuse_early(c, f);
+    return conn_answer_early(c);
 }
 
 /* The head is complete. */
@@ -188,11 +169,11 @@ static bool conn_route(struct conn *c)
     r->head = http_head(x->http);
     r->started_us = c->worker->now_us;
     x->taken_bytes = http_head_bytes(x->http);
-    if (!guard_admits(r))
+    if (!guard_admits(r) || !auth_admits_head(r))
         return conn_answer_early(c);
     r->route = route_find(r->head->method, r->head->path, c->where, &allowed);
     if (r->route == NULL)
-        return conn_answer_unrouted(c, allowed, &f);
+        return conn_answer_unrouted(c, &f);
     if (conn_judge(c, &f) != OK)
         return conn_refuse_early(c, &f);
     return conn_take_body(c);
