@@ -10,10 +10,13 @@
 
 #define ROUTE(methods, path, handler, body, may, where) err_t handler(struct req *r, struct fail *f);
 #define MLFLOW(methods, path, handler, body, may) err_t handler(struct req *r, struct fail *f);
+#define USERS(methods, path, handler, body, may) err_t handler(struct req *r, struct fail *f);
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
-/* What has no row. */
-err_t api_unrouted(struct req *r, struct fail *f);
+#undef USERS
+
+/* There is no row for method and path: an answer to OPTIONS, 405 or 404. */
+err_t api_unknown(struct req *r, struct fail *f);
 
 #endif

@@ -13,6 +13,9 @@
  * password that was changed anywhere is seen within auth_ttl, one that was changed through this process at
  * once (auth_forget).
  *
+ * What one worker learns it tells the others (auth_learn), so that a user is known wherever the next
+ * connection ends up.
+ *
  * Whoever is not known costs a hash, whether there is such a user or not: the same work is done for nobody,
  * so that the time does not tell which names exist. It is done by threads of low priority, each with its
  * own share of names, so that one thread sees all the logins of a name one after the other and remembers
@@ -54,11 +57,13 @@ enum {
     MEMO = 4096,           /* right logins that a thread remembers */
     NAME_MAX_BYTES = 1020, /* 255 characters: what a row may hold */
     HASH_MAX_BYTES = 1020,
-    HASH_NICE = 19
+    HASH_NICE = 19,
+    LONG_BODY = 65536
 };
 #define BAD_US      1000000u /* how long a wrong password is wrong without another look */
 #define AWAY_US     200000u  /* how long nobody asks again, after no answer or too much to do */
 #define PATIENCE_US 200000u
+#define TELL_US     30000000u /* how often others hear that a user is still there */
 
 #define WORDS_401                                                                            \
     "You are not authenticated. Please see "                                                 \
@@ -98,6 +103,17 @@ struct auth {
     struct auth_cache *cache;
     unsigned tries; /* to be hashed */
     uint64_t last_id;
+    uint64_t forgot_us; /* news that are older do not count */
+};
+
+/* Of a good entry, for another worker. */
+struct auth_news {
+    unsigned char key[AUTH_DIGEST_BYTES], row[AUTH_DIGEST_BYTES];
+    bool is_admin;
+    int64_t user_id;
+    uint64_t seen_us;
+    size_t name_length;
+    char name[];
 };
 
 /* One question about an entry: to the database, and then to a thread. */
@@ -280,6 +296,62 @@ static void auth_take_row(struct auth_try *t, const PGresult *res)
     }
 }
 
+/* -- from worker to worker --------------------------------------------------------------------- */
+
+static struct auth_news *auth_news_of(const struct auth_entry *e)
+{
+    struct str name = auth_entry_name(e);
+    struct auth_news *news = calloc(1, sizeof(*news) + name.n);
+
+    check(news != NULL);
+    memcpy(news->key, e->key, sizeof(e->key));
+    memcpy(news->row, e->row, sizeof(e->row));
+    news->is_admin = e->is_admin;
+    news->user_id = e->user_id;
+    news->seen_us = e->seen_us;
+    news->name_length = name.n;
+    memcpy(news->name, name.p, name.n);
+    return news;
+}
+
+/* One that is too busy to be told asks for itself. */
+static void auth_tell(struct auth *a, struct auth_entry *e)
+{
+    struct worker *w = a->worker, *other;
+
+    e->told_us = w->now_us;
+    for (unsigned i = 0; (other = server_worker(w->server, i)); i++) {
+        struct auth_news *news;
+
+        if (other == w)
+            continue;
+        news = auth_news_of(e);
+        if (!worker_tell_user(other, news))
+            free(news);
+    }
+}
+
+void auth_learn(struct worker *w, struct auth_news *news)
+{
+    struct auth *a = w ? w->auth : NULL;
+    struct auth_entry *e = a ? auth_cache_find(a->cache, news->key) : NULL;
+    struct str name = {news->name, news->name_length};
+
+    if (a && news->seen_us > a->forgot_us && (e == NULL || e->verdict != AUTH_ASKED) &&
+        (e == NULL || (!e->is_asked_again && e->seen_us < news->seen_us)) &&
+        (e || (e = auth_cache_add(a->cache, news->key, name)))) {
+        e->verdict = AUTH_GOOD;
+        e->is_admin = news->is_admin;
+        e->user_id = news->user_id;
+        e->is_stale = false;
+        memcpy(e->row, news->row, sizeof(e->row));
+        e->seen_us = e->asked_us = e->told_us = news->seen_us;
+        e->name_hash = auth_name_hash(name);
+        e->id = e->id ? e->id : ++a->last_id;
+    }
+    free(news);
+}
+
 /* The row of a user who is known: is it as it was? */
 static void auth_see_again(struct auth_try *t, const PGresult *res)
 {
@@ -293,6 +365,8 @@ static void auth_see_again(struct auth_try *t, const PGresult *res)
         e->is_admin = t->is_admin;
         e->seen_us = e->asked_us;
         e->is_stale = false;
+        if (t->auth->worker->now_us - e->told_us >= TELL_US)
+            auth_tell(t->auth, e);
     }
     auth_settle(t, AUTH_GOOD);
 }
@@ -331,8 +405,8 @@ static void auth_on_row(struct sql_call *call)
 static void auth_warn_legacy(struct str name)
 {
     log_warn("", "an admin's login with the password that older MLflow shipped is refused",
-             "user=\"%.*s\" remedy=\"set MLFLOW_AUTH_ADMIN_PASSWORD and restart\"",
-             STR_ARG(str_head(name, 100)));
+             "user=%.*s remedy=%s", STR_ARG(str_head(name, 100)),
+             "set MLFLOW_AUTH_ADMIN_PASSWORD and restart");
 }
 
 void auth_on_checked(struct worker *w, struct auth_try *t)
@@ -358,6 +432,8 @@ void auth_on_checked(struct worker *w, struct auth_try *t)
     e->is_admin = t->is_admin;
     e->seen_us = e->asked_us;
     memcpy(e->row, t->row, sizeof(e->row));
+    if (!e->is_void)
+        auth_tell(t->auth, e);
     auth_settle(t, AUTH_GOOD);
 }
 
@@ -570,20 +646,56 @@ static err_t auth_look(struct req *r, struct fail *f)
     return auth_begin(r, key, header);
 }
 
+/* Is somebody to be asked who it is? */
+static bool auth_is_due(const struct req *r)
+{
+    return r->worker->auth != NULL && r->conn->where != ON_ADMIN && !auth_is_open(r);
+}
+
+/* A long body of somebody whose password was just found wrong is not read either. */
+bool auth_admits_head(struct req *r)
+{
+    const struct auth *a = r->worker->auth;
+    unsigned char key[AUTH_DIGEST_BYTES];
+    const struct auth_entry *e;
+
+    if (!auth_is_due(r))
+        return true;
+    if (auth_header_is_basic(r->head->authorization)) {
+        if (!r->head->is_chunked && r->head->content_length < LONG_BODY)
+            return true;
+        key_digest(&a->shared->key, r->head->authorization, STR(""), key);
+        e = auth_cache_find(a->cache, key);
+        if (e == NULL || e->verdict != AUTH_BAD || r->worker->now_us - e->asked_us >= BAD_US)
+            return true;
+    }
+    (void)auth_challenge(r);
+    return false;
+}
+
 err_t auth_admit(struct req *r, req_step next)
 {
-    if (r->worker->auth == NULL || r->conn->where == ON_ADMIN || auth_is_open(r))
+    if (!auth_is_due(r))
         return next(r, r->fail);
     r->admitted = next;
     return auth_look(r, r->fail);
+}
+
+struct helper *auth_hasher_of(const struct worker *w, struct str name)
+{
+    const struct auth_shared *sh = w->auth->shared;
+
+    return sh->hashers[auth_name_hash(name) % sh->hasher_count]->helper;
 }
 
 /* -- forgetting -------------------------------------------------------------------------------- */
 
 void auth_forget_hash(struct worker *w, uint64_t name_hash)
 {
-    if (w->auth)
-        auth_cache_forget(w->auth->cache, name_hash);
+    if (w->auth == NULL)
+        return;
+    w->auth->forgot_us = w->now_us;
+    auth_cache_forget(w->auth->cache, name_hash);
 }
 
 void auth_forget(struct worker *w, struct str name)

@@ -20,8 +20,9 @@
 struct auth;
 struct auth_config;
 struct auth_shared;
+struct auth_news;
 struct auth_try;
-struct inbox;
+struct helper;
 struct req;
 struct settings;
 struct worker;
@@ -45,6 +46,8 @@ struct auth *auth_new(struct worker *w, struct auth_shared *sh);
 /* No SQL and no job of it may be under way; NULL is fine. */
 void auth_free(struct auth *a);
 
+/* Before the body is read: false when the head alone says 401, which is the answer. */
+bool auth_admits_head(struct req *r);
 /* The step before all others: next follows with r->user set, at once when the credentials are known, or
  * the request is answered 401, 429 or 503. */
 must_check err_t auth_admit(struct req *r, err_t (*next)(struct req *r, struct fail *f));
@@ -54,11 +57,16 @@ bool auth_is_open(const struct req *r);
 err_t auth_challenge(struct req *r);
 /* A thread that hashes has done with it: the inbox brought it. */
 void auth_on_checked(struct worker *w, struct auth_try *t);
+/* Another worker has found credentials right, or looked at their user again: the inbox brought it. Takes
+ * the news over; w NULL: nobody wants them any more. */
+void auth_learn(struct worker *w, struct auth_news *news);
 /* A user was changed, or deleted, through this worker: what is remembered of the name is forgotten, here
  * and on every other worker. */
 void auth_forget(struct worker *w, struct str name);
 /* The same, in one worker: the inbox brought the hash of a name, auth_name_hash. */
 void auth_forget_hash(struct worker *w, uint64_t name_hash);
 uint64_t auth_name_hash(struct str name);
+/* The thread that hashes the passwords of a name. */
+struct helper *auth_hasher_of(const struct worker *w, struct str name);
 
 #endif

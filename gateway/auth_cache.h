@@ -35,6 +35,7 @@ struct auth_entry {
     unsigned char row[AUTH_DIGEST_BYTES]; /* of the hash in the user's row */
     uint64_t seen_us;                     /* when the row was asked for */
     uint64_t asked_us;                    /* when it was last tried */
+    uint64_t told_us;                     /* when other workers heard of it */
     uint64_t name_hash;
     uint64_t id; /* of no other entry of this cache, ever */
 

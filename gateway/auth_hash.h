@@ -11,7 +11,7 @@
 #include "base/str.h"
 
 /* Of a hash that is made here: scrypt:32768:8:1$salt$hex. */
-enum { AUTH_HASH_BYTES = 17 + 1 + 16 + 1 + 128 };
+enum { AUTH_HASH_BYTES = 16 + 1 + 16 + 1 + 128 };
 
 /* Is it the hash of that password? False for a hash of no known form. */
 must_check bool auth_hash_matches(struct str hash, struct str password);

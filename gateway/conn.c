@@ -38,10 +38,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "gateway/api.h"
 #include "gateway/conn_io.h"
 #include "gateway/conn_steps.h"
+#include "gateway/api.h"
 #include "gateway/guard.h"
+#include "gateway/may.h"
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
 #include "gateway/worker.h"
@@ -143,6 +144,24 @@ bool conn_is_fast(struct conn *c, enum conn_timer timer, uint64_t least)
 
 /* -- READING ----------------------------------------------------------------------------------- */
 
+/* There is no row for method and path. With auth = basic that is nobody's business who may not call. */
+static bool conn_answer_unrouted(struct conn *c, struct fail *f)
+{
+    struct req *r = &c->x->req;
+
+    if (may_only_says() && c->where == ON_CLIENT) {
+        r->route = &route_asked;
+        return conn_take_body(c);
+    }
+    if (c->worker->auth && c->where == ON_CLIENT) {
+        r->route = &route_unknown;
+        return conn_handle_early(c);
+    }
+    if (api_unknown(r, f) != OK)
+        return conn_refuse_early(c, f);
+    return conn_answer_early(c);
+}
+
 /* The head is complete. */
 static bool conn_route(struct conn *c)
 {
@@ -155,13 +174,11 @@ static bool conn_route(struct conn *c)
     r->head = http_head(x->http);
     r->started_us = c->worker->now_us;
     x->taken_bytes = http_head_bytes(x->http);
-    if (!guard_admits(r))
+    if (!guard_admits(r) || !auth_admits_head(r))
         return conn_answer_early(c);
     r->route = route_find(r->head->method, r->head->path, c->where, &allowed);
-    if (r->route == NULL && (c->worker->auth == NULL || c->where == ON_ADMIN))
-        return api_unrouted(r, &f) ? conn_refuse_early(c, &f) : conn_answer_early(c);
-    if (r->route == NULL) /* first it is asked who wants to know */
-        r->route = &route_unrouted;
+    if (r->route == NULL)
+        return conn_answer_unrouted(c, &f);
     if (conn_judge(c, &f) != OK)
         return conn_refuse_early(c, &f);
     return conn_take_body(c);

@@ -129,6 +129,12 @@ static bool conn_handle(struct conn *c, struct str body)
     return conn_handled(c);
 }
 
+bool conn_handle_early(struct conn *c)
+{
+    conn_pass_body(c);
+    return conn_handle(c, STR(""));
+}
+
 /* The head was let through: is the body here already? */
 bool conn_take_body(struct conn *c)
 {

@@ -171,8 +171,10 @@ static int http_note_field(struct http *h, struct str name, struct str value)
         }
         break;
     case 13:
-        if (NAMED("authorization"))
-            d->authorization = value;
+        if (NAMED("authorization")) {
+            d->authorization = d->has_authorization ? STR("") : value;
+            d->has_authorization = true;
+        }
         break;
     case 17:
         if (NAMED("transfer-encoding"))

@@ -48,6 +48,7 @@ struct http_head {
     struct str preflight_method;  /* Access-Control-Request-Method */
     struct str preflight_headers; /* Access-Control-Request-Headers */
     bool has_host;
+    bool has_authorization; /* more than one: authorization is empty, as good as none */
     bool has_origin;
     bool has_content_type;
     bool has_body;          /* Content-Length > 0 or chunked */

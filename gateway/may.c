@@ -64,6 +64,11 @@ void may_init(void)
     only_verdicts = fault_switch("SLUICE_TEST_VERDICTS");
 }
 
+bool may_only_says(void)
+{
+    return only_verdicts;
+}
+
 struct str may_user(const struct may *m)
 {
     return m->r->user->name;

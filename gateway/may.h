@@ -13,6 +13,8 @@
 
 /* Once, on the main thread, before the workers. */
 void may_init(void);
+/* Calls are judged and not carried out: then also what has no row is judged by its body. */
+bool may_only_says(void);
 /* next follows when it is allowed; else the answer is MLflow's 403. */
 must_check err_t may_check(struct req *r, req_step next);
 /* The request is over. */

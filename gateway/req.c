@@ -662,7 +662,7 @@ void req_reset(struct req *r)
     r->wait_pos = 0;
 }
 
-static err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
+static err_t req_aside_on(struct req *r, struct helper *h, void (*work)(void *req), req_step next)
 {
     struct worker *w = r->worker;
 
@@ -671,11 +671,21 @@ static err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
                                  .answer_to = &w->inbox,
                                  .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r},
                                  .until_us = w->now_us + w->settings->request_timeout};
-    if (w->helped_count >= HELPED_MAX || !helper_post(w->helper, &r->job))
+    if (w->helped_count >= HELPED_MAX || !helper_post(h, &r->job))
         return fail(r->fail, ERR_BUSY, "Too many long bodies wait to be read.");
     w->helped_count++;
     req_begin_wait(r, WAIT_BODY, next);
     return OK;
+}
+
+static err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
+{
+    return req_aside_on(r, r->worker->helper, work, next);
+}
+
+err_t req_hash(struct req *r, struct str name, void (*work)(void *req), req_step next)
+{
+    return req_aside_on(r, auth_hasher_of(r->worker, name), work, next);
 }
 
 static void req_do_prepare(void *arg)

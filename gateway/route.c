@@ -40,9 +40,12 @@ static const struct route rows[] = {
     {(methods), path, false, handler, body, may, where, path},
 #define MLFLOW(methods, path, handler, body, may) \
     {(methods), API_MLFLOW path, true, handler, body, may, ON_CLIENT, path},
+#define USERS(methods, path, handler, body, may) \
+    {(methods), API_MLFLOW path, true, handler, body, may, ON_USERS, path},
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
+#undef USERS
 };
 
 #undef GET
@@ -50,12 +53,9 @@ static const struct route rows[] = {
 #undef PATCH
 #undef DELETE
 
-const struct route route_unrouted = {.path = "",
-                                     .handler = api_unrouted,
-                                     .body = BODY_SMALL,
-                                     .may = MAY_ANY,
-                                     .where = ON_CLIENT,
-                                     .label = ""};
+const struct route route_unknown = {.path = "", .handler = api_unknown, .where = ON_EITHER};
+const struct route route_asked = {
+    .path = "", .handler = api_unknown, .body = BODY_SMALL, .where = ON_EITHER};
 
 enum { ROW_COUNT = array_len(rows), SLOT_COUNT = 512 /* power of two, several times the paths */ };
 
@@ -101,14 +101,15 @@ static void route_put(struct str path, const struct route *row)
     *s = (struct route_slot){path, row, NULL};
 }
 
-/* /metrics, /livez, /readyz and /sluice/... are not MLflow's: no prefix. */
+/* /metrics, /livez, /readyz and /sluice/... are not MLflow's: no prefix. Nor has /signup one there. */
 static bool route_is_own(const char *path)
 {
     return strncmp(path, "/sluice/", 8) == 0 || strcmp(path, "/metrics") == 0 ||
-           strcmp(path, "/livez") == 0 || strcmp(path, "/readyz") == 0;
+           strcmp(path, "/livez") == 0 || strcmp(path, "/readyz") == 0 ||
+           strcmp(path, "/signup") == 0;
 }
 
-void route_init(const char *static_prefix)
+void route_init_users(const char *static_prefix, bool has_users)
 {
     arena_fini(&paths);
     arena_init(&paths, 8192);
@@ -118,10 +119,17 @@ void route_init(const char *static_prefix)
     for (size_t i = 0; i < ROW_COUNT; i++) {
         const char *prefix = route_is_own(rows[i].path) ? "" : static_prefix;
 
+        if (rows[i].where == ON_USERS && !has_users)
+            continue;
         route_put(arena_printf(&paths, "%s%s", prefix, rows[i].path), &rows[i]);
         if (rows[i].has_ajax)
             route_put(arena_printf(&paths, "%s" AJAX_MLFLOW "%s", prefix, rows[i].label), &rows[i]);
     }
+}
+
+void route_init(const char *static_prefix)
+{
+    route_init_users(static_prefix, false);
 }
 
 /* The methods a row answers: HEAD comes with GET, OPTIONS with all. */
@@ -213,5 +221,5 @@ const struct route *route_rows(size_t *count)
 
 unsigned route_index(const struct route *route)
 {
-    return route == &route_unrouted ? ROW_COUNT : (unsigned)(route - rows);
+    return route == &route_unknown || route == &route_asked ? ROW_COUNT : (unsigned)(route - rows);
 }

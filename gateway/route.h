@@ -26,7 +26,12 @@ enum route_body {
 enum route_may { MAY_ANY, MAY_READ, MAY_EDIT, MAY_DELETE, MAY_MANAGE };
 
 /* Where a route is served. */
-enum route_where { ON_CLIENT = 1, ON_ADMIN = 2, ON_EITHER = 3 };
+enum route_where {
+    ON_CLIENT = 1,
+    ON_ADMIN = 2,
+    ON_EITHER = 3,
+    ON_USERS = 5 /* client, and with auth = basic only */
+};
 
 struct route {
     unsigned methods; /* enum http_method bits */
@@ -41,6 +46,8 @@ struct route {
 
 /* Builds the table; static_prefix "" or "/prefix". Main thread, once. */
 void route_init(const char *static_prefix);
+/* The same; has_users: auth = basic. */
+void route_init_users(const char *static_prefix, bool has_users);
 /* The row for method and path; NULL with *allowed = methods the path has (0: no such path). OPTIONS
  * has no row: *allowed is its answer. */
 const struct route *route_find(unsigned method, struct str path, enum route_where where,
@@ -48,8 +55,10 @@ const struct route *route_find(unsigned method, struct str path, enum route_wher
 /* What stands in the request's path for the row's "{name}", in the request's arena; bytes that are no
  * UTF-8 as U+FFFD. */
 struct str route_arg(struct req *r, const char *name);
-/* Stands for a row where there is none: api_unrouted says so. */
-extern const struct route route_unrouted;
+/* The row of what has none: its handler says so. In no table; index as the number of rows. */
+extern const struct route route_unknown;
+/* The same, where its body counts. */
+extern const struct route route_asked;
 /* All rows. */
 const struct route *route_rows(size_t *count);
 /* Index of a row, for per-route statistics. */

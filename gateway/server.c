@@ -40,6 +40,7 @@
 #include "gateway/listen.h"
 #include "gateway/may.h"
 #include "gateway/route.h"
+#include "gateway/user.h"
 #include "gateway/worker.h"
 #include "ingest/queue.h"
 #include "ingest/queue_share.h"
@@ -124,12 +125,19 @@ uint64_t server_open_connections(struct server *sv)
     return sum;
 }
 
-void server_forget_user(struct server *sv, const struct worker *from, uint64_t name_hash)
+struct worker *server_worker(struct server *sv, unsigned index)
 {
     unsigned n = atomic_load_explicit(&sv->workers_started, memory_order_acquire);
 
-    for (unsigned i = 0; i < n; i++) {
-        if (sv->workers[i] != from && !worker_forget_user(sv->workers[i], name_hash))
+    return index < n ? sv->workers[index] : NULL;
+}
+
+void server_forget_user(struct server *sv, const struct worker *from, uint64_t name_hash)
+{
+    struct worker *w;
+
+    for (unsigned i = 0; (w = server_worker(sv, i)); i++) {
+        if (w != from && !worker_forget_user(w, name_hash))
             log_warn("", "a worker is too busy to forget a user before auth_ttl", "worker=%u", i);
     }
 }
@@ -242,7 +250,11 @@ static unsigned server_workers(const struct settings *s)
 
 uint64_t server_files(const struct settings *s)
 {
-    return s->max_connections + server_workers(s) * (s->sql_connections + WORKER_FILES) + 256;
+    uint64_t pools =
+        strcmp(s->auth, "basic") == 0 ? 2 : 1; /* the users may have a database of their own */
+
+    return s->max_connections + server_workers(s) * (pools * s->sql_connections + WORKER_FILES) +
+           256;
 }
 
 /* Asks for as many file descriptors as max_connections needs. With fewer, fewer connections are
@@ -338,6 +350,26 @@ static err_t server_open_database(struct server *sv, struct fail *f)
     return e;
 }
 
+/* What there must be, and what we cannot do. */
+static err_t server_check_users(const struct settings *s, const struct auth_config *c,
+                                struct fail *f)
+{
+    if (*s->auth_secret_key == '\0')
+        return fail(f, ERR_SETTING,
+                    "A static secret key needs to be set for CSRF protection. Please set the "
+                    "`MLFLOW_FLASK_SERVER_SECRET_KEY` environment variable before starting the "
+                    "server. For example:\n\nexport MLFLOW_FLASK_SERVER_SECRET_KEY='my-secret-key'"
+                    "\n\nIf you are using multiple servers, please ensure this key is consistent "
+                    "between them, in order to prevent validation issues.");
+    if (str_eq(c->authorization_function, STR(AUTH_FUNCTION_BASIC)))
+        return OK;
+    return fail(
+        f, ERR_SETTING,
+        "auth_config: authorization_function = %.*s is a Python function: only a stock server "
+        "runs it, and there is none to ask. Leave it out, or run MLflow itself in front.",
+        STR_ARG(str_head(c->authorization_function, 200)));
+}
+
 /* The users: MLflow's file about them, their database, the first admin. */
 static err_t server_open_users(struct server *sv, struct fail *f)
 {
@@ -350,13 +382,17 @@ static err_t server_open_users(struct server *sv, struct fail *f)
         return OK;
     if ((e = auth_config_load(s, environ, &sv->arena, &sv->auth_config, f)))
         return e;
+    if ((e = server_check_users(s, &sv->auth_config, f)))
+        return e;
     sv->users_uri = auth_config_pg_uri(&sv->auth_config, s, sv->pg_uri, &sv->arena);
     terms = pg_terms_of(sv->users_uri, s);
     c = pg_connect_wait(&terms, "sluice start");
-    if (c && PQstatus(c) == CONNECTION_OK)
-        e = migrate_auth(c, f);
-    else
+    if (c && PQstatus(c) == CONNECTION_OK) {
+        if ((e = migrate_auth(c, f)) == OK)
+            e = user_bootstrap(c, &sv->auth_config, f);
+    } else {
         e = server_refuse_database(c, f);
+    }
     PQfinish(c);
     if (e == OK)
         sv->auth = auth_shared_start(s, &sv->auth_config);
@@ -417,7 +453,7 @@ static err_t server_start(struct server *sv, struct fail *f)
     err_t e;
 
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
-    route_init(s->static_prefix);
+    route_init_users(s->static_prefix, strcmp(s->auth, "basic") == 0);
     may_init();
     if ((e = server_bind(sv, f)) || (e = server_open_database(sv, f)) ||
         (e = server_open_users(sv, f)))

@@ -386,6 +386,7 @@ static void worker_take_notes(struct worker *w)
             return;
         case WORKER_CHECKED: auth_on_checked(w, (struct auth_try *)(uintptr_t)n.ref); break;
         case WORKER_FORGET: auth_forget_hash(w, n.ref); break;
+        case WORKER_LEARN: auth_learn(w, (struct auth_news *)(uintptr_t)n.ref); break;
         }
     }
 }
@@ -510,6 +511,12 @@ struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class
 void worker_free(struct worker *w)
 {
     struct worker_net *net = w->net;
+    struct note n;
+
+    while (inbox_take(&w->inbox, &n)) {
+        if (n.kind == WORKER_LEARN)
+            auth_learn(NULL, (struct auth_news *)(uintptr_t)n.ref);
+    }
 
     worker_stop_listening(w);
     while (net->pool) {
@@ -656,6 +663,13 @@ void worker_reload(struct worker *w, const struct settings *s)
 bool worker_forget_user(struct worker *w, uint64_t name_hash)
 {
     struct note n = {.kind = WORKER_FORGET, .ref = name_hash};
+
+    return inbox_send(&w->inbox, &n);
+}
+
+bool worker_tell_user(struct worker *w, struct auth_news *news)
+{
+    struct note n = {.kind = WORKER_LEARN, .ref = (uintptr_t)news};
 
     return inbox_send(&w->inbox, &n);
 }

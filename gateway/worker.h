@@ -75,7 +75,8 @@ enum worker_note {
     WORKER_SETTINGS, /* ref: the new snapshot */
     WORKER_BODY,     /* ref: the request whose body the helper has read */
     WORKER_CHECKED,  /* ref: the login that was hashed */
-    WORKER_FORGET    /* ref: the hash of a user's name */
+    WORKER_FORGET,   /* ref: the hash of a user's name */
+    WORKER_LEARN     /* ref: news of a user */
 };
 
 struct worker_config {
@@ -108,6 +109,8 @@ void worker_reload(struct worker *w, const struct settings *s);
 bool worker_has_reloaded(const struct worker *w, const struct settings *s);
 /* Forgets what it knows of a user: the hash of the name. False when its inbox is full. Any thread. */
 bool worker_forget_user(struct worker *w, uint64_t name_hash);
+/* Hands news of a user over; false when its inbox is full. Any thread. */
+bool worker_tell_user(struct worker *w, struct auth_news *news);
 /* The latency histogram of a route (its index; the number of routes stands for none found) and the
  * first digit of a status. Written by its thread, read by any. */
 struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class);

@@ -23,7 +23,7 @@ static void test_every_row_is_found_under_its_paths(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("");
+    route_init_users("", true);
     for (size_t i = 0; i < count; i++) {
         unsigned method = all[i].methods & -all[i].methods; /* one of them */
         const struct route *r = find(method, all[i].path, all[i].where, &allowed);
@@ -32,6 +32,20 @@ static void test_every_row_is_found_under_its_paths(void **state)
         assert_int_equal(route_index(r), i);
     }
     assert_non_null(find(HTTP_M_POST, "/ajax-api/2.0/mlflow/runs/log-batch", ON_CLIENT, &allowed));
+}
+
+static void test_users_have_paths_with_authentication_only(void **state)
+{
+    unsigned allowed;
+
+    (void)state;
+    route_init("");
+    assert_null(find(HTTP_M_GET, "/api/2.0/mlflow/users/get", ON_CLIENT, &allowed));
+    assert_int_equal(allowed, 0);
+    assert_non_null(find(HTTP_M_GET, "/api/2.0/mlflow/runs/get", ON_CLIENT, &allowed));
+    route_init_users("/p", true);
+    assert_non_null(find(HTTP_M_GET, "/p/ajax-api/2.0/mlflow/users/get", ON_CLIENT, &allowed));
+    assert_null(find(HTTP_M_GET, "/p/ajax-api/2.0/mlflow/users/get", ON_ADMIN, &allowed));
 }
 
 static void test_paths_are_exact(void **state)
@@ -192,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_row_is_found_under_its_paths),
+        cmocka_unit_test(test_users_have_paths_with_authentication_only),
         cmocka_unit_test(test_paths_are_exact),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_admin_listener_serves_its_own),

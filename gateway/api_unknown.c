@@ -1,18 +1,13 @@
 /*
- * api_unrouted: what has no row: OPTIONS of a path, another method than it has, no such path.
- *
- * Where callers are asked who they are it is a handler like others, behind those questions: only an admin
- * learns which paths there are. Where nobody is asked it is called at the head, and no body is read.
+ * api_unknown: the answer to a request for which there is no row: OPTIONS, 405 or 404.
  */
 #include "gateway/api.h"
-
 #include "gateway/conn.h"
 #include "gateway/reply.h"
-#include "gateway/route.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
 
-static err_t unrouted_options(struct req *r, unsigned allowed)
+static err_t unknown_options(struct req *r, unsigned allowed)
 {
     struct str prefix = str_of(r->worker->settings->static_prefix);
     struct str path = str_skip(r->head->path, prefix.n);
@@ -23,7 +18,7 @@ static err_t unrouted_options(struct req *r, unsigned allowed)
     return reply_text(r, is_api ? 204 : 200, "text/html; charset=utf-8", STR(""));
 }
 
-err_t api_unrouted(struct req *r, struct fail *f)
+err_t api_unknown(struct req *r, struct fail *f)
 {
     const struct http_head *d = r->head;
     unsigned allowed;
@@ -32,8 +27,8 @@ err_t api_unrouted(struct req *r, struct fail *f)
     if (d->method == HTTP_M_OPTIONS && str_eq(d->path, STR("*")))
         allowed = HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS | HTTP_M_POST;
     if (allowed && d->method == HTTP_M_OPTIONS)
-        return unrouted_options(r, allowed);
-    if (!allowed)
+        return unknown_options(r, allowed);
+    if (allowed == 0)
         return fail(f, ERR_NO_ENDPOINT, "There is no endpoint at %.*s.",
                     STR_ARG(str_head(d->path, 200)));
     reply_allow(r, allowed);
