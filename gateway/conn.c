@@ -151,7 +151,7 @@ static bool conn_answer_unrouted(struct conn *c, struct fail *f)
 
     if (may_only_says() && c->where == ON_CLIENT) {
         r->route = &route_asked;
-        return conn_take_body(c);
+        return conn_judge(c, f) == OK ? conn_take_body(c) : conn_refuse_early(c, f);
     }
     if (c->worker->auth && c->where == ON_CLIENT) {
         r->route = &route_unknown;

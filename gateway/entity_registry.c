@@ -199,6 +199,20 @@ static void write_aliases(struct json *j, const struct entity_group *g, int owne
     json_close_list(j);
 }
 
+static bool is_prompt(const struct entity_group *tags, int owner)
+{
+    for (int row = tags->first[owner]; row >= 0; row = tags->next[row]) {
+        if (str_eq(sql_get(tags->res, row, 1), STR(REGISTRY_PROMPT_TAG)))
+            return str_ieq(sql_get(tags->res, row, 2), STR("true"));
+    }
+    return false;
+}
+
+bool entity_version_is_prompt(const struct entity_versions *versions, int row)
+{
+    return is_prompt(&versions->tags, row);
+}
+
 void entity_version(struct json *j, const struct entity_versions *versions, int row)
 {
     const PGresult *res = versions->rows;
@@ -261,15 +275,6 @@ void entity_models(struct arena *a, PGresult *const results[MODEL_PARTS], struct
     entity_group(a, rows, n, MODEL_NAME, results[MODEL_ALIASES], &out->aliases);
     entity_group(a, rows, n, MODEL_NAME, results[MODEL_LATEST], &out->latest);
     entity_versions(a, results + MODEL_LATEST, false, &out->versions);
-}
-
-static bool is_prompt(const struct entity_group *tags, int owner)
-{
-    for (int row = tags->first[owner]; row >= 0; row = tags->next[row]) {
-        if (str_eq(sql_get(tags->res, row, 1), STR(REGISTRY_PROMPT_TAG)))
-            return str_ieq(sql_get(tags->res, row, 2), STR("true"));
-    }
-    return false;
 }
 
 static void write_latest(struct json *j, const struct entity_models *models, int owner)

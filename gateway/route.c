@@ -42,10 +42,14 @@ static const struct route rows[] = {
     {(methods), API_MLFLOW path, true, handler, body, may, ON_CLIENT, path},
 #define USERS(methods, path, handler, body, may) \
     {(methods), API_MLFLOW path, true, handler, body, may, ON_USERS, path},
+#define USERS_3(methods, path, handler, body, may)                                  \
+    {(methods), "/api/3.0/mlflow" path, false, handler, body, may, ON_USERS, path}, \
+        {(methods), "/ajax-api/3.0/mlflow" path, false, handler, body, may, ON_USERS, path},
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
 #undef USERS
+#undef USERS_3
 };
 
 #undef GET

@@ -39,10 +39,14 @@ static const struct route_text routes[] = {
     {#methods, path, #handler, #body, #may, "ON_CLIENT", true},
 #define USERS(methods, path, handler, body, may) \
     {#methods, path, #handler, #body, #may, "ON_USERS", true},
+#define USERS_3(methods, path, handler, body, may)                                \
+    {#methods, "/api/3.0/mlflow" path, #handler, #body, #may, "ON_USERS", false}, \
+        {#methods, "/ajax-api/3.0/mlflow" path, #handler, #body, #may, "ON_USERS", false},
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
 #undef USERS
+#undef USERS_3
 };
 
 static const struct manual_command commands[] = {
