@@ -14,6 +14,8 @@
 #                 the crash suite with the sanitized program; every outage longer and repeated
 #   make tsan     what has threads, and the program, under ThreadSanitizer
 #   make valgrind unit tests and a part of the api suite under memcheck
+#   make test-permissions-full
+#                 who may call what, 100 000 questions beside a stock server
 #   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
@@ -146,7 +148,7 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+.PHONY: test-permissions-full install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
@@ -212,6 +214,10 @@ fault-long: all venv build/plain/sluice
 test-pods: setup-test
 	@$(MAKE) --no-print-directory all venv $(KAFKA)
 	@$(PYTHON) tests/run.py pods
+# Who may call what: 100 000 questions, one about every call under every default at least.
+test-permissions-full: all venv
+	$(VENV)/bin/python tests/matrix/matrix.py --count 100000 --users 60
+
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
 check-fuzz: replays

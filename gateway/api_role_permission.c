@@ -31,7 +31,7 @@ static const struct stmt UPDATE = {"role_permission_update",
                                    "UPDATE role_permissions SET permission = $2::text"
                                    " WHERE id = $1::int8 RETURNING " PERMISSION};
 static const struct stmt USER = {"assignment_user",
-                                 "SELECT id FROM users WHERE username = $2::text"};
+                                 "SELECT id FROM users WHERE username = $1::text"};
 static const struct stmt ASSIGN = {
     "assignment_add",
     "INSERT INTO user_role_assignments (user_id, role_id) SELECT u.id, r.id FROM users u, roles r"
@@ -237,7 +237,8 @@ static err_t unassign_done(struct req *r, struct fail *f)
 static err_t assignment_ask(struct req *r, const struct stmt *stmt, req_step next, struct fail *f)
 {
     struct permission_call *c = permission_begin(r);
-    struct sql_step steps[3] = {{&USER, c->values, 2}, {&ROLE, c->values, 1}, {stmt, c->values, 2}};
+    struct sql_step steps[3] = {
+        {&USER, &c->values[1], 1}, {&ROLE, c->values, 1}, {stmt, c->values, 2}};
     err_t e;
 
     if ((e = role_text(c->m, "username", &c->values[1], f)) ||

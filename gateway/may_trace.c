@@ -445,12 +445,14 @@ static bool queue_has_me(struct may *m, const struct may_find *queue)
 
 static err_t queue_missing(const struct may_find *queue, struct fail *f)
 {
-    struct str id = queue->id;
+    struct str id = queue->id, experiment;
 
     if (queue->kind == FIND_QUEUE)
         return fail(f, ERR_NOT_FOUND, "Review queue with id '%.*s' not found.", STR_ARG(id));
-    (void)str_cut(&id, '/');
-    return fail(f, ERR_NOT_FOUND, "Review queue with name '%.*s' not found.", STR_ARG(id));
+    experiment = str_cut(&id, '/');
+    return fail(f, ERR_NOT_FOUND,
+                "Review queue with name '%.*s' not found for experiment '%.*s'.", STR_ARG(id),
+                STR_ARG(experiment));
 }
 
 err_t may_settle_queue_read(struct may *m, struct fail *f)

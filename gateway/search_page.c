@@ -54,6 +54,8 @@ err_t search_page_end(struct req *r, const struct search_page *p, struct json *j
     if (p->has_more)
         json_pair_str(j, "next_page_token",
                       bind_make_page_token(&r->arena, p->search.offset + search_page_step(p)));
+    else if (p->is_run_out)
+        json_pair_str(j, "next_page_token", STR(""));
     json_close(j);
     return reply_ok(r);
 }

@@ -20,6 +20,7 @@ struct search_page {
     struct search search; /* limit: one more than the page shows */
     int64_t max_results;
     bool has_more;      /* there is a next page */
+    bool is_run_out;    /* pages behind it were looked at, and filled it not: its token is "" */
     int64_t shown;      /* how far on it begins, where that is not max_results; else 0 */
     struct stmt stmt;   /* finds the keys */
     struct query query; /* its text and values */

@@ -7,7 +7,7 @@
  *
  *   the page is full and nothing was dropped    a token when any row follows
  *   it is full, and rows were dropped           a token, whatever follows; behind the last row shown
- *   it is not full                              no token
+ *   it is not full                              none, or an empty one when there was a second page
  *
  * Logged models look further: no token when the rest of the page that was looked at last is the end, and
  * shows nothing. Versions of registered models are not filled up: rows are missing from their pages.
@@ -88,6 +88,7 @@ static err_t seen_end(struct req *r, struct fail *f)
     else
         b->page.has_more = is_full && (was_dropped || s->at > page_most(b));
     b->page.shown = s->last + 1;
+    b->page.is_run_out = !is_full && s->at > page_most(b);
     reply_json(r, &b->json);
     json_open(&b->json);
     return search_batch_start(r, f);

@@ -161,23 +161,21 @@ class Differences:
         return [row["id"] for row in self.rows if not self.seen[row["id"]]]
 
 
-def serve(uri, default, folder):
-    """Sluice on the same database with that default permission, for verdicts alone."""
+def serve(uri, default, folder, verdicts=True):
+    """Sluice on the same database with that default permission, for verdicts alone or in earnest."""
     path = os.path.join(folder, f"auth-{default}.ini")
     with open(path, "w", encoding="utf-8") as f:
         f.write(f"[mlflow]\ndefault_permission = {default}\ndatabase_uri = {uri}\n"
                 f"admin_username = {ADMIN[0]}\nadmin_password = {ADMIN[1]}\n")
     return Sluice(uri, args=["--auth", "basic", "--auth-config", path, "--workers", "1",
                              "--auth-secret-key", "matrix"],
-                  env={"SLUICE_TEST_VERDICTS": "1"})
+                  env={"SLUICE_TEST_VERDICTS": "1"} if verdicts else None)
 
 
-def compare(stock, uri, options, folder):
+def compare(stock, uri, users, options, folder):
     """(questions asked, what is not explained, differences)."""
-    objects = stock.say("objects")
-    calls = questions.calls([tuple(route) for route in stock.say("routes")], objects)
-    users = questions.users(objects, options.seed, options.users)
-    make_users(uri, users)
+    calls = questions.calls([tuple(route) for route in stock.say("routes")],
+                            stock.say("objects"))
     drawn = questions.questions(calls, ["anonymous", "admin", *users], questions.DEFAULTS,
                                 options.seed, options.count)
     differences = Differences()
@@ -199,7 +197,9 @@ def run(options, folder):
     with Cluster() as cluster:
         uri = cluster.create_database("matrix")
         with StockApp(uri) as stock:
-            return compare(stock, uri, options, folder)
+            users = questions.users(stock.say("objects"), options.seed, options.users)
+            make_users(uri, users)
+            return compare(stock, uri, users, options, folder)
 
 
 def parse(argv):
