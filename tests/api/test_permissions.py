@@ -250,11 +250,11 @@ def run_management(url, mark):
 
 def test_management(stock, users, tmp_path):
     """The calls that manage roles and permissions say the same, and leave nothing behind."""
-    matrix.make_users(stock.pg_uri, {"managed-s": [], "managed-l": []})
+    matrix.make_users(stock.pg_uri, {"managed-sq": [], "managed-lq": []})
     stock.say("default/READ")
     stock.say("run/1")
-    theirs = run_management(stock.url, "s")
+    theirs = run_management(stock.url, "sq")
     stock.say("run/0")
     with matrix.serve(stock.pg_uri, "READ", str(tmp_path), verdicts=False) as sluice:
-        ours = run_management(sluice.url, "l")
+        ours = run_management(sluice.url, "lq")
     assert [o for o, t in zip(ours, theirs) if o != t] == [t for o, t in zip(ours, theirs) if o != t]
