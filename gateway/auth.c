@@ -44,6 +44,7 @@
 #include "gateway/auth_hash.h"
 #include "gateway/auth_header.h"
 #include "gateway/conn.h"
+#include "gateway/htpasswd.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
 #include "gateway/server.h"
@@ -76,6 +77,10 @@ static const struct stmt AUTH_FIND = {
     "auth_find",
     "SELECT id, password_hash, coalesce(is_admin, false) FROM users WHERE username = $1"};
 
+static const struct stmt AUTH_ADD = {
+    "auth_add", "INSERT INTO users (username, password_hash, is_admin) VALUES ($1, '!', false)"
+                " ON CONFLICT (username) DO NOTHING"};
+
 /* HMAC-SHA256 as it is before the message: two states. */
 struct auth_key {
     SHA256_CTX inner, outer;
@@ -89,6 +94,7 @@ struct auth_hasher {
 
 struct auth_shared {
     const struct auth_config *config;
+    const struct htpasswd *first_file; /* NULL = none */
     struct auth_key key;
     uint64_t seed; /* of hashes of names and addresses */
     struct auth_gate *gate;
@@ -103,7 +109,8 @@ struct auth {
     struct auth_cache *cache;
     unsigned tries; /* to be hashed */
     uint64_t last_id;
-    uint64_t forgot_us; /* news that are older do not count */
+    uint64_t forgot_us;                    /* news that are older do not count */
+    _Atomic(const struct htpasswd *) file; /* NULL = none; others may ask which */
 };
 
 /* Of a good entry, for another worker. */
@@ -125,7 +132,9 @@ struct auth_try {
     struct auth_entry *entry;
     struct auth_hasher *hasher;
     struct auth_sender sender;
-    bool is_again; /* of a good entry: its row only */
+    bool is_again;   /* of a good entry: its row only */
+    bool is_of_file; /* the hash is the file's */
+    bool has_row;
     bool is_right; /* what the thread found */
     bool is_undone;
     bool is_admin;
@@ -177,12 +186,14 @@ uint64_t auth_name_hash(struct str name)
 
 /* -- what workers share ------------------------------------------------------------------------ */
 
-struct auth_shared *auth_shared_start(const struct settings *s, const struct auth_config *config)
+struct auth_shared *auth_shared_start(const struct settings *s, const struct auth_config *config,
+                                      const struct htpasswd *file)
 {
     struct auth_shared *sh = calloc(1, sizeof(*sh));
 
     check(sh != NULL && RAND_bytes((unsigned char *)&sh->seed, sizeof(sh->seed)) == 1);
     sh->config = config;
+    sh->first_file = file;
     key_init(&sh->key);
     sh->gate = auth_gate_new();
     sh->hasher_count = (unsigned)s->auth_threads;
@@ -219,6 +230,7 @@ struct auth *auth_new(struct worker *w, struct auth_shared *sh)
     check(a != NULL);
     a->worker = w;
     a->shared = sh;
+    atomic_init(&a->file, sh->first_file);
     a->cache = auth_cache_new(w->settings->auth_cache_entries);
     return a;
 }
@@ -248,7 +260,8 @@ static void auth_hash(void *arg)
     t->is_right = memcmp(memo, t->memo, AUTH_DIGEST_BYTES) == 0;
     if (t->is_right)
         return; /* another worker had asked */
-    t->is_right = auth_hash_matches((struct str){t->hash, t->hash_length}, t->password);
+    t->is_right = (t->is_of_file ? htpasswd_matches : auth_hash_matches)(
+        (struct str){t->hash, t->hash_length}, t->password);
     if (t->is_right)
         memcpy(memo, t->memo, AUTH_DIGEST_BYTES);
 }
@@ -283,14 +296,19 @@ static void auth_settle(struct auth_try *t, enum auth_verdict verdict)
 static void auth_take_row(struct auth_try *t, const PGresult *res)
 {
     const struct auth_key *key = &t->auth->shared->key;
+    struct str of_file = htpasswd_find(atomic_load(&t->auth->file), auth_entry_name(t->entry));
     struct str hash = PQntuples(res) ? sql_get(res, 0, 1) : auth_hash_of_nobody;
 
+    t->has_row = PQntuples(res) > 0;
+    t->is_of_file = of_file.p != NULL;
+    if (t->is_of_file)
+        hash = of_file;
     if (hash.n > HASH_MAX_BYTES || hash.n == 0)
         hash = auth_hash_of_nobody;
     memcpy(t->hash, hash.p, hash.n);
     t->hash_length = hash.n;
     key_digest(key, hash, STR(""), t->row);
-    if (PQntuples(res)) {
+    if (t->has_row) {
         t->user_id = sql_get_i64(res, 0, 0);
         t->is_admin = sql_get_bool(res, 0, 2);
     }
@@ -402,6 +420,25 @@ static void auth_on_row(struct sql_call *call)
     w->checking_count++;
 }
 
+/* The row is there: everybody looks again, and finds it. */
+static void auth_on_added(struct sql_call *call)
+{
+    struct auth_try *t = call->owner;
+
+    worker_touch(t->auth->worker);
+    t->entry->is_void = call->err == OK;
+    auth_settle(t, call->err ? AUTH_AWAY : AUTH_GOOD);
+}
+
+/* The first login of a name of the file: the user gets a row, with a hash that nothing matches, because
+ * roles hang on it. */
+static void auth_add_row(struct auth_try *t)
+{
+    t->call = (struct sql_call){.nsteps = 1, .done = auth_on_added, .owner = t};
+    t->call.steps[0] = (struct sql_step){&AUTH_ADD, &t->value, 1};
+    sql_call(t->auth->worker->users_sql, &t->call);
+}
+
 static void auth_warn_legacy(struct str name)
 {
     log_warn("", "an admin's login with the password that older MLflow shipped is refused",
@@ -428,6 +465,10 @@ void auth_on_checked(struct worker *w, struct auth_try *t)
         return;
     }
     auth_gate_give_back(t->auth->shared->gate, &t->sender);
+    if (!t->has_row && w->users_sql) { /* right without a row: a name of the file */
+        auth_add_row(t);
+        return;
+    }
     e->user_id = t->user_id;
     e->is_admin = t->is_admin;
     e->seen_us = e->asked_us;
@@ -686,6 +727,17 @@ struct helper *auth_hasher_of(const struct worker *w, struct str name)
     const struct auth_shared *sh = w->auth->shared;
 
     return sh->hashers[auth_name_hash(name) % sh->hasher_count]->helper;
+}
+
+/* What is known goes on until it is looked at again, as after a change of the table. */
+void auth_take_file(struct worker *w, const struct htpasswd *file)
+{
+    atomic_store(&w->auth->file, file);
+}
+
+bool auth_has_file(const struct worker *w, const struct htpasswd *file)
+{
+    return atomic_load(&w->auth->file) == file;
 }
 
 /* -- forgetting -------------------------------------------------------------------------------- */

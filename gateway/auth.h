@@ -23,6 +23,7 @@ struct auth_shared;
 struct auth_news;
 struct auth_try;
 struct helper;
+struct htpasswd;
 struct req;
 struct settings;
 struct worker;
@@ -35,7 +36,8 @@ struct auth_user {
 
 /* What all workers have in common: the threads that hash, and who has failed too often. config outlives
  * it. */
-struct auth_shared *auth_shared_start(const struct settings *s, const struct auth_config *config);
+struct auth_shared *auth_shared_start(const struct settings *s, const struct auth_config *config,
+                                      const struct htpasswd *file);
 /* Whatever is still to be hashed is answered without: the end is near. */
 void auth_shared_hurry(struct auth_shared *sh);
 /* When no worker is left; NULL is fine. */
@@ -57,6 +59,10 @@ bool auth_is_open(const struct req *r);
 err_t auth_challenge(struct req *r);
 /* A thread that hashes has done with it: the inbox brought it. */
 void auth_on_checked(struct worker *w, struct auth_try *t);
+/* The file of names and hashes changed: this one counts from here on. */
+void auth_take_file(struct worker *w, const struct htpasswd *file);
+/* Does this worker go by it? Any thread. */
+bool auth_has_file(const struct worker *w, const struct htpasswd *file);
 /* Another worker has found credentials right, or looked at their user again: the inbox brought it. Takes
  * the news over; w NULL: nobody wants them any more. */
 void auth_learn(struct worker *w, struct auth_news *news);

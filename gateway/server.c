@@ -37,6 +37,7 @@
 #include "flush/watcher.h"
 #include "gateway/auth_config.h"
 #include "gateway/helper.h"
+#include "gateway/htpasswd.h"
 #include "gateway/listen.h"
 #include "gateway/route.h"
 #include "gateway/user.h"
@@ -72,6 +73,7 @@ struct server {
     struct helper *helper;
     struct auth_config auth_config; /* with auth = basic */
     struct auth_shared *auth;       /* NULL = auth is none */
+    struct htpasswd *file;          /* of names and hashes; NULL = none */
     const char *users_uri;          /* where the users are; pg_uri itself when it is the same */
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
@@ -381,7 +383,8 @@ static err_t server_open_users(struct server *sv, struct fail *f)
         return OK;
     if ((e = auth_config_load(s, environ, &sv->arena, &sv->auth_config, f)))
         return e;
-    if ((e = server_check_users(s, &sv->auth_config, f)))
+    if ((e = server_check_users(s, &sv->auth_config, f)) ||
+        (*s->auth_htpasswd && (e = htpasswd_open(s->auth_htpasswd, &sv->file, f))))
         return e;
     sv->users_uri = auth_config_pg_uri(&sv->auth_config, s, sv->pg_uri, &sv->arena);
     terms = pg_terms_of(sv->users_uri, s);
@@ -394,7 +397,7 @@ static err_t server_open_users(struct server *sv, struct fail *f)
     }
     PQfinish(c);
     if (e == OK)
-        sv->auth = auth_shared_start(s, &sv->auth_config);
+        sv->auth = auth_shared_start(s, &sv->auth_config, sv->file);
     return e;
 }
 
@@ -575,6 +578,32 @@ static void server_reload(struct server *sv)
     buf_fini(&kept);
 }
 
+/* The file of names and hashes has changed. While it cannot be read the old one counts. */
+static void server_read_file(struct server *sv)
+{
+    static const struct timespec moment = {.tv_nsec = 1000000};
+    struct htpasswd *old = sv->file, *file;
+    struct fail f;
+
+    fail_init(&f, NULL);
+    if (htpasswd_open(sv->first->auth_htpasswd, &file, &f) != OK) {
+        log_error("", "users of the file not read anew, the old ones stay", "why=%.*s",
+                  STR_ARG(f.text));
+        return;
+    }
+    sv->file = file;
+    for (unsigned i = 0; i < sv->worker_count; i++) {
+        while (!worker_take_file(sv->workers[i], file))
+            nanosleep(&moment, NULL);
+    }
+    for (unsigned i = 0; i < sv->worker_count; i++) {
+        while (!auth_has_file(sv->workers[i], file))
+            nanosleep(&moment, NULL);
+    }
+    htpasswd_close(old);
+    log_info("", "users of the file read anew", "%s", "");
+}
+
 /* -- down -------------------------------------------------------------------------------------- */
 
 /* A second signal: what is open is answered 503, what is not in PostgreSQL stays in the journal. */
@@ -687,6 +716,7 @@ static void server_free(struct server *sv)
     if (sv->current != sv->first)
         settings_free(sv->current);
     settings_free(sv->first);
+    htpasswd_close(sv->file);
     arena_fini(&sv->arena);
     free(sv);
 }
@@ -732,6 +762,8 @@ static void server_await_signals(struct server *sv)
             server_reload(sv);
         if (sv->cluster)
             cluster_tend(sv->cluster);
+        if (sv->file && htpasswd_is_old(sv->file))
+            server_read_file(sv);
     }
 }
 

@@ -385,6 +385,7 @@ static void worker_take_notes(struct worker *w)
             return;
         case WORKER_CHECKED: auth_on_checked(w, (struct auth_try *)(uintptr_t)n.ref); break;
         case WORKER_FORGET: auth_forget_hash(w, n.ref); break;
+        case WORKER_FILE: auth_take_file(w, (const struct htpasswd *)(uintptr_t)n.ref); break;
         case WORKER_LEARN: auth_learn(w, (struct auth_news *)(uintptr_t)n.ref); break;
         }
     }
@@ -660,6 +661,13 @@ void worker_reload(struct worker *w, const struct settings *s)
 bool worker_forget_user(struct worker *w, uint64_t name_hash)
 {
     struct note n = {.kind = WORKER_FORGET, .ref = name_hash};
+
+    return inbox_send(&w->inbox, &n);
+}
+
+bool worker_take_file(struct worker *w, const struct htpasswd *file)
+{
+    struct note n = {.kind = WORKER_FILE, .ref = (uintptr_t)file};
 
     return inbox_send(&w->inbox, &n);
 }

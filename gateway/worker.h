@@ -74,7 +74,8 @@ enum worker_note {
     WORKER_BODY,     /* ref: the request whose body the helper has read */
     WORKER_CHECKED,  /* ref: the login that was hashed */
     WORKER_FORGET,   /* ref: the hash of a user's name */
-    WORKER_LEARN     /* ref: news of a user */
+    WORKER_LEARN,    /* ref: news of a user */
+    WORKER_FILE      /* ref: the file of names and hashes, read anew */
 };
 
 struct worker_config {
@@ -107,6 +108,9 @@ void worker_reload(struct worker *w, const struct settings *s);
 bool worker_has_reloaded(const struct worker *w, const struct settings *s);
 /* Forgets what it knows of a user: the hash of the name. False when its inbox is full. Any thread. */
 bool worker_forget_user(struct worker *w, uint64_t name_hash);
+/* Takes a newer file of names and hashes; auth_has_file says when. False when its inbox is full. Any
+ * thread. */
+bool worker_take_file(struct worker *w, const struct htpasswd *file);
 /* Hands news of a user over; false when its inbox is full. Any thread. */
 bool worker_tell_user(struct worker *w, struct auth_news *news);
 /* The latency histogram of a route (its index; the number of routes stands for none found) and the

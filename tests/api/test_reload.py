@@ -17,7 +17,7 @@ OTHERS = {"listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:2", "data_dir": "/
           "pg_uri": "postgresql://elsewhere/db", "pg_bin_dir": "/elsewhere",
           "default_artifact_root": "/elsewhere", "static_prefix": "/elsewhere",
           "auth_config": "/elsewhere", "auth_pg_uri": "postgresql://elsewhere/users",
-          "auth_secret_key": "another", "allowed_hosts": "*", "cors_allowed_origins": "http://elsewhere", "log_level": "debug"}
+          "auth_secret_key": "another", "auth_htpasswd": "/elsewhere", "allowed_hosts": "*", "cors_allowed_origins": "http://elsewhere", "log_level": "debug"}
 
 
 def another(setting):
