@@ -11,7 +11,7 @@
  * is one place that decides, auth_look. What is remembered of a good header is a digest of the hash that
  * the row had: a row that has another one, or is gone, ends the entry, and the header is judged anew. So a
  * password that was changed anywhere is seen within auth_ttl, one that was changed through this process at
- * once (auth_forget).
+ * once, and so it is in other pods with Redis (auth_forget, news.h).
  *
  * What one worker learns it tells the others (auth_learn), so that a user is known wherever the next
  * connection ends up.
@@ -45,6 +45,7 @@
 #include "gateway/auth_header.h"
 #include "gateway/conn.h"
 #include "gateway/htpasswd.h"
+#include "gateway/news.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
 #include "gateway/server.h"
@@ -179,7 +180,7 @@ static void key_digest(const struct auth_key *k, struct str a, struct str b,
     SHA256_Final(out, &c);
 }
 
-uint64_t auth_name_hash(struct str name)
+static uint64_t auth_name_hash(struct str name)
 {
     return XXH3_64bits(name.p, name.n);
 }
@@ -223,6 +224,8 @@ void auth_shared_stop(struct auth_shared *sh)
     free(sh);
 }
 
+static void auth_on_news(void *arg, struct str name);
+
 struct auth *auth_new(struct worker *w, struct auth_shared *sh)
 {
     struct auth *a = calloc(1, sizeof(*a));
@@ -232,6 +235,7 @@ struct auth *auth_new(struct worker *w, struct auth_shared *sh)
     a->shared = sh;
     atomic_init(&a->file, sh->first_file);
     a->cache = auth_cache_new(w->settings->auth_cache_entries);
+    news_hear(w, NEWS_USER, auth_on_news, a);
     return a;
 }
 
@@ -742,18 +746,21 @@ bool auth_has_file(const struct worker *w, const struct htpasswd *file)
 
 /* -- forgetting -------------------------------------------------------------------------------- */
 
-void auth_forget_hash(struct worker *w, uint64_t name_hash)
+/* What news.h brings. Of which user is not known when some of it was missed: then every row is looked at
+ * before it is trusted again. */
+static void auth_on_news(void *arg, struct str name)
 {
-    if (w->auth == NULL)
-        return;
-    w->auth->forgot_us = w->now_us;
-    auth_cache_forget(w->auth->cache, name_hash);
+    struct auth *a = arg;
+    const struct worker *w = a->worker;
+
+    a->forgot_us = w->now_us;
+    if (name.p)
+        auth_cache_forget(a->cache, auth_name_hash(name));
+    else if (w->now_us > w->settings->auth_ttl)
+        auth_cache_doubt(a->cache, w->now_us - w->settings->auth_ttl);
 }
 
 void auth_forget(struct worker *w, struct str name)
 {
-    uint64_t hash = auth_name_hash(name);
-
-    auth_forget_hash(w, hash);
-    server_forget_user(w->server, w, hash);
+    news_tell(w, NEWS_USER, name);
 }

@@ -66,12 +66,9 @@ bool auth_has_file(const struct worker *w, const struct htpasswd *file);
 /* Another worker has found credentials right, or looked at their user again: the inbox brought it. Takes
  * the news over; w NULL: nobody wants them any more. */
 void auth_learn(struct worker *w, struct auth_news *news);
-/* A user was changed, or deleted, through this worker: what is remembered of the name is forgotten, here
- * and on every other worker. */
+/* A user was changed, or deleted: what is remembered of the name is forgotten, on every worker of every
+ * pod. */
 void auth_forget(struct worker *w, struct str name);
-/* The same, in one worker: the inbox brought the hash of a name, auth_name_hash. */
-void auth_forget_hash(struct worker *w, uint64_t name_hash);
-uint64_t auth_name_hash(struct str name);
 /* The thread that hashes the passwords of a name. */
 struct helper *auth_hasher_of(const struct worker *w, struct str name);
 

@@ -8,6 +8,7 @@
           `psql \\copy` of the same points in the same order into the same tables of another
           database (all indexes and foreign keys; \\copy keeps no latest_metrics)
   stock   the same calls against a stock MLflow server with four workers on a database of its own
+  kafka   accepted and applied points/s with queue = kafka beside queue = journal (queues.py)
   reads   searches, histories and runs/get on one database, Sluice and stock MLflow in turns
           (reads.py)
   auth    log-metric with auth = basic and without, in turns, and stock MLflow with its basic-auth
@@ -39,6 +40,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tools"))
 
 from cluster import Cluster, bin_dir  # noqa: E402
+from queues import measure_queues  # noqa: E402
 from reads import measure_reads  # noqa: E402
 from server import ROOT, Sluice, Stock, free_port, is_port_open, wait_until  # noqa: E402
 from users import measure_users  # noqa: E402
@@ -332,7 +334,9 @@ def rows_of(found):
                                                  (", tuned", "tuned", "", "stock"),
                                                  (", tuned", "tuned", ", tuned", "stock_tuned"))
              if ours in read and theirs in read]
-    return (write_rows(found) if "apply" in found else []) + reads + user_rows(found)
+    queues = [(f"{what}, queue = kafka", both["kafka"], "queue = journal", both["journal"])
+              for what, both in found.get("queues", {}).items()]
+    return (write_rows(found) if "apply" in found else []) + queues + reads + user_rows(found)
 
 
 def user_rows(found):
@@ -382,6 +386,8 @@ def report(found):
             row.update(against=name, figure=theirs["per_second"],
                        ratio=ratio_of(ours, theirs))
             line += f"  {name:<20}{figure_text(theirs):>10}{row['ratio']:>8.2f}x"
+        for side, figures in (("", ours), ("against_", theirs or {})):
+            row.update({side + key: figures[key] for key in ("p50_ms", "p99_ms") if key in figures})
         found["table"].append(row)
         lines.append(line)
     return "\n".join(lines)
@@ -399,7 +405,8 @@ def main():
     parser.add_argument("--wide-runs", type=int, default=100, help="these runs")
     parser.add_argument("--match", default="", help="only the reads whose name has this")
     parser.add_argument("--no-stock", action="store_true", help="leave stock MLflow out")
-    parser.add_argument("--only", choices=["writes", "reads", "auth"], help="a part of the table")
+    parser.add_argument("--only", choices=["writes", "kafka", "reads", "auth"],
+                        help="a part of the table")
     parser.add_argument("--args", default="", help="settings for sluice, as on its command line")
     options = parser.parse_args()
 
@@ -409,6 +416,11 @@ def main():
         with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
             if options.only in (None, "writes"):
                 measure(cluster, folder, options, found)
+            if options.only in (None, "kafka"):
+                say("kafka: queue = kafka, one broker here, and queue = journal in turns")
+                found["queues"] = measure_queues(
+                    cluster, Sluice, {"make_runs": make_runs, "wrk": wrk, "drained": drained,
+                                      "apply": apply_sluice}, folder, options, say)
             if options.only in (None, "reads") and not options.no_stock:
                 say("reads: Sluice and stock MLflow in turns")
                 found["reads"] = measure_reads(cluster, Sluice, Stock, wrk, folder, options, say)
