@@ -48,6 +48,7 @@
 #include "gateway/news.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
+#include "gateway/route.h"
 #include "gateway/server.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
@@ -542,16 +543,19 @@ static bool auth_is_server_info(struct str path)
     return version.n >= 3 && str_find(version, '.') < version.n;
 }
 
+/* MLflow's rule, which looks at how a path begins. Of a path with a row the row's counts, so that a static
+ * prefix that itself begins so opens nothing. */
 bool auth_is_open(const struct req *r)
 {
     static const struct str open[] = {STR_INIT("/static"), STR_INIT("/favicon.ico"),
                                       STR_INIT("/health"), STR_INIT("/livez"), STR_INIT("/readyz")};
+    bool has_row = r->route && r->route != &route_unknown;
+    struct str path = has_row ? str_of(r->route->path) : r->head->path, bare = path;
     struct str prefix = str_of(r->worker->settings->static_prefix);
-    struct str path = r->head->path, bare = path;
 
     if (str_starts(path, STR("/api/2.0/"))) /* nearly all */
         return false;
-    if (prefix.n && str_starts(path, prefix))
+    if (!has_row && prefix.n && str_starts(path, prefix))
         bare = str_skip(path, prefix.n);
     for (size_t i = 0; i < array_len(open); i++) {
         if (str_starts(path, open[i]) || str_starts(bare, open[i]))

@@ -478,7 +478,8 @@ static void worker_end_now(struct worker *w)
     if (net->open_count)
         log_warn("", "drain time is over: connections closed", "worker=%u connections=%u", w->index,
                  net->open_count);
-    server_hurry_logins(w->server);
+    if (w->checking_count)
+        server_hurry_logins(w->server);
     while (w->helped_count || w->checking_count) { /* what other threads still have */
         (void)inbox_wait(&w->inbox, clock_us() + TICK_US);
         worker_take_notes(w);
@@ -630,7 +631,7 @@ static err_t worker_open_sql(struct worker *w, const struct worker_config *c, st
         return e;
     w->users_sql = w->sql;
     w->auth = auth_new(w, c->auth);
-    if (c->users_uri == c->pg_uri)
+    if (strcmp(c->users_uri, c->pg_uri) == 0)
         return OK;
     w->users_sql = NULL;
     return sql_pool_open(w->base, c->settings, c->users_uri, w->stats, &w->users_sql, f);

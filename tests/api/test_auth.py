@@ -75,6 +75,14 @@ def test_what_merely_ends_as_an_open_path_asks(server, path):
     assert status(server, path=path) == 401
 
 
+def test_a_static_prefix_opens_nothing(database):
+    with guarded(database, "--static-prefix", "/static") as server:
+        assert status(server, path="/static/health") == 200
+        assert status(server, path="/static" + EXPERIMENT) == 401
+        assert status(server, path="/static" + USERS + "current") == 401
+        assert status(server, ADMIN, path="/static" + USERS + "current") == 200
+
+
 def test_the_admins_listener_does_not_ask(server):
     assert requests.get(server.admin_url + "/metrics", timeout=10).status_code == 200
 
