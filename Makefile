@@ -75,15 +75,20 @@ endif
 WERROR ?= 0
 WARNINGS += $(if $(filter 1,$(WERROR)),-Werror)
 
-LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka libcrypto libxcrypt
+LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka openssl libxcrypt
 # Pinned sources (deps.lock) stand in for a library that pkg-config does not know.
 SYSTEM_YYJSON := $(shell pkg-config --exists 'yyjson >= 0.10' 2>/dev/null && echo yyjson)
 SYSTEM_LLHTTP := $(shell pkg-config --exists 'libllhttp >= 9.2' 2>/dev/null && echo libllhttp)
-LIBRARIES += $(SYSTEM_YYJSON) $(SYSTEM_LLHTTP)
-DEPS := $(if $(SYSTEM_YYJSON),,yyjson) $(if $(SYSTEM_LLHTTP),,llhttp)
+# Debian 12's hiredis is 0.14, which has no TLS.
+SYSTEM_HIREDIS := $(shell pkg-config --exists 'hiredis >= 1.0' 'hiredis_ssl >= 1.0' 2>/dev/null && \
+	echo hiredis hiredis_ssl)
+LIBRARIES += $(SYSTEM_YYJSON) $(SYSTEM_LLHTTP) $(SYSTEM_HIREDIS)
+DEPS := $(if $(SYSTEM_YYJSON),,yyjson) $(if $(SYSTEM_LLHTTP),,llhttp) $(if $(SYSTEM_HIREDIS),,hiredis)
 DEPS := $(strip $(DEPS))
 DEPS_OBJECTS := $(if $(filter yyjson,$(DEPS)),yyjson/yyjson.o) \
-	$(if $(filter llhttp,$(DEPS)),llhttp/api.o llhttp/http.o llhttp/llhttp.o)
+	$(if $(filter llhttp,$(DEPS)),llhttp/api.o llhttp/http.o llhttp/llhttp.o) \
+	$(if $(filter hiredis,$(DEPS)),$(patsubst %,hiredis/%.o,alloc async hiredis net read sds \
+	sockcompat ssl))
 DEPS_STAMPS := $(DEPS:%=build/deps/%/.stamp)
 
 # The libraries' own headers are not held to our warnings: -isystem.
@@ -119,11 +124,12 @@ UNITS = $(DESTDIR)$(PREFIX)/lib
 # --- packages ---------------------------------------------------------------------------------
 
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
-	librdkafka-dev libjemalloc-dev libssl-dev libcrypt-dev python3 python3-pip python3-venv
+	librdkafka-dev libssl-dev libcrypt-dev libjemalloc-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 PODS_PACKAGES := openjdk-17-jre-headless maven kcat haproxy pgbouncer
 TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 iptables util-linux faketime \
-	$(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck
+	redis-server openssl $(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck \
+	prometheus
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 DEB_PACKAGES := $(BUILD_PACKAGES) dpkg-dev
@@ -183,7 +189,7 @@ run: setup
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
 		build/plain/sluice $(KAFKA)
-	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states fault load pods deploy
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge crash states fault load pods deploy
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -226,7 +232,7 @@ lint: build/docgen
 	@$(PYTHON) tests/run.py lint
 
 bench: setup-bench
-	@$(MAKE) --no-print-directory all venv
+	@$(MAKE) --no-print-directory all venv $(KAFKA)
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
 
 # DESTDIR goes before every path, for packagers; the paths in the unit are without it.
@@ -282,6 +288,7 @@ docs: build/docgen
 	$(PYTHON) tests/tools/files.py docs
 	$(PYTHON) tests/conform/differences.py docs
 	$(PYTHON) tests/tools/wire_cases.py docs
+	$(PYTHON) deploy/grafana/dashboard.py deploy/grafana
 
 format:
 	$(CLANG_FORMAT) -i $(wildcard $(FOLDERS:%=%/*.[ch])) $(wildcard tests/unit/*.[ch]) \
@@ -342,11 +349,11 @@ build/$(1)/%.o: %.c Makefile | $$(DEPS_STAMPS)
 # It takes the SQL in by the assembler, which -MMD does not see.
 build/$(1)/schema/sql_files.o: $$(wildcard schema/sql/*.sql)
 
-# Other people's code: their warnings are theirs.
+# Other people's code: their warnings are theirs. NDEBUG: hiredis asserts what its peer says.
 build/$(1)/deps/%.o: $$(DEPS_STAMPS)
 	@mkdir -p $$(@D)
 	@echo "  CC $(1) build/deps/$$*.c"
-	@$$(COMPILE_$(1)) $$(BASE_FLAGS) -w $$(FLAGS_$(1)) $$(CFLAGS) -c build/deps/$$*.c -o $$@
+	@$$(COMPILE_$(1)) $$(BASE_FLAGS) -w -DNDEBUG $$(FLAGS_$(1)) $$(CFLAGS) -c build/deps/$$*.c -o $$@
 
 build/$(1)/libsluice.a: $$(OBJECTS_$(1)) $$(DEPS_OBJECTS_$(1))
 	@rm -f $$@

@@ -104,6 +104,19 @@ static err_t flusher_own(struct flusher *fl, struct take *take)
     return link_pause(&fl->link, FLUSHER_PAUSE_US, true);
 }
 
+/* Has the reader passed over entries that the queue has no more (a topic's retention)? The positions
+ * follow, also when nothing comes behind them. */
+static bool flusher_is_behind(const struct flusher *fl, const struct take *take)
+{
+    const struct session *s = &fl->link.session;
+
+    for (unsigned p = 0; take->cursors && p < QUEUE_PARTITIONS_MAX; p++) {
+        if ((s->mask >> p & 1) && take->cursors[p] > s->positions[p])
+            return true;
+    }
+    return false;
+}
+
 /* One window. */
 static err_t flusher_turn(struct flusher *fl, bool *has_backlog)
 {
@@ -125,7 +138,7 @@ static err_t flusher_turn(struct flusher *fl, bool *has_backlog)
     *has_backlog = take.has_more;
     if (take.has_moved && (e = flusher_own(fl, &take)))
         return e;
-    if (take.count == 0)
+    if (take.count == 0 && !flusher_is_behind(fl, &take))
         return flusher_idle(fl, &take);
     if ((e = link_ready(&fl->link)))
         return e;
@@ -184,7 +197,8 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
         free(fl);
         return e;
     }
-    if (queue_is_shared(c->queue))
+    fl->link.session.is_shared = queue_is_shared(c->queue);
+    if (fl->link.session.is_shared)
         fl->link.session.mask = 0; /* the group says which, and others move positions too */
     else
         fl->link.newest = queue_appended(c->queue);

@@ -19,8 +19,12 @@
  * bytes in a column of another type would make the server refuse every row, and every row would
  * become a dead letter.
  *
- * A connection pooler in transaction mode breaks the settings and the temporary table: sessions
- * must be real.
+ * How long a transaction of ours may idle. In health it is milliseconds. A flusher of a shared queue that
+ * hangs loses its partitions after kafka.session.timeout.ms (10 s), and whoever has them then waits for
+ * its row locks: so the server ends it after 15 s, when its partitions are gone anyway. Nobody waits for
+ * the one flusher of a journal, and a machine that was suspended should find its transaction: 60 s.
+ *
+ * With a pooler in between all of that is set in each transaction (schema/pg_pooler.h, session_locals).
  */
 #include "flush/session.h"
 
@@ -33,16 +37,25 @@
 #include "schema/errors.h"
 #include "schema/migrate.h"
 #include "schema/pg_patience.h"
+#include "schema/pg_pooler.h"
 #include "schema/tables.h"
 
-static const char session_settings[] =
-    "SELECT set_config('lock_timeout', " PG_LOCK_PATIENCE ", false);"
-    "SET idle_in_transaction_session_timeout = '60s';"
-    "SET tcp_user_timeout = '15s'; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;"
-    "SET tcp_keepalives_count = 3;"
-    "SET jit = off; SET bytea_output = hex; SET default_transaction_isolation = 'read committed';"
-    "SELECT set_config('synchronous_commit', 'on', false)"
-    " WHERE current_setting('synchronous_commit') = 'off'";
+/* $1 statement_timeout, $2 idle_in_transaction_session_timeout, $3 for this transaction alone? */
+static const char sql_settings[] =
+    "SELECT set_config('statement_timeout', $1, $3),"
+    " set_config('lock_timeout', " PG_LOCK_PATIENCE ", $3),"
+    " set_config('idle_in_transaction_session_timeout', $2, $3),"
+    " set_config('tcp_user_timeout', '15s', $3), set_config('tcp_keepalives_idle', '10', $3),"
+    " set_config('tcp_keepalives_interval', '5', $3), set_config('tcp_keepalives_count', '3', $3),"
+    " set_config('jit', 'off', $3), set_config('bytea_output', 'hex', $3),"
+    " set_config('default_transaction_isolation', 'read committed', $3),"
+    " CASE current_setting('synchronous_commit') WHEN 'off'"
+    " THEN set_config('synchronous_commit', 'on', $3) END";
+
+static const char sql_trust[] = "SELECT set_config('session_replication_role', 'replica', $1)";
+
+static const char idle_alone[] = "60s";
+static const char idle_shared[] = "15s";
 
 uint64_t session_mask(unsigned index, unsigned count)
 {
@@ -169,9 +182,53 @@ static err_t session_positions(struct session *s, struct fail *f)
 
 /* -- opening ---------------------------------------------------------------------------------- */
 
+static void bind_bool(struct pg_call *c, bool v)
+{
+    static const char bytes[] = {0, 1};
+
+    pg_bind(c, column_oid(COLUMN_BOOL), (struct str){&bytes[v], 1});
+}
+
+static struct pg_call session_settings(const struct session *s)
+{
+    struct pg_call call = {.sql = sql_settings};
+
+    pg_bind(&call, column_oid(COLUMN_TEXT), str_of(s->statement_ms));
+    pg_bind(&call, column_oid(COLUMN_TEXT), str_of(s->is_shared ? idle_shared : idle_alone));
+    bind_bool(&call, s->is_pooled);
+    return call;
+}
+
+static struct pg_call session_trusting(const struct session *s)
+{
+    struct pg_call call = {.sql = sql_trust};
+
+    bind_bool(&call, s->is_pooled);
+    return call;
+}
+
+size_t session_locals(const struct session *s, struct pg_call calls[SESSION_LOCALS])
+{
+    if (!s->is_pooled)
+        return 0;
+    calls[0] = session_settings(s);
+    if (s->is_trusted)
+        calls[1] = session_trusting(s);
+    return s->is_trusted ? 2 : 1;
+}
+
+/* One statement whose rows are of no interest. */
+static err_t session_call(struct session *s, struct pg_call call, struct fail *f)
+{
+    err_t e = pg_batch(&s->pg, &call, 1, f);
+
+    pg_batch_clear(&call, 1);
+    return e;
+}
+
 static err_t session_trust(struct session *s, struct fail *f)
 {
-    err_t e = pg_run(&s->pg, "SET session_replication_role = replica", f);
+    err_t e = session_call(s, session_trusting(s), f);
 
     s->is_trusted = !e;
     if (e && strcmp(s->pg.sqlstate, "42501") == 0) {
@@ -182,15 +239,28 @@ static err_t session_trust(struct session *s, struct fail *f)
     return e;
 }
 
-static err_t session_set(struct session *s, const struct pg_terms *terms, struct fail *f)
+static err_t session_see_pooler(struct session *s, struct fail *f)
 {
-    char timeout[64];
+    struct pg_call call = {.sql = "SELECT " PG_IS_POOLED("$1") "::int4"};
+    char pid[24];
     err_t e;
 
-    snprintf(timeout, sizeof(timeout), "SET statement_timeout = %" PRIu64, terms->answer_us / 1000);
-    if ((e = pg_run(&s->pg, timeout, f)))
+    snprintf(pid, sizeof(pid), "%d", PQbackendPID(s->pg.conn));
+    pg_bind(&call, column_oid(COLUMN_TEXT), str_of(pid));
+    if (!(e = pg_batch(&s->pg, &call, 1, f)))
+        s->is_pooled = pg_get_int4(call.result, 0, 0) != 0;
+    pg_batch_clear(&call, 1);
+    return e;
+}
+
+static err_t session_set(struct session *s, const struct pg_terms *terms, struct fail *f)
+{
+    err_t e;
+
+    snprintf(s->statement_ms, sizeof(s->statement_ms), "%" PRIu64, terms->answer_us / 1000);
+    if ((e = session_see_pooler(s, f)) || s->is_pooled)
         return e;
-    return pg_run(&s->pg, session_settings, f);
+    return session_call(s, session_settings(s), f);
 }
 
 err_t session_open(struct session *s, const struct pg_terms *terms, unsigned index,

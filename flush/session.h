@@ -18,8 +18,11 @@ struct session {
     const char *queue_id;              /* 32 hex digits, the caller's */
     uint64_t mask;                     /* partitions this flusher owns, a bit each */
     pos_t positions[QUEUE_PARTITIONS_MAX]; /* as stored in PostgreSQL, as last seen */
+    bool is_shared;                    /* others flush the same queue, the caller's */
     bool has_stage;                    /* the temporary table exists in this connection */
-    bool is_trusted;                   /* foreign-key triggers are off in this connection */
+    bool is_trusted;                   /* foreign-key triggers are off, or may be */
+    bool is_pooled;                    /* schema/pg_pooler.h: nothing outlives a transaction */
+    char statement_ms[24];             /* statement_timeout */
     bool is_position_first;            /* a test breaks the order of txn.c on purpose */
 };
 
@@ -38,6 +41,11 @@ void session_fini(struct session *s);
 /* Asks for the schema's revision: a statement of a batch, and what its answer says. OK: ours. */
 extern const char session_sql_head[];
 must_check err_t session_see_head(const PGresult *r, struct fail *f);
+enum { SESSION_LOCALS = 2 };
+
+/* The statements that a transaction begins with, behind BEGIN, because the session cannot keep what they
+ * set; how many, SESSION_LOCALS at most, 0 without a pooler. */
+size_t session_locals(const struct session *s, struct pg_call calls[SESSION_LOCALS]);
 /* Appends the statement's parameters: queue id, and the owned partitions as an array. */
 void session_bind_mask(const struct session *s, struct pg_call *c, struct buf *room);
 

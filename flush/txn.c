@@ -1,7 +1,7 @@
 /*
  * The transaction of a window, in the order of its locks:
  *
- *   1. BEGIN; the rows of sluice.positions of the owned partitions FOR UPDATE. Whoever else might
+ *   1. BEGIN, and with a pooler the settings; the rows of sluice.positions of the owned partitions FOR UPDATE. Whoever else might
  *      apply the same entries (a connection thought dead, an older process) waits here, and then
  *      sees that they are applied.
  *   2. The window's runs FOR KEY SHARE, in order: they exist, and cannot be deleted until we have
@@ -59,9 +59,11 @@ static const char sql_lock_runs[] = "SELECT run_uuid::text, experiment_id FROM r
 static const char sql_lock_models[] = "SELECT model_id::text FROM logged_models"
                                       " WHERE model_id = ANY ($1) ORDER BY model_id FOR KEY SHARE";
 
+#define STAGE_AS \
+    " AS SELECT key, value, timestamp, run_uuid, step, is_nan FROM metrics WITH NO DATA"
 static const char sql_stage[] =
-    "CREATE TEMPORARY TABLE IF NOT EXISTS sluice_stage ON COMMIT DELETE ROWS"
-    " AS SELECT key, value, timestamp, run_uuid, step, is_nan FROM metrics WITH NO DATA";
+    "CREATE TEMPORARY TABLE IF NOT EXISTS sluice_stage ON COMMIT DELETE ROWS" STAGE_AS;
+static const char sql_stage_once[] = "CREATE TEMPORARY TABLE sluice_stage ON COMMIT DROP" STAGE_AS;
 
 static const char sql_latest[] =
     "INSERT INTO latest_metrics AS l (key, value, timestamp, run_uuid, step, is_nan)"
@@ -267,31 +269,34 @@ static void see_models(struct txn *t, const PGresult *r)
 
 static err_t txn_begin(struct txn *t, struct fail *f)
 {
-    struct pg_call calls[4] = {{.sql = "BEGIN"},
-                               {.sql = sql_lock_positions},
-                               {.sql = sql_lock_runs},
-                               {.sql = sql_lock_models}};
-    size_t count = t->window->models_count ? 4 : 3;
+    struct pg_call all[1 + SESSION_LOCALS + 3] = {{.sql = "BEGIN ISOLATION LEVEL READ COMMITTED"}};
+    size_t first = 1 + session_locals(t->session, &all[1]);
+    struct pg_call *calls = &all[first];
+    size_t count = t->window->models_count ? 3 : 2;
     struct buf mask, runs, models;
     err_t e;
+
+    calls[0].sql = sql_lock_positions;
+    calls[1].sql = sql_lock_runs;
+    calls[2].sql = sql_lock_models;
 
     buf_init(&mask);
     buf_init(&runs);
     buf_init(&models);
-    session_bind_mask(t->session, &calls[1], &mask);
+    session_bind_mask(t->session, &calls[0], &mask);
     texts_array(&runs, &t->window->runs);
-    pg_bind(&calls[2], OID_TEXTS, buf_str(&runs));
+    pg_bind(&calls[1], OID_TEXTS, buf_str(&runs));
     texts_array(&models, &t->window->models);
-    pg_bind(&calls[3], OID_TEXTS, buf_str(&models));
+    pg_bind(&calls[2], OID_TEXTS, buf_str(&models));
 
-    e = pg_batch(&t->session->pg, calls, count, f);
+    e = pg_batch(&t->session->pg, all, first + count, f);
     if (!e)
-        e = see_positions(t, calls[1].result, f);
+        e = see_positions(t, calls[0].result, f);
     if (!e)
-        see_runs(t, calls[2].result);
-    if (!e && count == 4)
-        see_models(t, calls[3].result);
-    pg_batch_clear(calls, count);
+        see_runs(t, calls[1].result);
+    if (!e && count == 3)
+        see_models(t, calls[2].result);
+    pg_batch_clear(all, first + count);
     buf_fini(&mask);
     buf_fini(&runs);
     buf_fini(&models);
@@ -340,6 +345,8 @@ static err_t txn_rows(struct txn *t, struct fail *f)
         return OK;
     if (t->mode == TXN_DIRECT)
         return txn_copy(t, NULL, f);
+    if (t->session->is_pooled && (e = pg_run(&t->session->pg, sql_stage_once, f)))
+        return e;
     if ((e = txn_copy(t, "sluice_stage", f)))
         return e;
     e = pg_batch(&t->session->pg, &call, 1, f);
@@ -403,12 +410,13 @@ static err_t txn_positions_early(struct txn *t, struct fail *f)
 
 /* -- the whole --------------------------------------------------------------------------------- */
 
-/* The temporary table, outside the transaction: it is made once per connection. */
+/* The temporary table, outside the transaction: it is made once per connection. A pooler has none that
+ * is ours: there txn_rows makes it. */
 static err_t txn_stage(struct session *s, struct fail *f)
 {
     err_t e;
 
-    if (s->has_stage)
+    if (s->has_stage || s->is_pooled)
         return OK;
     e = pg_run(&s->pg, sql_stage, f);
     s->has_stage = !e;

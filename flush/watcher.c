@@ -6,6 +6,8 @@
  * server's time (EXPLAIN ANALYZE); so a pod that is read from all the time costs 3 ms of it per
  * second, and one that is only written to next to nothing. The connection is one more in each pod's budget.
  *
+ * Its settings are the transaction's, so that a pooler keeps none of them (schema/pg_pooler.h).
+ *
  * When PostgreSQL is away reads have nothing to read either; the watcher only tries again.
  */
 #define _GNU_SOURCE /* pthread_setname_np */
@@ -37,16 +39,20 @@ struct watcher {
 
 static err_t watcher_ask(struct watcher *w, struct fail *f)
 {
-    struct pg_call call = {.sql = "SELECT partition, position FROM sluice.positions"
-                                  " WHERE queue_id = $1"};
+    struct pg_call calls[2] = {{.sql = "SELECT set_config('statement_timeout', '5s', true),"
+                                       " set_config('jit', 'off', true)"},
+                               {.sql = "SELECT partition, position FROM sluice.positions"
+                                       " WHERE queue_id = $1"}};
+    const PGresult *rows;
     err_t e;
 
-    pg_bind(&call, column_oid(COLUMN_TEXT), str_of(queue_id(w->queue)));
-    e = pg_batch(&w->pg, &call, 1, f);
-    for (int i = 0; !e && i < PQntuples(call.result); i++)
-        queue_see_committed(w->queue, (unsigned)pg_get_int4(call.result, i, 0),
-                            (pos_t)pg_get_int8(call.result, i, 1));
-    pg_batch_clear(&call, 1);
+    pg_bind(&calls[1], column_oid(COLUMN_TEXT), str_of(queue_id(w->queue)));
+    e = pg_batch(&w->pg, calls, array_len(calls), f);
+    rows = calls[1].result;
+    for (int i = 0; !e && i < PQntuples(rows); i++)
+        queue_see_committed(w->queue, (unsigned)pg_get_int4(rows, i, 0),
+                            (pos_t)pg_get_int8(rows, i, 1));
+    pg_batch_clear(calls, array_len(calls));
     return e;
 }
 
@@ -55,8 +61,8 @@ static err_t watcher_turn(struct watcher *w, struct fail *f)
 {
     err_t e = OK;
 
-    if (!pg_is_open(&w->pg) && !(e = pg_open(&w->pg, &w->terms, "sluice watcher", &w->halt, f)))
-        e = pg_run(&w->pg, "SET statement_timeout = '5s'; SET jit = off", f);
+    if (!pg_is_open(&w->pg))
+        e = pg_open(&w->pg, &w->terms, "sluice watcher", &w->halt, f);
     if (!e)
         e = watcher_ask(w, f);
     if (e)

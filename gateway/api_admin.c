@@ -9,8 +9,8 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/process.h"
 #include "gateway/api.h"
 #include "gateway/reply.h"
 #include "gateway/route.h"
@@ -67,19 +67,6 @@ err_t api_readyz(struct req *r, struct fail *f)
 
 /* -- /metrics ---------------------------------------------------------------------------------- */
 
-static uint64_t admin_resident_bytes(void)
-{
-    FILE *file = fopen("/proc/self/statm", "re");
-    unsigned long long pages = 0;
-
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%*s %llu", &pages) != 1)
-        pages = 0;
-    fclose(file);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static bool admin_is_empty(const struct hist_view *h)
 {
     for (unsigned i = 0; i <= HIST_BOUNDS; i++) {
@@ -112,10 +99,36 @@ static void admin_expose_routes(struct server *sv, struct buf *out)
     }
 }
 
+static void admin_expose(const char *name, const char *kind, const char *help, double value,
+                         struct buf *out)
+{
+    stats_expose_head(name, kind, help, out);
+    buf_printf(out, "%s %.17g\n", name, value);
+}
+
 static void admin_expose_gauge(const char *name, const char *help, double value, struct buf *out)
 {
-    stats_expose_head(name, "gauge", help, out);
-    buf_printf(out, "%s %.17g\n", name, value);
+    admin_expose(name, "gauge", help, value, out);
+}
+
+/* Under the names that every exporter has. */
+static void admin_expose_process(struct buf *out)
+{
+    struct process p;
+
+    process_look(&p);
+    admin_expose("process_cpu_seconds_total", "counter", "User and system time spent.",
+                 (double)p.cpu_us / 1e6, out);
+    admin_expose_gauge("process_resident_memory_bytes", "Resident memory.",
+                       (double)p.resident_bytes, out);
+    admin_expose_gauge("process_virtual_memory_bytes", "Virtual memory.", (double)p.virtual_bytes,
+                       out);
+    admin_expose_gauge("process_start_time_seconds", "Start of the process since the epoch.",
+                       (double)p.started_us / 1e6, out);
+    admin_expose_gauge("process_threads", "Threads.", (double)p.threads, out);
+    admin_expose_gauge("process_open_fds", "Open file descriptors.", (double)p.open_fds, out);
+    admin_expose_gauge("process_max_fds", "Most file descriptors that may be open.",
+                       (double)p.max_fds, out);
 }
 
 err_t api_metrics(struct req *r, struct fail *f)
@@ -124,6 +137,7 @@ err_t api_metrics(struct req *r, struct fail *f)
     const struct queue *q = server_queue(sv);
     struct buf *out = &r->reply.body;
     struct stats_view v;
+    struct buf why;
 
     (void)f;
     buf_reset(out);
@@ -133,11 +147,16 @@ err_t api_metrics(struct req *r, struct fail *f)
                        (double)queue_backlog_points(q), out);
     admin_expose_gauge("sluice_backlog_seconds", "Age of the oldest point not yet in PostgreSQL.",
                        (double)queue_backlog_us(q) / 1e6, out);
+    admin_expose_gauge("sluice_journal_max_bytes", "Most bytes that the journal may take.",
+                       (double)r->worker->settings->journal_max_bytes, out);
     admin_expose_routes(sv, out);
     stats_expose_head("sluice_build_info", "gauge", "The version that runs.", out);
     buf_printf(out, "sluice_build_info{version=\"%s\"} 1\n", SLUICE_VERSION);
-    admin_expose_gauge("process_resident_memory_bytes", "Resident memory.",
-                       (double)admin_resident_bytes(), out);
+    buf_init(&why);
+    admin_expose_gauge("sluice_ready", "1 when /readyz answers 200.",
+                       server_is_ready(sv, false, &why), out);
+    buf_fini(&why);
+    admin_expose_process(out);
     return reply_text(r, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(out));
 }
 
@@ -191,12 +210,14 @@ err_t api_status_json(struct req *r, struct fail *f)
 {
     struct server *sv = r->worker->server;
     struct stats_view v;
+    struct process p;
     struct buf why;
     struct json j;
     bool is_ready;
 
     (void)f;
     server_stats(sv, &v);
+    process_look(&p);
     buf_init(&why);
     is_ready = server_is_ready(sv, true, &why);
     reply_json(r, &j);
@@ -206,7 +227,7 @@ err_t api_status_json(struct req *r, struct fail *f)
     json_bool(&j, is_ready);
     json_pair_str(&j, "checks", str_trim(buf_str(&why)));
     admin_pair_double(&j, "uptime_seconds", (double)server_uptime_us(sv) / 1e6);
-    json_pair_i64(&j, "resident_bytes", (int64_t)admin_resident_bytes());
+    json_pair_i64(&j, "resident_bytes", (int64_t)p.resident_bytes);
     admin_status_counts(&j, &v, server_queue(sv));
     admin_status_times(&j, &v);
     json_close(&j);

@@ -8,6 +8,7 @@
 
 #include "gateway/auth_config.h"
 #include "gateway/grant_cache.h"
+#include "gateway/may_input.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
 #include "gateway/role_json.h"

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "gateway/grant_cache.h"
+#include "gateway/may_input.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
 #include "gateway/role_json.h"

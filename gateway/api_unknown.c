@@ -3,17 +3,17 @@
  */
 #include "gateway/api.h"
 #include "gateway/conn.h"
+#include "gateway/guard.h"
 #include "gateway/reply.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
 
 static err_t unknown_options(struct req *r, unsigned allowed)
 {
-    struct str prefix = str_of(r->worker->settings->static_prefix);
-    struct str path = str_skip(r->head->path, prefix.n);
-    bool is_api = str_starts(path, STR("/api/")) || str_starts(path, STR("/ajax-api/")) ||
-                  str_eq(r->head->path, STR("*"));
+    bool is_api = guard_is_api(r) || str_eq(r->head->path, STR("*"));
 
+    if (r->worker->policy->is_off)
+        is_api = false; /* the 204 is the middleware's */
     reply_allow(r, allowed);
     return reply_text(r, is_api ? 204 : 200, "text/html; charset=utf-8", STR(""));
 }

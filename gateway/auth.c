@@ -11,7 +11,7 @@
  * is one place that decides, auth_look. What is remembered of a good header is a digest of the hash that
  * the row had: a row that has another one, or is gone, ends the entry, and the header is judged anew. So a
  * password that was changed anywhere is seen within auth_ttl, one that was changed through this process at
- * once (auth_forget).
+ * once, and so it is in other pods with Redis (auth_forget, news.h).
  *
  * What one worker learns it tells the others (auth_learn), so that a user is known wherever the next
  * connection ends up.
@@ -44,8 +44,11 @@
 #include "gateway/auth_hash.h"
 #include "gateway/auth_header.h"
 #include "gateway/conn.h"
+#include "gateway/htpasswd.h"
+#include "gateway/news.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
+#include "gateway/route.h"
 #include "gateway/server.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
@@ -76,6 +79,10 @@ static const struct stmt AUTH_FIND = {
     "auth_find",
     "SELECT id, password_hash, coalesce(is_admin, false) FROM users WHERE username = $1"};
 
+static const struct stmt AUTH_ADD = {
+    "auth_add", "INSERT INTO users (username, password_hash, is_admin) VALUES ($1, '!', false)"
+                " ON CONFLICT (username) DO NOTHING"};
+
 /* HMAC-SHA256 as it is before the message: two states. */
 struct auth_key {
     SHA256_CTX inner, outer;
@@ -89,6 +96,7 @@ struct auth_hasher {
 
 struct auth_shared {
     const struct auth_config *config;
+    const struct htpasswd *first_file; /* NULL = none */
     struct auth_key key;
     uint64_t seed; /* of hashes of names and addresses */
     struct auth_gate *gate;
@@ -103,7 +111,8 @@ struct auth {
     struct auth_cache *cache;
     unsigned tries; /* to be hashed */
     uint64_t last_id;
-    uint64_t forgot_us; /* news that are older do not count */
+    uint64_t forgot_us;                    /* news that are older do not count */
+    _Atomic(const struct htpasswd *) file; /* NULL = none; others may ask which */
 };
 
 /* Of a good entry, for another worker. */
@@ -125,7 +134,9 @@ struct auth_try {
     struct auth_entry *entry;
     struct auth_hasher *hasher;
     struct auth_sender sender;
-    bool is_again; /* of a good entry: its row only */
+    bool is_again;   /* of a good entry: its row only */
+    bool is_of_file; /* the hash is the file's */
+    bool has_row;
     bool is_right; /* what the thread found */
     bool is_undone;
     bool is_admin;
@@ -170,19 +181,21 @@ static void key_digest(const struct auth_key *k, struct str a, struct str b,
     SHA256_Final(out, &c);
 }
 
-uint64_t auth_name_hash(struct str name)
+static uint64_t auth_name_hash(struct str name)
 {
     return XXH3_64bits(name.p, name.n);
 }
 
 /* -- what workers share ------------------------------------------------------------------------ */
 
-struct auth_shared *auth_shared_start(const struct settings *s, const struct auth_config *config)
+struct auth_shared *auth_shared_start(const struct settings *s, const struct auth_config *config,
+                                      const struct htpasswd *file)
 {
     struct auth_shared *sh = calloc(1, sizeof(*sh));
 
     check(sh != NULL && RAND_bytes((unsigned char *)&sh->seed, sizeof(sh->seed)) == 1);
     sh->config = config;
+    sh->first_file = file;
     key_init(&sh->key);
     sh->gate = auth_gate_new();
     sh->hasher_count = (unsigned)s->auth_threads;
@@ -212,6 +225,8 @@ void auth_shared_stop(struct auth_shared *sh)
     free(sh);
 }
 
+static void auth_on_news(void *arg, struct str name);
+
 struct auth *auth_new(struct worker *w, struct auth_shared *sh)
 {
     struct auth *a = calloc(1, sizeof(*a));
@@ -219,7 +234,9 @@ struct auth *auth_new(struct worker *w, struct auth_shared *sh)
     check(a != NULL);
     a->worker = w;
     a->shared = sh;
+    atomic_init(&a->file, sh->first_file);
     a->cache = auth_cache_new(w->settings->auth_cache_entries);
+    news_hear(w, NEWS_USER, auth_on_news, a);
     return a;
 }
 
@@ -248,7 +265,8 @@ static void auth_hash(void *arg)
     t->is_right = memcmp(memo, t->memo, AUTH_DIGEST_BYTES) == 0;
     if (t->is_right)
         return; /* another worker had asked */
-    t->is_right = auth_hash_matches((struct str){t->hash, t->hash_length}, t->password);
+    t->is_right = (t->is_of_file ? htpasswd_matches : auth_hash_matches)(
+        (struct str){t->hash, t->hash_length}, t->password);
     if (t->is_right)
         memcpy(memo, t->memo, AUTH_DIGEST_BYTES);
 }
@@ -283,14 +301,19 @@ static void auth_settle(struct auth_try *t, enum auth_verdict verdict)
 static void auth_take_row(struct auth_try *t, const PGresult *res)
 {
     const struct auth_key *key = &t->auth->shared->key;
+    struct str of_file = htpasswd_find(atomic_load(&t->auth->file), auth_entry_name(t->entry));
     struct str hash = PQntuples(res) ? sql_get(res, 0, 1) : auth_hash_of_nobody;
 
+    t->has_row = PQntuples(res) > 0;
+    t->is_of_file = of_file.p != NULL;
+    if (t->is_of_file)
+        hash = of_file;
     if (hash.n > HASH_MAX_BYTES || hash.n == 0)
         hash = auth_hash_of_nobody;
     memcpy(t->hash, hash.p, hash.n);
     t->hash_length = hash.n;
     key_digest(key, hash, STR(""), t->row);
-    if (PQntuples(res)) {
+    if (t->has_row) {
         t->user_id = sql_get_i64(res, 0, 0);
         t->is_admin = sql_get_bool(res, 0, 2);
     }
@@ -402,6 +425,25 @@ static void auth_on_row(struct sql_call *call)
     w->checking_count++;
 }
 
+/* The row is there: everybody looks again, and finds it. */
+static void auth_on_added(struct sql_call *call)
+{
+    struct auth_try *t = call->owner;
+
+    worker_touch(t->auth->worker);
+    t->entry->is_void = call->err == OK;
+    auth_settle(t, call->err ? AUTH_AWAY : AUTH_GOOD);
+}
+
+/* The first login of a name of the file: the user gets a row, with a hash that nothing matches, because
+ * roles hang on it. */
+static void auth_add_row(struct auth_try *t)
+{
+    t->call = (struct sql_call){.nsteps = 1, .done = auth_on_added, .owner = t};
+    t->call.steps[0] = (struct sql_step){&AUTH_ADD, &t->value, 1};
+    sql_call(t->auth->worker->users_sql, &t->call);
+}
+
 static void auth_warn_legacy(struct str name)
 {
     log_warn("", "an admin's login with the password that older MLflow shipped is refused",
@@ -428,6 +470,10 @@ void auth_on_checked(struct worker *w, struct auth_try *t)
         return;
     }
     auth_gate_give_back(t->auth->shared->gate, &t->sender);
+    if (!t->has_row && w->users_sql) { /* right without a row: a name of the file */
+        auth_add_row(t);
+        return;
+    }
     e->user_id = t->user_id;
     e->is_admin = t->is_admin;
     e->seen_us = e->asked_us;
@@ -497,16 +543,19 @@ static bool auth_is_server_info(struct str path)
     return version.n >= 3 && str_find(version, '.') < version.n;
 }
 
+/* MLflow's rule, which looks at how a path begins. Of a path with a row the row's counts, so that a static
+ * prefix that itself begins so opens nothing. */
 bool auth_is_open(const struct req *r)
 {
     static const struct str open[] = {STR_INIT("/static"), STR_INIT("/favicon.ico"),
                                       STR_INIT("/health"), STR_INIT("/livez"), STR_INIT("/readyz")};
+    bool has_row = r->route && r->route != &route_unknown;
+    struct str path = has_row ? str_of(r->route->path) : r->head->path, bare = path;
     struct str prefix = str_of(r->worker->settings->static_prefix);
-    struct str path = r->head->path, bare = path;
 
     if (str_starts(path, STR("/api/2.0/"))) /* nearly all */
         return false;
-    if (prefix.n && str_starts(path, prefix))
+    if (!has_row && prefix.n && str_starts(path, prefix))
         bare = str_skip(path, prefix.n);
     for (size_t i = 0; i < array_len(open); i++) {
         if (str_starts(path, open[i]) || str_starts(bare, open[i]))
@@ -688,20 +737,34 @@ struct helper *auth_hasher_of(const struct worker *w, struct str name)
     return sh->hashers[auth_name_hash(name) % sh->hasher_count]->helper;
 }
 
+/* What is known goes on until it is looked at again, as after a change of the table. */
+void auth_take_file(struct worker *w, const struct htpasswd *file)
+{
+    atomic_store(&w->auth->file, file);
+}
+
+bool auth_has_file(const struct worker *w, const struct htpasswd *file)
+{
+    return atomic_load(&w->auth->file) == file;
+}
+
 /* -- forgetting -------------------------------------------------------------------------------- */
 
-void auth_forget_hash(struct worker *w, uint64_t name_hash)
+/* What news.h brings. Of which user is not known when some of it was missed: then every row is looked at
+ * before it is trusted again. */
+static void auth_on_news(void *arg, struct str name)
 {
-    if (w->auth == NULL)
-        return;
-    w->auth->forgot_us = w->now_us;
-    auth_cache_forget(w->auth->cache, name_hash);
+    struct auth *a = arg;
+    const struct worker *w = a->worker;
+
+    a->forgot_us = w->now_us;
+    if (name.p)
+        auth_cache_forget(a->cache, auth_name_hash(name));
+    else if (w->now_us > w->settings->auth_ttl)
+        auth_cache_doubt(a->cache, w->now_us - w->settings->auth_ttl);
 }
 
 void auth_forget(struct worker *w, struct str name)
 {
-    uint64_t hash = auth_name_hash(name);
-
-    auth_forget_hash(w, hash);
-    server_forget_user(w->server, w, hash);
+    news_tell(w, NEWS_USER, name);
 }

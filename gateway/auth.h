@@ -23,6 +23,7 @@ struct auth_shared;
 struct auth_news;
 struct auth_try;
 struct helper;
+struct htpasswd;
 struct req;
 struct settings;
 struct worker;
@@ -35,7 +36,8 @@ struct auth_user {
 
 /* What all workers have in common: the threads that hash, and who has failed too often. config outlives
  * it. */
-struct auth_shared *auth_shared_start(const struct settings *s, const struct auth_config *config);
+struct auth_shared *auth_shared_start(const struct settings *s, const struct auth_config *config,
+                                      const struct htpasswd *file);
 /* Whatever is still to be hashed is answered without: the end is near. */
 void auth_shared_hurry(struct auth_shared *sh);
 /* When no worker is left; NULL is fine. */
@@ -57,15 +59,16 @@ bool auth_is_open(const struct req *r);
 err_t auth_challenge(struct req *r);
 /* A thread that hashes has done with it: the inbox brought it. */
 void auth_on_checked(struct worker *w, struct auth_try *t);
+/* The file of names and hashes changed: this one counts from here on. */
+void auth_take_file(struct worker *w, const struct htpasswd *file);
+/* Does this worker go by it? Any thread. */
+bool auth_has_file(const struct worker *w, const struct htpasswd *file);
 /* Another worker has found credentials right, or looked at their user again: the inbox brought it. Takes
  * the news over; w NULL: nobody wants them any more. */
 void auth_learn(struct worker *w, struct auth_news *news);
-/* A user was changed, or deleted, through this worker: what is remembered of the name is forgotten, here
- * and on every other worker. */
+/* A user was changed, or deleted: what is remembered of the name is forgotten, on every worker of every
+ * pod. */
 void auth_forget(struct worker *w, struct str name);
-/* The same, in one worker: the inbox brought the hash of a name, auth_name_hash. */
-void auth_forget_hash(struct worker *w, uint64_t name_hash);
-uint64_t auth_name_hash(struct str name);
 /* The thread that hashes the passwords of a name. */
 struct helper *auth_hasher_of(const struct worker *w, struct str name);
 

@@ -144,6 +144,21 @@ void auth_cache_forget(struct auth_cache *c, uint64_t name_hash)
     }
 }
 
+void auth_cache_doubt(struct auth_cache *c, uint64_t seen_us)
+{
+    struct auth_entry *e = c->oldest;
+
+    while (e) {
+        struct auth_entry *newer = e->newer;
+
+        if (e->verdict != AUTH_GOOD && !cache_is_held(e))
+            auth_cache_remove(c, e);
+        else if (e->seen_us > seen_us)
+            e->seen_us = seen_us;
+        e = newer;
+    }
+}
+
 struct str auth_entry_name(const struct auth_entry *e)
 {
     return (struct str){e->name_text, e->name_length};

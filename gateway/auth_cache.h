@@ -57,6 +57,8 @@ struct auth_entry *auth_cache_add(struct auth_cache *c, const unsigned char *key
 void auth_cache_remove(struct auth_cache *c, struct auth_entry *e);
 /* Forgets what is known of a name; entries that are under way become void. */
 void auth_cache_forget(struct auth_cache *c, uint64_t name_hash);
+/* Nothing counts as seen later than then; what was wrong is forgotten. */
+void auth_cache_doubt(struct auth_cache *c, uint64_t seen_us);
 struct str auth_entry_name(const struct auth_entry *e);
 size_t auth_cache_count(const struct auth_cache *c);
 

@@ -6,6 +6,9 @@
  * the kernel's buffer and one part, never more. Its time is bounded for each part. An answer that has
  * begun and cannot be finished ends in a reset, so that neither the end of the connection nor anything
  * else looks like the end of the answer.
+ *
+ * A part may end with a range of a file. The kernel moves its bytes (conn_io.c), FILE_TURN of them in a
+ * turn; the worker waits for the disk then, if they are not in the kernel's cache.
  */
 #include "gateway/conn.h"
 
@@ -18,6 +21,11 @@
 #include "gateway/req_drive.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
+
+enum {
+    FILE_TURN = 1 << 20, /* of a file in a turn of the loop */
+    FILE_STEP = 65536    /* of a file within request_timeout: what a part of another answer has */
+};
 
 /* Counts the answer that is out. */
 static void conn_count(struct conn *c)
@@ -83,9 +91,11 @@ bool conn_handled(struct conn *c)
     struct req *r = &c->x->req;
 
     if (r->state == REQ_ANSWERED)
-        return conn_answer(c);
+        return c->x->is_streaming && !r->is_whole ? conn_answer_early(c) : conn_answer(c);
     if (r->wait == WAIT_SENT)
         return conn_send_part(c);
+    if (r->wait == WAIT_PIECE)
+        return conn_ask_piece(c);
     worker_set_timer(c, TIMER_NONE);
     return false;
 }
@@ -124,6 +134,46 @@ static bool conn_part_taken(struct conn *c)
     return false;
 }
 
+/* Waits for room in the socket. A file is one part however long it is: its time begins anew with each
+ * FILE_STEP of it. */
+static bool conn_await_room(struct conn *c)
+{
+    uint64_t left = c->x->req.reply.file_left;
+
+    conn_count_memory(c);
+    event_add(&c->writable, NULL);
+    if (c->timer != TIMER_SEND || c->file_then - left >= FILE_STEP) {
+        worker_set_timer(c, TIMER_SEND);
+        c->file_then = left;
+    }
+    return false;
+}
+
+/* The bytes of a file, once what goes before them is out; true when all are. */
+static bool conn_write_file(struct conn *c)
+{
+    struct reply *p = &c->x->req.reply;
+    uint64_t stop = p->file_left > FILE_TURN ? p->file_left - FILE_TURN : 0;
+
+    while (p->file_left > stop) {
+        size_t n = p->file_left < FILE_TURN ? (size_t)p->file_left : FILE_TURN;
+        ssize_t sent = conn_io_send_file(c, p->file, p->file_at, n);
+
+        if (sent < 0 && errno == EAGAIN)
+            return conn_await_room(c);
+        if (sent <= 0)
+            return conn_gone(c, sent == 0 ? "the file is shorter than it was"
+                                          : "the file or its peer is gone");
+        p->file_at += (uint64_t)sent;
+        p->file_left -= (uint64_t)sent;
+        stat_add(c->worker->stats, sent_bytes, sent);
+    }
+    if (p->file_left == 0)
+        return true;
+    worker_yield(c);
+    return false;
+}
+
 bool conn_write(struct conn *c)
 {
     struct exchange *x = c->x;
@@ -139,12 +189,10 @@ bool conn_write(struct conn *c)
         }
         if (n < 0 && errno != EAGAIN)
             return conn_gone(c, "peer does not take the answer");
-        conn_count_memory(c);
-        event_add(&c->writable, NULL);
-        if (c->timer != TIMER_SEND)
-            worker_set_timer(c, TIMER_SEND);
-        return false;
+        return conn_await_room(c);
     }
+    if (x->req.reply.file_left && !conn_write_file(c))
+        return false;
     if (c->state == CONN_SENDING)
         return conn_part_taken(c);
     conn_count(c);
@@ -161,7 +209,7 @@ bool conn_is_amid_answer(const struct conn *c)
 {
     struct iovec v[3];
 
-    if (c->state == CONN_SENDING)
+    if (c->state == CONN_SENDING || (c->state == CONN_RECEIVING && c->x->req.reply.is_begun))
         return true;
     return c->state == CONN_WRITING && c->x->req.reply.is_streamed &&
            (c->x->req.reply.is_broken || conn_left(c->x, v) > 0);

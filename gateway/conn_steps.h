@@ -40,8 +40,13 @@ bool conn_take_body(struct conn *c);
 bool conn_read_body(struct conn *c);
 /* Handles it without its body, which is passed over. */
 bool conn_handle_early(struct conn *c);
-/* Its list's time is over: did as much come as min_body_rate asks for? */
+/* Its list's time is over: did as much come as min_body_rate asks for? Then it begins anew. */
 bool conn_body_is_fast(struct conn *c);
+/* The handler takes pieces of the body: it wants the next one. */
+bool conn_ask_piece(struct conn *c);
+bool conn_receive(struct conn *c);
+/* The same question for a body that comes in pieces: while we waited for the peer. */
+bool conn_piece_is_fast(struct conn *c);
 
 /* conn_answer.c */
 /* The reply is complete: makes its bytes. */

@@ -43,6 +43,9 @@ enum verdict doctor_admin_listen(struct doctor *d);
 enum verdict doctor_deadletters(struct doctor *d);
 enum verdict doctor_not_configured(struct doctor *d);
 
+/* doctor_users.c */
+enum verdict doctor_users(struct doctor *d);
+
 /* doctor_database.c: PostgreSQL, and the journal held against it. */
 enum verdict doctor_postgresql(struct doctor *d);
 enum verdict doctor_schema(struct doctor *d);

@@ -19,6 +19,7 @@
 #include "ingest/journal_dir.h"
 #include "schema/errors.h"
 #include "schema/migrate.h"
+#include "schema/pg_pooler.h"
 #include "schema/sql_files.h"
 
 enum { ROUND_TRIPS = 5, SLOW_TRIP_US = 5000, CLOCK_MS = 2000, BACKLOG_S = 60 };
@@ -85,6 +86,9 @@ enum verdict doctor_postgresql(struct doctor *d)
     static const char *const names[] = {"connect_timeout", "application_name", "dbname", NULL};
     const char *values[] = {"5", "sluice doctor", d->db.uri, NULL};
     uint64_t trips[ROUND_TRIPS];
+    const char *said;
+    bool is_pooled;
+    char pid[24];
     int version;
     PGconn *c;
 
@@ -98,8 +102,15 @@ enum verdict doctor_postgresql(struct doctor *d)
     if (c == NULL || PQstatus(c) != CONNECTION_OK)
         return refused(d, c);
     d->conn = c;
-    if (!ask(d, "SELECT set_config('statement_timeout', '10s', false)", NULL))
+    snprintf(pid, sizeof(pid), "%d", PQbackendPID(d->conn));
+    said = ask(
+        d,
+        "SELECT p FROM (SELECT " PG_IS_POOLED("$1") ") AS i (p),"
+                                                    " set_config('statement_timeout', '10s', p)",
+        pid);
+    if (!said)
         return DOCTOR_FAIL;
+    is_pooled = *said == 't';
     for (int i = 0; i < ROUND_TRIPS; i++) {
         uint64_t begin = clock_us();
 
@@ -109,9 +120,9 @@ enum verdict doctor_postgresql(struct doctor *d)
     }
     qsort(trips, ROUND_TRIPS, sizeof(trips[0]), by_size);
     version = PQserverVersion(c);
-    buf_printf(&d->saw, "PostgreSQL %d.%d, %s, a round trip takes %.1f ms", version / 10000,
+    buf_printf(&d->saw, "PostgreSQL %d.%d, %s%s, a round trip takes %.1f ms", version / 10000,
                version % 10000, d->db.is_private ? "private cluster" : "pg_uri",
-               (double)trips[ROUND_TRIPS / 2] / 1000);
+               is_pooled ? " through a pooler" : "", (double)trips[ROUND_TRIPS / 2] / 1000);
     if (trips[ROUND_TRIPS / 2] < SLOW_TRIP_US)
         return DOCTOR_OK;
     buf_add_str(&d->remedy, STR("a call that writes takes two or three: run it nearer"));

@@ -105,7 +105,7 @@ static int http_on_header_value(llhttp_t *p, const char *at, size_t n)
 
 /* uri-host [":" port], as far as its bytes go: RFC 3986's reg-name, addresses in brackets. Whether
  * it is one of ours is for guard.c; what no host can be is not to be compared at all. */
-static bool http_is_authority(struct str s)
+bool http_is_authority(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] <= ' ' || s.p[i] >= 0x7f || strchr("\"#/<>?@\\^`{|}", s.p[i]))
@@ -139,6 +139,15 @@ static int http_note_coding(struct http *h, struct str value)
         return http_refuse(h, ERR_NOT_IMPLEMENTED, "the only transfer coding is chunked");
     h->has_coding = true;
     return 0;
+}
+
+/* Each proxy adds at the end, so that is what must not get lost. */
+static void http_note_forwarded_for(struct http_head *d, struct str value)
+{
+    if (d->forwarded_for_count == FORWARDED_FOR_MAX)
+        memmove(d->forwarded_for, d->forwarded_for + 1,
+                --d->forwarded_for_count * sizeof(*d->forwarded_for));
+    d->forwarded_for[d->forwarded_for_count++] = value;
 }
 
 /* A field is complete: is it one that somebody reads? */
@@ -176,21 +185,41 @@ static int http_note_field(struct http *h, struct str name, struct str value)
             d->has_authorization = true;
         }
         break;
+    case 15:
+        if (NAMED("x-forwarded-for"))
+            http_note_forwarded_for(d, value);
+        break;
+    case 16:
+        if (NAMED("x-forwarded-host"))
+            d->forwarded_host = value;
+        break;
     case 17:
         if (NAMED("transfer-encoding"))
             return http_note_coding(h, value);
+        if (NAMED("x-forwarded-proto"))
+            d->forwarded_proto = value;
         break;
     case 18:
         if (NAMED("x-mlflow-workspace"))
             d->workspace = value;
+        else if (NAMED("x-forwarded-prefix"))
+            d->forwarded_prefix = value;
         break;
     case 29:
-        if (NAMED("access-control-request-method"))
+        if (NAMED("access-control-request-method")) {
             d->preflight_method = value;
+            d->has_preflight_method = true;
+        }
         break;
     case 30:
-        if (NAMED("access-control-request-headers"))
+        if (NAMED("access-control-request-headers")) {
             d->preflight_headers = value;
+            d->has_preflight_headers = true;
+        }
+        break;
+    case 38:
+        if (NAMED("access-control-request-private-network"))
+            d->has_private_network = true;
         break;
     default: break;
     }
@@ -465,6 +494,13 @@ static void http_move_head(struct http *h, const char *to)
                             &d->traceparent,
                             &d->preflight_method,
                             &d->preflight_headers,
+                            &d->forwarded_for[0],
+                            &d->forwarded_for[1],
+                            &d->forwarded_for[2],
+                            &d->forwarded_for[3],
+                            &d->forwarded_proto,
+                            &d->forwarded_host,
+                            &d->forwarded_prefix,
                             &h->name,
                             &h->value};
     uintptr_t from = (uintptr_t)h->base;

@@ -24,6 +24,7 @@
 #include "gateway/entity.h"
 #include "gateway/grant_cache.h"
 #include "gateway/may_find.h"
+#include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"

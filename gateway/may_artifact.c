@@ -10,6 +10,7 @@
  * all that lies below, so deleting is judged by every kind that may.
  */
 #define _GNU_SOURCE /* memmem */
+#include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
 #include <string.h>

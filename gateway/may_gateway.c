@@ -4,6 +4,7 @@
  * None of these is answered here. Lists and answers out of which MLflow takes what the caller may not
  * see are for those from whom nothing would be taken; the others are refused (may_trace.c says why).
  */
+#include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
 #include <string.h>

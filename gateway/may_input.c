@@ -10,6 +10,7 @@
  *
  * The body is read once: what was read here is where the handler looks, as if a helper had read it ahead.
  */
+#include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
 #include <string.h>

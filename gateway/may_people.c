@@ -6,6 +6,7 @@
  * together with the grants (may.c): which workspaces the caller is chief of, where he has any role, and
  * the workspace of the role that the request names.
  */
+#include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
 #include "ingest/document.h"

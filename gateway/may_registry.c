@@ -6,6 +6,7 @@
  * does not exist is judged as a registered model where the call is about itself, and refused where it is
  * about versions.
  */
+#include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
 #include "gateway/registry.h"

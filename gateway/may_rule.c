@@ -5,6 +5,7 @@
  * an experiment counts once for each that the call is about; where it names `all` of a kind, the grant is
  * on `*`, because MLflow grants runs, traces and the like only all together.
  */
+#include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
 #include <string.h>

@@ -7,6 +7,7 @@
  * denied is one of those; which words do is told by the text, since only MLflow can parse it.
  */
 #define _GNU_SOURCE /* memmem */
+#include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
 #include <string.h>
@@ -450,9 +451,8 @@ static err_t queue_missing(const struct may_find *queue, struct fail *f)
     if (queue->kind == FIND_QUEUE)
         return fail(f, ERR_NOT_FOUND, "Review queue with id '%.*s' not found.", STR_ARG(id));
     experiment = str_cut(&id, '/');
-    return fail(f, ERR_NOT_FOUND,
-                "Review queue with name '%.*s' not found for experiment '%.*s'.", STR_ARG(id),
-                STR_ARG(experiment));
+    return fail(f, ERR_NOT_FOUND, "Review queue with name '%.*s' not found for experiment '%.*s'.",
+                STR_ARG(id), STR_ARG(experiment));
 }
 
 err_t may_settle_queue_read(struct may *m, struct fail *f)

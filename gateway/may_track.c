@@ -6,6 +6,7 @@
  * guessing; only the histories of many runs say 404, because MLflow does.
  */
 #define _GNU_SOURCE /* memmem */
+#include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
 #include <string.h>

@@ -5,6 +5,7 @@
  */
 #include "gateway/role_json.h"
 
+#include "gateway/may_input.h"
 #include "gateway/reply.h"
 #include "ingest/document.h"
 #include "ingest/python.h"

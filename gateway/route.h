@@ -19,7 +19,8 @@ enum route_body {
     BODY_SMALL, /* LIMIT_BODY_SMALL */
     BODY_LARGE, /* LIMIT_BODY_LARGE */
     BODY_POINT, /* LIMIT_BODY_SMALL; refused at the head when the queue is full */
-    BODY_BATCH  /* max_body_bytes; refused likewise */
+    BODY_BATCH, /* max_body_bytes; refused likewise */
+    BODY_STREAM /* of any length, and not read: the handler does, gateway/req_body.h */
 };
 
 /* What a caller must be allowed to do; the auth table of a later version reads it. */

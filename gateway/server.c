@@ -37,9 +37,12 @@
 #include "flush/watcher.h"
 #include "gateway/auth_config.h"
 #include "gateway/helper.h"
+#include "gateway/htpasswd.h"
 #include "gateway/listen.h"
 #include "gateway/may.h"
+#include "gateway/pod.h"
 #include "gateway/route.h"
+#include "gateway/tls.h"
 #include "gateway/user.h"
 #include "gateway/worker.h"
 #include "ingest/queue.h"
@@ -70,10 +73,14 @@ struct server {
     struct queue *queue;
     struct watcher *watcher; /* NULL: the queue is this process's own, or nobody reads here */
     struct runs *runs;
+    struct pod *pod;
     struct helper *helper;
     struct auth_config auth_config; /* with auth = basic */
     struct auth_shared *auth;       /* NULL = auth is none */
+    struct htpasswd *file;          /* of names and hashes; NULL = none */
     const char *users_uri;          /* where the users are; pg_uri itself when it is the same */
+    struct tls *tls;                /* NULL = listen is plain */
+    struct stats *main_stats;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
     struct stats *flusher_stats[FLUSHERS_MAX];
@@ -101,6 +108,7 @@ void server_stats(struct server *sv, struct stats_view *v)
 {
     memset(v, 0, sizeof(*v));
     stats_sum(sv->sealer_stats, v);
+    stats_sum(sv->main_stats, v);
     for (unsigned i = 0; i < sv->worker_count; i++)
         stats_sum(sv->worker_stats[i], v);
     for (unsigned i = 0; i < sv->flusher_count; i++)
@@ -130,16 +138,6 @@ struct worker *server_worker(struct server *sv, unsigned index)
     unsigned n = atomic_load_explicit(&sv->workers_started, memory_order_acquire);
 
     return index < n ? sv->workers[index] : NULL;
-}
-
-void server_forget_user(struct server *sv, const struct worker *from, uint64_t name_hash)
-{
-    struct worker *w;
-
-    for (unsigned i = 0; (w = server_worker(sv, i)); i++) {
-        if (w != from && !worker_forget_user(w, name_hash))
-            log_warn("", "a worker is too busy to forget a user before auth_ttl", "worker=%u", i);
-    }
 }
 
 void server_hurry_logins(struct server *sv)
@@ -188,6 +186,7 @@ bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
         {"flushing", flushing.held == 0,
          "held until somebody acts on the database; the log says why"},
     };
+    const char *redis = pod_trouble(sv->pod);
     bool is_ready = true;
 
     for (size_t i = 0; i < array_len(checks); i++) {
@@ -197,6 +196,9 @@ bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
         else if (is_verbose)
             buf_printf(why, "[+]%s ok\n", checks[i].name);
     }
+    /* Everything goes on without it. */
+    if (is_verbose && sv->pod->has_redis)
+        buf_printf(why, redis ? "[!]redis: %s\n" : "[+]redis ok\n", redis);
     return is_ready;
 }
 
@@ -302,6 +304,22 @@ static err_t server_bind(struct server *sv, struct fail *f)
     return listen_open("admin_listen", s->admin_listen, &sv->admin_fd, 1, sv->admin_url, f);
 }
 
+/* Its files are read before anything that takes time is begun. */
+static err_t server_open_tls(struct server *sv, struct fail *f)
+{
+    struct str rest = str_skip(str_of(sv->url), 4); /* behind "http" */
+    char url[LISTEN_URL_MAX];
+    err_t e;
+
+    if (sv->first->tls_cert[0] == '\0' || sv->url[0] == '\0')
+        return OK;
+    if ((e = tls_open(sv->first, sv->main_stats, &sv->tls, f)))
+        return e;
+    snprintf(url, sizeof(url), "https%.*s", STR_ARG(rest));
+    memcpy(sv->url, url, sizeof(url));
+    return OK;
+}
+
 /* libpq's first line says what, those behind it guess why. */
 static err_t server_refuse_database(PGconn *c, struct fail *f)
 {
@@ -382,7 +400,8 @@ static err_t server_open_users(struct server *sv, struct fail *f)
         return OK;
     if ((e = auth_config_load(s, environ, &sv->arena, &sv->auth_config, f)))
         return e;
-    if ((e = server_check_users(s, &sv->auth_config, f)))
+    if ((e = server_check_users(s, &sv->auth_config, f)) ||
+        (*s->auth_htpasswd && (e = htpasswd_open(s->auth_htpasswd, &sv->file, f))))
         return e;
     sv->users_uri = auth_config_pg_uri(&sv->auth_config, s, sv->pg_uri, &sv->arena);
     terms = pg_terms_of(sv->users_uri, s);
@@ -395,7 +414,7 @@ static err_t server_open_users(struct server *sv, struct fail *f)
     }
     PQfinish(c);
     if (e == OK)
-        sv->auth = auth_shared_start(s, &sv->auth_config);
+        sv->auth = auth_shared_start(s, &sv->auth_config, sv->file);
     return e;
 }
 
@@ -428,10 +447,12 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .settings = sv->first,
                                   .queue = sv->queue,
                                   .runs = sv->runs,
+                                  .pod = sv->pod,
                                   .helper = sv->helper,
                                   .pg_uri = sv->pg_uri,
                                   .auth = sv->auth,
                                   .users_uri = sv->users_uri,
+                                  .tls = sv->tls ? tls_context(sv->tls) : NULL,
                                   .stats = sv->worker_stats[i],
                                   .listen_fd = sv->listen_fds[i],
                                   .admin_listen_fd = i == 0 ? sv->admin_fd : -1};
@@ -455,14 +476,14 @@ static err_t server_start(struct server *sv, struct fail *f)
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
     route_init_users(s->static_prefix, strcmp(s->auth, "basic") == 0);
     may_init();
-    if ((e = server_bind(sv, f)) || (e = server_open_database(sv, f)) ||
-        (e = server_open_users(sv, f)))
+    if ((e = server_bind(sv, f)) || (e = server_open_tls(sv, f)) ||
+        (e = server_open_database(sv, f)) || (e = server_open_users(sv, f)))
         return e;
     if ((e = queue_open(s, sv->url[0] ? sv->worker_count : 0, sv->sealer_stats, &sv->queue, f)))
         return e;
     sv->runs = runs_new(s->run_cache_entries);
     runs_raise_floor(sv->runs, queue_appended(sv->queue)); /* reads wait for what was replayed */
-    if ((e = server_start_flushers(sv, f)))
+    if ((e = pod_open(s, sv->queue, sv->runs, &sv->pod, f)) || (e = server_start_flushers(sv, f)))
         return e;
     if (queue_is_shared(sv->queue) && sv->url[0] &&
         (e = watcher_start(sv->queue, sv->pg_uri, s, &sv->watcher, f)))
@@ -488,11 +509,14 @@ static void server_print_example(const struct server *sv)
 {
     const char *dir = sv->first->data_dir;
     const char *port = strrchr(sv->url, ':');
-    bool is_any =
-        strncmp(sv->url, "http://0.0.0.0", 14) == 0 || strncmp(sv->url, "http://[::]", 11) == 0;
+    const char *host = strstr(sv->url, "://");
+    bool is_any = strncmp(host, "://0.0.0.0:", 11) == 0 || strncmp(host, "://[::]:", 8) == 0;
 
-    printf("  export MLFLOW_TRACKING_URI=%s%s\n", is_any ? "http://127.0.0.1" : sv->url,
-           is_any ? port : "");
+    if (is_any)
+        printf("  export MLFLOW_TRACKING_URI=%.*s://127.0.0.1%s\n", (int)(host - sv->url), sv->url,
+               port);
+    else
+        printf("  export MLFLOW_TRACKING_URI=%s\n", sv->url);
     printf("  python examples/digits.py\n");
     if (sv->cluster && strcmp(dir, "./var") != 0)
         printf(
@@ -575,6 +599,38 @@ static void server_reload(struct server *sv)
              STR_ARG(buf_len(&changed) ? buf_str(&changed) : STR("none")));
     buf_fini(&changed);
     buf_fini(&kept);
+}
+
+/* The file of names and hashes has changed. While it cannot be read the old one counts. */
+static void server_read_file(struct server *sv)
+{
+    static const struct timespec moment = {.tv_nsec = 1000000};
+    struct htpasswd *old = sv->file, *file;
+    struct fail f;
+
+    fail_init(&f, NULL);
+    if (htpasswd_open(sv->first->auth_htpasswd, &file, &f) != OK) {
+        log_error("", "users of the file not read anew, the old ones stay", "why=%.*s",
+                  STR_ARG(f.text));
+        return;
+    }
+    sv->file = file;
+    for (unsigned i = 0; i < sv->worker_count; i++) {
+        while (!worker_take_file(sv->workers[i], file))
+            nanosleep(&moment, NULL);
+    }
+    for (unsigned i = 0; i < sv->worker_count; i++) {
+        while (!auth_has_file(sv->workers[i], file))
+            nanosleep(&moment, NULL);
+    }
+    htpasswd_close(old);
+    log_info("", "users of the file read anew", "%s", "");
+}
+
+static void server_pass_tls(struct server *sv)
+{
+    for (unsigned i = 0; i < sv->worker_count; i++)
+        worker_set_tls(sv->workers[i], tls_context(sv->tls));
 }
 
 /* -- down -------------------------------------------------------------------------------------- */
@@ -667,6 +723,7 @@ static void server_stop(struct server *sv)
         queue_close(sv->queue);
     for (unsigned i = 0; i < workers; i++)
         worker_free(sv->workers[i]);
+    pod_close(sv->pod);
     if (sv->runs)
         runs_free(sv->runs);
     if (sv->cluster)
@@ -681,6 +738,8 @@ static void server_free(struct server *sv)
     }
     if (sv->admin_fd >= 0)
         close(sv->admin_fd);
+    tls_close(sv->tls);
+    stats_free(sv->main_stats);
     stats_free(sv->sealer_stats);
     for (unsigned i = 0; i < sv->worker_count; i++)
         stats_free(sv->worker_stats[i]);
@@ -689,6 +748,7 @@ static void server_free(struct server *sv)
     if (sv->current != sv->first)
         settings_free(sv->current);
     settings_free(sv->first);
+    htpasswd_close(sv->file);
     arena_fini(&sv->arena);
     free(sv);
 }
@@ -710,6 +770,7 @@ static struct server *server_new(struct settings *s, const struct server_source 
     sv->artifact_root = settings_artifact_root(s, &sv->arena).p;
     sv->worker_count = server_workers(s);
     sv->flusher_count = (unsigned)s->flushers;
+    sv->main_stats = stats_new();
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)
         sv->worker_stats[i] = stats_new();
@@ -732,8 +793,12 @@ static void server_await_signals(struct server *sv)
         }
         if (sig == SIGHUP)
             server_reload(sv);
+        if (sv->tls && (sig == SIGHUP ? tls_reload(sv->tls) : tls_tend(sv->tls)))
+            server_pass_tls(sv);
         if (sv->cluster)
             cluster_tend(sv->cluster);
+        if (sv->file && htpasswd_is_old(sv->file))
+            server_read_file(sv);
     }
 }
 

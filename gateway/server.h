@@ -44,8 +44,6 @@ uint64_t server_open_connections(struct server *sv);
 struct queue *server_queue(struct server *sv);
 /* Microseconds since it began to serve. Any thread. */
 uint64_t server_uptime_us(struct server *sv);
-/* A user was changed: every worker but from forgets the name with that hash. Any thread. */
-void server_forget_user(struct server *sv, const struct worker *from, uint64_t name_hash);
 /* A worker by its index; NULL behind the last that has started. Any thread. */
 struct worker *server_worker(struct server *sv, unsigned index);
 /* Logins that wait to be hashed are given up: the end is near. Any thread. */

@@ -17,6 +17,9 @@
  * session is HELD for it until it is released, or a call of it fails, or there are too many others.
  * Whatever transaction is open then is rolled back before anybody else gets the session.
  *
+ * With a pooler in between (schema/pg_pooler.h) statements have no names and each transaction begins with
+ * the settings. They stand in front of BEGIN, too: PostgreSQL makes that the same transaction.
+ *
  * An idle session is watched: when PostgreSQL ends it, it is closed at once, and the state of the
  * socket is looked at again right before each send.
  *
@@ -46,6 +49,7 @@
 #include "base/log.h"
 #include "schema/errors.h"
 #include "schema/pg_patience.h"
+#include "schema/pg_pooler.h"
 
 enum { ATTEMPTS_MAX = 3, VALUES_FIRST = 16 };
 
@@ -359,28 +363,45 @@ void sql_conn_open(struct sql_conn *c)
     event_add(&c->readable, NULL);
 }
 
-/* Session settings, in a transaction of their own. Many are served at once, so a statement gets one
+/* Session settings. Many are served at once, so a statement gets one
  * process: starting others takes 10 ms and more, a search by index 3. No statement of ours looks the same
  * row up twice, so there is nothing to memoize. A cursor is read to its end, so it is planned for
- * that; how long it may pause is ours to bound (stream_timeout), not the server's. */
-static bool conn_send_setup(struct sql_conn *c)
+ * that; how long it may pause is ours to bound (stream_timeout), not the server's. With a pooler in
+ * between they are the transaction's; id: the process that libpq was told of, 0 = there is a pooler. */
+static bool conn_send_settings(struct sql_conn *c, int id)
 {
-    static const char text[] = "SELECT set_config('statement_timeout', $1, false),"
-                               " set_config('lock_timeout', " PG_LOCK_PATIENCE ", false),"
-                               " set_config('extra_float_digits', '1', false),"
-                               " set_config('jit', 'off', false),"
-                               " set_config('cursor_tuple_fraction', '1', false),"
-                               " set_config('max_parallel_workers_per_gather', '0', false),"
-                               " CASE WHEN current_setting('server_version_num')::int >= 140000"
-                               " THEN set_config('enable_memoize', 'off', false) END,"
-                               " set_config('idle_in_transaction_session_timeout', '0', false)";
-    char timeout[32];
-    const char *values[] = {timeout};
+    static const char text[] =
+        "SELECT p, set_config('statement_timeout', $1, p),"
+        " set_config('lock_timeout', " PG_LOCK_PATIENCE ", p),"
+        " set_config('extra_float_digits', '1', p), set_config('jit', 'off', p),"
+        " set_config('cursor_tuple_fraction', '1', p),"
+        " set_config('max_parallel_workers_per_gather', '0', p),"
+        " CASE WHEN current_setting('server_version_num')::int >= 140000"
+        " THEN set_config('enable_memoize', 'off', p) END,"
+        " set_config('idle_in_transaction_session_timeout', '0', p)"
+        " FROM (SELECT " PG_IS_POOLED("$2") ") AS i (p)";
+    char timeout[32], pid[32];
+    const char *values[] = {timeout, pid};
 
     snprintf(timeout, sizeof(timeout), "%llu", (unsigned long long)(c->pool->timeout_us / 1000));
+    snprintf(pid, sizeof(pid), "%d", id);
+    return PQsendQueryParams(c->pg, text, 2, NULL, values, NULL, NULL, 0) == 1;
+}
+
+/* In a transaction of their own, whose answer says whether there is a pooler. */
+static bool conn_send_setup(struct sql_conn *c)
+{
     return PQsetnonblocking(c->pg, 1) == 0 && PQenterPipelineMode(c->pg) == 1 &&
-           PQsendQueryParams(c->pg, text, 1, NULL, values, NULL, NULL, 0) == 1 &&
-           PQpipelineSync(c->pg) == 1;
+           conn_send_settings(c, PQbackendPID(c->pg)) && PQpipelineSync(c->pg) == 1;
+}
+
+/* The settings of a transaction that begins with this call, in front of its steps. */
+static bool conn_send_locals(struct sql_conn *c, const struct sql_call *call)
+{
+    if (!c->is_pooled || call_goes_on(call))
+        return true;
+    c->ops[c->nops++] = (struct sql_op){SQL_OP_SETTINGS, 0};
+    return conn_send_settings(c, 0);
 }
 
 static void conn_flush(struct sql_conn *c)
@@ -396,7 +417,7 @@ static void conn_flush(struct sql_conn *c)
 static void conn_connected(struct sql_conn *c)
 {
     conn_goto(c, SQL_SETUP);
-    c->ops[0] = (struct sql_op){false, 0};
+    c->ops[0] = (struct sql_op){SQL_OP_STEP, 0};
     c->nops = 1;
     c->op = 0;
     event_add(&c->readable, NULL);
@@ -449,17 +470,18 @@ static bool conn_send_step(struct sql_conn *c, const struct sql_step *step, unsi
 {
     const char **values = conn_values(c, step);
     const struct stmt *stmt = step->stmt;
-    bool is_known = !stmt->name || prepared_has(c, stmt);
+    bool has_name = stmt->name && !c->is_pooled;
+    bool is_known = !has_name || prepared_has(c, stmt);
 
     for (unsigned i = 0; i < c->nops && !is_known; i++)
-        is_known = c->ops[i].is_prepare && c->call->steps[c->ops[i].step].stmt == stmt;
+        is_known = c->ops[i].kind == SQL_OP_PREPARE && c->call->steps[c->ops[i].step].stmt == stmt;
     if (!is_known) {
         if (!PQsendPrepare(c->pg, stmt->name, stmt->text, 0, NULL))
             return false;
-        c->ops[c->nops++] = (struct sql_op){true, index};
+        c->ops[c->nops++] = (struct sql_op){SQL_OP_PREPARE, index};
     }
-    c->ops[c->nops++] = (struct sql_op){false, index};
-    if (!stmt->name)
+    c->ops[c->nops++] = (struct sql_op){SQL_OP_STEP, index};
+    if (!has_name)
         return PQsendQueryParams(c->pg, stmt->text, step->nvalues, NULL, values, NULL, NULL, 0) ==
                1;
     return PQsendQueryPrepared(c->pg, stmt->name, step->nvalues, values, NULL, NULL, 0) == 1;
@@ -483,6 +505,7 @@ void sql_conn_send(struct sql_conn *c, struct sql_call *call)
     c->call = call;
     c->nops = c->op = c->steps_answered = 0;
     c->deadline_us = call->queued_us + p->timeout_us;
+    is_sent = is_sent && conn_send_locals(c, call);
     for (unsigned i = 0; i < call->nsteps && is_sent; i++)
         is_sent = conn_send_step(c, &call->steps[i], i);
     if (!is_sent || !PQpipelineSync(c->pg)) {
@@ -503,7 +526,7 @@ void sql_conn_release(struct sql_conn *c)
 {
     conn_set_hold(c, NULL);
     conn_goto(c, SQL_ENDING);
-    c->ops[0] = (struct sql_op){false, 0};
+    c->ops[0] = (struct sql_op){SQL_OP_STEP, 0};
     c->nops = 1;
     c->op = 0;
     c->deadline_us = clock_us() + c->pool->timeout_us;
@@ -524,6 +547,7 @@ static void conn_end_setup(struct sql_conn *c)
         sql_conn_break(c, "session settings refused");
         return;
     }
+    c->is_pooled = PQntuples(c->results[0]) == 1 && *PQgetvalue(c->results[0], 0, 0) == 't';
     conn_forget_answers(c);
     if (p->failures)
         log_info("", "postgresql is back", "attempts=%u", p->failures + 1);
@@ -625,8 +649,10 @@ static void conn_take_result(struct sql_conn *c, PGresult *res)
         c->error = res;
         if (c->call)
             call_note_error(c->call, res, op->step);
-    } else if (op->is_prepare) {
+    } else if (op->kind == SQL_OP_PREPARE) {
         prepared_add(c, c->call->steps[op->step].stmt);
+        PQclear(res);
+    } else if (op->kind == SQL_OP_SETTINGS) {
         PQclear(res);
     } else {
         c->steps_answered++;

@@ -23,7 +23,7 @@ enum sql_state {
 
 /* One command of the pipeline under way. */
 struct sql_op {
-    bool is_prepare;
+    enum { SQL_OP_STEP, SQL_OP_PREPARE, SQL_OP_SETTINGS } kind;
     unsigned step;
 };
 
@@ -32,15 +32,15 @@ struct sql_conn {
     enum sql_state state;
     PGconn *pg;             /* NULL when CLOSED or LOOKING */
     struct pg_names *names; /* the question, which may outlast LOOKING; NULL = none */
-    struct event readable;
-    struct event writable;
+    struct event readable, writable;
     struct sql_call *call; /* BUSY only */
     struct sql_hold *hold; /* NULL = none */
     uint64_t deadline_us;  /* UINT64_MAX when CLOSED, IDLE or HELD */
-    struct sql_op ops[2 * SQL_STEPS_MAX];
+    struct sql_op ops[1 + 2 * SQL_STEPS_MAX];
     unsigned nops;
     unsigned op; /* the one whose answer comes next */
     unsigned steps_answered;
+    bool is_pooled;   /* schema/pg_pooler.h: nothing outlives a transaction */
     bool is_doomed;   /* PostgreSQL said goodbye */
     bool is_outdated; /* closed when its call has ended */
     PGresult *error;  /* the first one of this call */

@@ -38,6 +38,9 @@
 #include "base/log.h"
 #include "gateway/conn.h"
 #include "gateway/grant_cache.h"
+#include "gateway/peers.h"
+#include "gateway/pod.h"
+#include "gateway/policy.h"
 #include "gateway/req_drive.h"
 #include "gateway/route.h"
 #include "gateway/server.h"
@@ -159,6 +162,7 @@ void worker_put_exchange(struct worker *w, struct exchange *x)
     buf_shrink(&x->in, KEEP_IN);
     worker_empty_body(w, x, KEEP_BODY);
     x->taken_bytes = x->sent_bytes = 0;
+    x->is_streaming = x->owes_continue = false;
     x->req.conn = NULL;
     x->next = w->net->pool;
     w->net->pool = x;
@@ -312,8 +316,7 @@ static void worker_expire(struct worker *w, enum conn_timer timer, uint64_t limi
     }
 }
 
-/* How often a body that is coming is looked at. */
-static uint64_t worker_receive_us(const struct worker *w)
+uint64_t worker_receive_us(const struct worker *w)
 {
     uint64_t all_us = w->settings->request_timeout;
 
@@ -336,6 +339,8 @@ static void worker_on_tick(evutil_socket_t fd, short what, void *arg)
     worker_expire(w, TIMER_LINGER, LINGER_US);
     worker_unpause(w);
     req_expire_parked(w);
+    if (w->peers)
+        peers_on_tick(w->peers);
 }
 
 /* -- the inbox ------------------------------------------------------------------------------- */
@@ -360,6 +365,8 @@ static void worker_begin_drain(struct worker *w, uint64_t until_us)
 static void worker_take_settings(struct worker *w, const struct settings *s)
 {
     w->settings = s;
+    policy_free(w->policy);
+    w->policy = policy_new(s);
     w->net->good_host_len = 0; /* the list of hosts may be another one */
     if (w->sql)
         sql_pool_reload(w->sql, s);
@@ -380,13 +387,18 @@ static void worker_take_notes(struct worker *w)
         case WORKER_SETTINGS:
             worker_take_settings(w, (const struct settings *)(uintptr_t)n.ref);
             break;
+        case WORKER_TLS:
+            SSL_CTX_free(w->net->tls);
+            w->net->tls = (SSL_CTX *)(uintptr_t)n.ref;
+            break;
         case WORKER_BODY:
             req_on_body((struct req *)(uintptr_t)n.ref);
             inbox_ring(&w->inbox); /* it may have been much: others come first */
             return;
         case WORKER_CHECKED: auth_on_checked(w, (struct auth_try *)(uintptr_t)n.ref); break;
-        case WORKER_FORGET: auth_forget_hash(w, n.ref); break;
+        case WORKER_FILE: auth_take_file(w, (const struct htpasswd *)(uintptr_t)n.ref); break;
         case WORKER_LEARN: auth_learn(w, (struct auth_news *)(uintptr_t)n.ref); break;
+        case WORKER_NEWS: news_take(w, n.ref); break;
         }
     }
 }
@@ -398,7 +410,10 @@ static void worker_on_inbox(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     worker_touch(w);
     worker_take_notes(w);
+    news_take_missed(w);
     req_wake_parked(w);
+    if (w->peers)
+        peers_on_ring(w->peers);
 }
 
 /* -- the loop -------------------------------------------------------------------------------- */
@@ -408,6 +423,7 @@ static void worker_run_yielded(struct worker *w)
     struct worker_net *net = w->net;
     struct conn *c = net->yielded;
 
+    net->greetings_count = 0; /* those that waited are not behind those that came meanwhile */
     net->yielded = NULL;
     net->yielded_end = &net->yielded;
     while (c) {
@@ -437,6 +453,7 @@ static void worker_turn_end(struct worker *w)
 {
     struct worker_net *net = w->net;
 
+    net->greetings_count = 0;
     while (net->closed) {
         struct conn *c = net->closed;
 
@@ -462,7 +479,8 @@ static void worker_end_now(struct worker *w)
     if (net->open_count)
         log_warn("", "drain time is over: connections closed", "worker=%u connections=%u", w->index,
                  net->open_count);
-    server_hurry_logins(w->server);
+    if (w->checking_count)
+        server_hurry_logins(w->server);
     while (w->helped_count || w->checking_count) { /* what other threads still have */
         (void)inbox_wait(&w->inbox, clock_us() + TICK_US);
         worker_take_notes(w);
@@ -473,6 +491,8 @@ static void worker_end_now(struct worker *w)
         sql_pool_close(users_sql);
     sql_pool_close(sql); /* the requests that wait for it are answered 503 */
     req_end_parked(w);
+    peers_close(w->peers);
+    w->peers = NULL;
     for (unsigned t = 0; t < TIMER_COUNT; t++) {
         while (net->timers[t].first)
             conn_close(net->timers[t].first, "draining");
@@ -513,11 +533,6 @@ void worker_free(struct worker *w)
     struct worker_net *net = w->net;
     struct note n;
 
-    while (inbox_take(&w->inbox, &n)) {
-        if (n.kind == WORKER_LEARN)
-            auth_learn(NULL, (struct auth_news *)(uintptr_t)n.ref);
-    }
-
     worker_stop_listening(w);
     while (net->pool) {
         struct exchange *x = net->pool;
@@ -535,6 +550,12 @@ void worker_free(struct worker *w)
         sql_pool_close(w->users_sql);
     if (w->sql)
         sql_pool_close(w->sql);
+    while (inbox_take(&w->inbox, &n)) {
+        if (n.kind == WORKER_NEWS)
+            news_drop(n.ref);
+        else if (n.kind == WORKER_LEARN)
+            auth_learn(NULL, (struct auth_news *)(uintptr_t)n.ref);
+    }
     auth_free(w->auth);
     grant_cache_free(w->grants);
     if (net->inbox_event)
@@ -547,6 +568,8 @@ void worker_free(struct worker *w)
         close(net->reserve_fd);
     inbox_fini(&w->inbox);
     arena_fini(&w->run_arena);
+    policy_free(w->policy);
+    SSL_CTX_free(net->tls);
     free(w->route_hists);
     free(net);
     free(w);
@@ -576,8 +599,10 @@ static struct worker *worker_new(const struct worker_config *c)
     w->server = c->server;
     w->index = c->index;
     w->settings = c->settings;
+    w->policy = policy_new(c->settings);
     w->queue = c->queue;
     w->runs = c->runs;
+    w->pod = c->pod;
     w->helper = c->helper;
     w->stats = c->stats;
     w->base = worker_new_base();
@@ -586,6 +611,8 @@ static struct worker *worker_new(const struct worker_config *c)
     check(w->route_hists != NULL);
     arena_init(&w->run_arena, 4096);
     net->yielded_end = &net->yielded;
+    if (c->tls && SSL_CTX_up_ref(c->tls) == 1)
+        net->tls = c->tls;
     net->max_connections = c->max_connections;
     net->worker_count = c->count;
     net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -607,7 +634,7 @@ static err_t worker_open_sql(struct worker *w, const struct worker_config *c, st
     w->users_sql = w->sql;
     w->auth = auth_new(w, c->auth);
     w->grants = grant_cache_new(LIMIT_GRANT_CACHE);
-    if (c->users_uri == c->pg_uri)
+    if (strcmp(c->users_uri, c->pg_uri) == 0)
         return OK;
     w->users_sql = NULL;
     return sql_pool_open(w->base, c->settings, c->users_uri, w->stats, &w->users_sql, f);
@@ -629,6 +656,8 @@ err_t worker_start(const struct worker_config *c, struct worker **out, struct fa
         return e;
     }
     queue_subscribe(w->queue, &w->inbox);
+    pod_join(w->pod, &w->inbox);
+    w->peers = peers_open(w);
     check(pthread_create(&w->net->thread, NULL, worker_main, w) == 0);
     *out = w;
     return OK;
@@ -660,9 +689,9 @@ void worker_reload(struct worker *w, const struct settings *s)
     check(inbox_send(&w->inbox, &n));
 }
 
-bool worker_forget_user(struct worker *w, uint64_t name_hash)
+bool worker_take_file(struct worker *w, const struct htpasswd *file)
 {
-    struct note n = {.kind = WORKER_FORGET, .ref = name_hash};
+    struct note n = {.kind = WORKER_FILE, .ref = (uintptr_t)file};
 
     return inbox_send(&w->inbox, &n);
 }
@@ -672,6 +701,13 @@ bool worker_tell_user(struct worker *w, struct auth_news *news)
     struct note n = {.kind = WORKER_LEARN, .ref = (uintptr_t)news};
 
     return inbox_send(&w->inbox, &n);
+}
+
+void worker_set_tls(struct worker *w, SSL_CTX *context)
+{
+    struct note n = {.kind = WORKER_TLS, .ref = (uintptr_t)context};
+
+    check(SSL_CTX_up_ref(context) == 1 && inbox_send(&w->inbox, &n));
 }
 
 bool worker_has_reloaded(const struct worker *w, const struct settings *s)

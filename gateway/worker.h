@@ -9,7 +9,9 @@
 #define GATEWAY_WORKER_H
 
 #include "base/inbox.h"
+#include "gateway/news.h"
 #include "gateway/req.h"
+#include "gateway/worker_note.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
 #include "schema/settings.h"
@@ -17,6 +19,8 @@
 
 struct event_base;
 struct grant_cache;
+struct peers;
+struct pod;
 struct server;
 struct conn;
 
@@ -36,47 +40,45 @@ struct worker {
     struct server *server;
     unsigned index;                  /* also its producer index in the queue */
     const struct settings *settings; /* the snapshot of this turn */
+    struct policy *policy;           /* what it says of hosts, origins and proxies */
     struct event_base *base;
     struct queue *queue;
     struct runs *runs;
+    struct pod *pod;
+    struct peers *peers; /* NULL = no Redis */
+    struct news news;
     struct sql_pool *sql;
-    struct sql_pool *users_sql;      /* of the database of the users: sql, another, or NULL */
-    struct auth *auth;               /* NULL: nobody is asked who it is */
-    struct grant_cache *grants;      /* of its users; NULL likewise */
+    struct sql_pool *users_sql; /* of the database of the users: sql, another, or NULL */
+    struct auth *auth;          /* NULL: nobody is asked who it is */
+    struct grant_cache *grants; /* of its users; NULL likewise */
     struct stats *stats;
-    struct hist *route_hists;        /* one a route and status class; written here only */
+    struct hist *route_hists; /* one a route and status class; written here only */
     struct inbox inbox;
     struct helper *helper;
-    unsigned helped_count;           /* requests whose bodies it has */
-    unsigned checking_count;         /* logins that threads have, which hash */
-    uint64_t now_us;                 /* of this loop turn */
-    uint64_t busy_since_us;          /* first ERR_BUSY since a write was accepted; 0 = none */
-    uint64_t busy_last_us;           /* the newest one */
-    char date[40];                   /* header line of this second, with CRLF; constant length */
+    unsigned helped_count;   /* requests whose bodies it has */
+    unsigned checking_count; /* logins that threads have, which hash */
+    uint64_t now_us;         /* of this loop turn */
+    uint64_t busy_since_us;  /* first ERR_BUSY since a write was accepted; 0 = none */
+    uint64_t busy_last_us;   /* the newest one */
+    char date[40];           /* header line of this second, with CRLF; constant length */
 
     /* private: worker.c, conn.c and req.c */
-    struct parked durable;           /* in pos order */
-    struct parked committed;         /* any order */
-    struct parked runs_waiting;      /* for the next run query */
-    struct parked runs_asked;        /* for the one under way */
-    struct parked users_asked;       /* until it is known who sent them */
-    struct parked turns;             /* for a later turn of the loop */
-    struct sql_call run_call;        /* one run query at a time */
+    struct parked durable;       /* in pos order */
+    struct parked committed;     /* any order */
+    struct parked runs_waiting;  /* for the next run query */
+    struct parked runs_asked;    /* for the one under way */
+    struct parked users_asked;   /* until it is known who sent them */
+    struct parked turns;         /* for a later turn of the loop */
+    struct parked events;        /* for what calls req_event */
+    struct parked sharing;       /* peers_share.c: for Redis */
+    struct parked looks_waiting; /* peers_look.c */
+    struct parked looks_asked;
+    struct parked commands;   /* peers_command.c */
+    struct sql_call run_call; /* one run query at a time */
     bool is_run_call_open;
-    uint64_t run_asked_us;           /* when the one under way was sent */
+    uint64_t run_asked_us; /* when the one under way was sent */
     struct arena run_arena;
-    struct worker_net *net;          /* listeners, connections, timers */
-};
-
-/* What the notes in a worker's inbox say. */
-enum worker_note {
-    WORKER_LEAVE,    /* answers close their connections from now on */
-    WORKER_DRAIN,    /* pos: until when */
-    WORKER_SETTINGS, /* ref: the new snapshot */
-    WORKER_BODY,     /* ref: the request whose body the helper has read */
-    WORKER_CHECKED,  /* ref: the login that was hashed */
-    WORKER_FORGET,   /* ref: the hash of a user's name */
-    WORKER_LEARN     /* ref: news of a user */
+    struct worker_net *net; /* listeners, connections, timers */
 };
 
 struct worker_config {
@@ -88,12 +90,15 @@ struct worker_config {
     const struct settings *settings;
     struct queue *queue;
     struct runs *runs;
+    struct pod *pod;
     const char *pg_uri;
     struct auth_shared *auth; /* NULL = auth is none */
     const char *users_uri;    /* of the users' database; pg_uri itself when it is the same */
     struct stats *stats;
     int listen_fd;       /* owned by the worker from here on; -1 = none */
     int admin_listen_fd; /* worker 0 only, else -1 */
+
+    struct ssl_ctx_st *tls; /* for listen; NULL = plain. The worker adds a reference */
 };
 
 must_check err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f);
@@ -107,10 +112,13 @@ bool worker_has_ended(const struct worker *w);
 /* Takes a newer snapshot of the settings; true once every request goes by it. Any thread. */
 void worker_reload(struct worker *w, const struct settings *s);
 bool worker_has_reloaded(const struct worker *w, const struct settings *s);
-/* Forgets what it knows of a user: the hash of the name. False when its inbox is full. Any thread. */
-bool worker_forget_user(struct worker *w, uint64_t name_hash);
+/* Takes a newer file of names and hashes; auth_has_file says when. False when its inbox is full. Any
+ * thread. */
+bool worker_take_file(struct worker *w, const struct htpasswd *file);
 /* Hands news of a user over; false when its inbox is full. Any thread. */
 bool worker_tell_user(struct worker *w, struct auth_news *news);
+/* Connections taken from here on are made with that context. Any thread. */
+void worker_set_tls(struct worker *w, struct ssl_ctx_st *context);
 /* The latency histogram of a route (its index; the number of routes stands for none found) and the
  * first digit of a status. Written by its thread, read by any. */
 struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class);

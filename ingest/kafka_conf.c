@@ -4,6 +4,8 @@
  * Defaults that differ from librdkafka's, and why:
  *
  *   message.timeout.ms 10 s      (5 min) a writer waits for it; its request ends after 30 s
+ *   socket.timeout.ms 5 s        (60 s) a request that a hung broker has: sent again to whoever leads
+ *                                then, while message.timeout.ms lasts
  *   linger.ms 1                  (5) a lone writer waits for this, and batches fill by themselves:
  *                                while five requests are in flight the next one gathers
  *   reconnect.backoff.max.ms 1 s (10 s) how long after its return a broker stays unnoticed
@@ -13,7 +15,10 @@
  *
  * What must be: acks=all and idempotence are the promise; offsets are in PostgreSQL, so that
  * librdkafka stores none and a missing offset is an error for us to judge; partitions are given
- * back one by one (cooperative-sticky), since kafka_reader.c assigns incrementally.
+ * back one by one (cooperative-sticky), since kafka_group.c assigns incrementally.
+ *
+ * SLUICE_TEST_ACKS_ONE=1 breaks the promise on purpose: the leader's word alone is taken. The pods suite
+ * must notice.
  */
 #include "ingest/kafka_conf.h"
 
@@ -21,6 +26,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "schema/errors.h"
 
@@ -32,6 +38,7 @@ struct conf_row {
 static const struct conf_row defaults[] = {
     {"client.id", "sluice"},
     {"message.timeout.ms", "10000"},
+    {"socket.timeout.ms", "5000"},
     {"linger.ms", "1"},
     {"compression.codec", "lz4"},
     {"queue.buffering.max.messages", "200000"},
@@ -119,6 +126,10 @@ err_t kafka_conf_new(const struct settings *s, rd_kafka_conf_t **out, struct fai
     for (size_t i = 0; i < array_len(musts); i++) {
         if (musts[i].value)
             kafka_conf_set(conf, musts[i].name, musts[i].value);
+    }
+    if (fault_switch("SLUICE_TEST_ACKS_ONE")) {
+        kafka_conf_set(conf, "enable.idempotence", "false");
+        kafka_conf_set(conf, "acks", "1");
     }
     *out = conf;
     return OK;

@@ -15,7 +15,8 @@
  * message.timeout.ms.
  *
  *    HEALTHY --a report fails, or all brokers are down and a question goes unanswered--> SICK
- *    SICK    --a question for the topic is answered, with all leaders--> HEALTHY
+ *    SICK    --a question for the topic is answered, with all leaders, each with as many replicas
+ *              in sync as the topic asks for--> HEALTHY
  *    any     --librdkafka calls its error fatal--> RENEWING --a new client--> HEALTHY
  *
  * While it is not healthy, writers are refused at the door: waiting for a timeout each would hold
@@ -26,7 +27,8 @@
  * sequentially consistent.
  *
  * SLUICE_TEST_ACK_EARLY=1 breaks the promise on purpose: tickets are settled as soon as they are
- * produced. The pods suite must notice.
+ * produced. So does SLUICE_TEST_ACK_FAILED=1: an error in a report is taken for none. The pods suite
+ * must notice both.
  *
  * Memory: what is in flight is bounded by ring_bytes, and by the table of tickets.
  */
@@ -76,7 +78,8 @@ struct kafka_producer {
     uint64_t message_max; /* bytes of a value */
     pthread_t thread;
     bool has_thread;
-    bool is_early; /* a test breaks the promise on purpose: answered before the report */
+    bool is_early;    /* a test breaks the promise on purpose: answered before the report, */
+    bool is_trustful; /* or whatever the report says */
     _Atomic bool is_stopping;
     _Atomic uint64_t stop_by_us; /* then what waits is given up; UINT64_MAX at first */
     _Atomic bool is_healthy;
@@ -139,7 +142,7 @@ static void producer_on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void
 {
     struct kafka_producer *p = arg;
     pos_t ticket = (pos_t)(uintptr_t)m->_private;
-    int64_t offset = report_offset(rk, m);
+    int64_t offset = m->err && p->is_trustful ? 0 : report_offset(rk, m);
 
     if (m->err) {
         stat_add(p->config.stats, kafka_failures, 1);
@@ -237,7 +240,8 @@ static void courier_renew(struct kafka_producer *p)
     p->is_suspect = true;
 }
 
-/* Is there a leader for every partition? */
+/* Has every partition a leader, and enough replicas beside it? One that has not would take a message
+ * and hold it until it times out. */
 static bool courier_ask(const struct kafka_producer *p)
 {
     const struct rd_kafka_metadata *md;
@@ -247,7 +251,8 @@ static bool courier_ask(const struct kafka_producer *p)
         return false;
     is_good = md->topic_cnt == 1 && !md->topics[0].err;
     for (int i = 0; is_good && i < md->topics[0].partition_cnt; i++)
-        is_good = md->topics[0].partitions[i].leader >= 0;
+        is_good = md->topics[0].partitions[i].leader >= 0 &&
+                  md->topics[0].partitions[i].isr_cnt >= (int)p->config.topic->in_sync;
     rd_kafka_metadata_destroy(md);
     return is_good;
 }
@@ -282,7 +287,8 @@ static void *courier_main(void *arg)
     while (!atomic_load(&p->is_stopping) || atomic_load(&p->waiting) > 0) {
         if (clock_us() > atomic_load(&p->stop_by_us))
             producer_purge(p);
-        rd_kafka_poll(p->rk, p->is_suspect ? 1 : PRODUCER_POLL_MS);
+        /* What is suspected is looked into at once; a sick one is asked about at leisure. */
+        rd_kafka_poll(p->rk, p->is_suspect && atomic_load(&p->is_healthy) ? 1 : PRODUCER_POLL_MS);
         courier_tell(p);
         if (p->is_fatal)
             courier_renew(p);
@@ -321,8 +327,8 @@ err_t kafka_producer_open(const struct kafka_producer_config *c, struct kafka_pr
     check(p);
     p->config = *c;
     p->bytes_max = c->settings->ring_bytes;
-    p->message_max = c->topic->message_max_bytes ? c->topic->message_max_bytes
-                                                 : PRODUCER_MESSAGE_MAX;
+    p->message_max =
+        c->topic->message_max_bytes ? c->topic->message_max_bytes : PRODUCER_MESSAGE_MAX;
     /* The broker's limit is that of a batch; a batch of one has about 100 bytes of its own. */
     p->message_max -= p->message_max > 2048 ? 1024 : 0;
     p->writers = aligned_alloc(64, (c->writers + 1) * sizeof(*p->writers));
@@ -331,6 +337,7 @@ err_t kafka_producer_open(const struct kafka_producer_config *c, struct kafka_pr
     atomic_init(&p->is_healthy, true);
     atomic_init(&p->stop_by_us, UINT64_MAX);
     p->is_early = fault_switch("SLUICE_TEST_ACK_EARLY");
+    p->is_trustful = fault_switch("SLUICE_TEST_ACK_FAILED");
     if ((e = producer_new_client(p, f)) || (e = courier_start(p, f))) {
         kafka_producer_close(p);
         return e;
@@ -400,8 +407,8 @@ err_t kafka_producer_room(const struct kafka_producer *p, size_t bytes, struct f
 {
     uint64_t most = p->bytes_max / 2; /* a body of blanks may be longer than its record */
 
-    return producer_check_room(p, bytes < most ? bytes : most,
-                               p->bytes_max / PRODUCER_RESERVE_PART, f);
+    return producer_check_room(p, bytes < most ? bytes : most, p->bytes_max / PRODUCER_RESERVE_PART,
+                               f);
 }
 
 static char *writer_scratch(struct writer *w, size_t n)

@@ -2,7 +2,9 @@
  * kafka_topic: made when absent, refused when it would lose points, warned about when it is weak.
  *
  * A topic that we make has 16 partitions, as many replicas as there are brokers but three at most,
- * min.insync.replicas one less than that, and takes messages of 4 MiB.
+ * min.insync.replicas one less than that, takes messages of 4 MiB, and stamps them with the brokers'
+ * time (LogAppendTime): with the writer's a gateway whose clock is an hour ahead is refused, and what one
+ * writes whose clock is a week behind is older than retention at once.
  *
  * Refused: compaction, which keeps the newest message of each key, and the key is the run; more
  * partitions than a mask has bits (64), of which one process would not know all.
@@ -10,7 +12,7 @@
  * Warned about: a broker answers before its disk has synced, so an ack means that min.insync.replicas
  * machines have the message in memory. With one, a power cut loses acked points, which the journal
  * never does; with two, both must lose power in the same second. An unclean election may drop
- * what was acked as well.
+ * what was acked as well, and so may retention by the writers' clocks.
  *
  * The list of all topics is asked for, because asking for one by name makes brokers create it, with
  * one partition, where auto.create.topics.enable is on.
@@ -28,12 +30,7 @@
 #include "ingest/queue.h"
 #include "schema/errors.h"
 
-enum {
-    TOPIC_PARTITIONS = 16,
-    TOPIC_REPLICAS = 3,
-    TOPIC_ANSWER_MS = 5000,
-    TOPIC_PAUSE_MS = 100
-};
+enum { TOPIC_PARTITIONS = 16, TOPIC_REPLICAS = 3, TOPIC_ANSWER_MS = 5000, TOPIC_PAUSE_MS = 100 };
 
 #define TOPIC_PATIENCE_US ((uint64_t)30 * 1000 * 1000)
 #define TOPIC_MESSAGE_MAX "4194304"
@@ -110,6 +107,7 @@ static err_t topic_make(rd_kafka_t *rk, const char *name, int brokers, struct fa
     rd_kafka_NewTopic_set_config(topic, "cleanup.policy", "delete");
     rd_kafka_NewTopic_set_config(topic, "min.insync.replicas", replicas > 1 ? "2" : "1");
     rd_kafka_NewTopic_set_config(topic, "max.message.bytes", TOPIC_MESSAGE_MAX);
+    rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "LogAppendTime");
     rd_kafka_CreateTopics(rk, &topic, 1, NULL, q);
     answer = topic_answer(q);
     e = topic_made(answer, name, f);
@@ -125,8 +123,8 @@ static err_t topic_make(rd_kafka_t *rk, const char *name, int brokers, struct fa
 
 /* -- looking at it ------------------------------------------------------------------------------ */
 
-static err_t topic_see_partitions(const struct rd_kafka_metadata_topic *t,
-                                  struct kafka_topic *out, struct fail *f)
+static err_t topic_see_partitions(const struct rd_kafka_metadata_topic *t, struct kafka_topic *out,
+                                  struct fail *f)
 {
     out->partitions = (unsigned)t->partition_cnt;
     out->replicas = UINT32_MAX;
@@ -143,6 +141,7 @@ static err_t topic_see_partitions(const struct rd_kafka_metadata_topic *t,
         if ((unsigned)t->partitions[i].replica_cnt < out->replicas)
             out->replicas = (unsigned)t->partitions[i].replica_cnt;
     }
+    out->leader = t->partitions[0].leader;
     return OK;
 }
 
@@ -191,12 +190,14 @@ static err_t topic_see_entry(const char *topic, const char *name, const char *va
         out->message_max_bytes = strtoull(value, NULL, 10);
     else if (strcmp(name, "unclean.leader.election.enable") == 0)
         out->is_unclean = strcmp(value, "true") == 0;
+    else if (strcmp(name, "message.timestamp.type") == 0)
+        out->has_writers_time = strcmp(value, "CreateTime") == 0;
     return OK;
 }
 
 /* A cluster may forbid the question: then a warning has to do. */
-static err_t topic_see_configs(rd_kafka_event_t *answer, const char *name,
-                               struct kafka_topic *out, struct fail *f)
+static err_t topic_see_configs(rd_kafka_event_t *answer, const char *name, struct kafka_topic *out,
+                               struct fail *f)
 {
     const rd_kafka_ConfigResource_t **resources;
     const rd_kafka_ConfigEntry_t **entries;
@@ -225,22 +226,28 @@ static err_t topic_see_configs(rd_kafka_event_t *answer, const char *name,
     return why;
 }
 
+/* Asked of a broker that leads, which knows the answer as well as the controller, who may be away. */
 static err_t topic_ask_configs(rd_kafka_t *rk, const char *name, struct kafka_topic *out,
                                struct fail *f)
 {
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_ANY);
     rd_kafka_queue_t *q = rd_kafka_queue_new(rk);
     rd_kafka_ConfigResource_t *resource =
         rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
     rd_kafka_event_t *answer;
+    char why[256] = "";
     err_t e;
 
     check(resource);
-    rd_kafka_DescribeConfigs(rk, &resource, 1, NULL, q);
+    if (rd_kafka_AdminOptions_set_broker(options, out->leader, why, sizeof(why)))
+        check_failed(why, __FILE__, __LINE__);
+    rd_kafka_DescribeConfigs(rk, &resource, 1, options, q);
     answer = topic_answer(q);
     e = topic_see_configs(answer, name, out, f);
     if (answer)
         rd_kafka_event_destroy(answer);
     rd_kafka_ConfigResource_destroy(resource);
+    rd_kafka_AdminOptions_destroy(options);
     rd_kafka_queue_destroy(q);
     return e;
 }
@@ -252,7 +259,8 @@ static void topic_judge(const char *name, const struct kafka_topic *t)
     log_info("", "topic", "topic=%s partitions=%u replicas=%u in_sync=%u", name, t->partitions,
              t->replicas, t->in_sync);
     if (t->replicas < 2 || t->in_sync == 1)
-        log_warn("", "acked points are on one machine, and not on its disk: weaker than the journal",
+        log_warn("",
+                 "acked points are on one machine, and not on its disk: weaker than the journal",
                  "topic=%s replicas=%u min.insync.replicas=%u", name, t->replicas, t->in_sync);
     else if (t->in_sync >= t->replicas)
         log_warn("", "no broker may be away: writes stop with the first", "topic=%s replicas=%u",
@@ -260,6 +268,11 @@ static void topic_judge(const char *name, const struct kafka_topic *t)
     if (t->is_unclean)
         log_warn("", "an unclean election may lose acked points",
                  "topic=%s unclean.leader.election.enable=true", name);
+    if (t->has_writers_time)
+        log_warn(
+            "",
+            "retention goes by the clocks of gateways: one that is behind may lose acked points",
+            "topic=%s message.timestamp.type=CreateTime remedy=LogAppendTime", name);
 }
 
 static err_t topic_see_cluster(rd_kafka_t *rk, struct kafka_topic *out, struct fail *f)
@@ -280,7 +293,8 @@ err_t kafka_topic_look(const struct settings *s, struct kafka_topic *out, struct
     err_t e;
 
     memset(out, 0, sizeof(*out));
-    if ((e = kafka_conf_new(s, &conf, f)) || (e = kafka_client_new(conf, RD_KAFKA_PRODUCER, &rk, f)))
+    if ((e = kafka_conf_new(s, &conf, f)) ||
+        (e = kafka_client_new(conf, RD_KAFKA_PRODUCER, &rk, f)))
         return e;
     if (!(e = topic_await(rk, s, out, f)) && !(e = topic_see_cluster(rk, out, f)) &&
         !(e = topic_ask_configs(rk, s->kafka_topic, out, f)))

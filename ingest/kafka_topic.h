@@ -13,11 +13,13 @@
 
 struct kafka_topic {
     unsigned partitions;
-    unsigned replicas;           /* the least of any partition */
-    unsigned in_sync;            /* min.insync.replicas; 0 = could not be asked */
-    uint64_t message_max_bytes;  /* max.message.bytes; 0 = could not be asked */
-    bool is_unclean;             /* unclean.leader.election.enable */
-    char cluster[64];            /* the cluster's id */
+    unsigned replicas;          /* the least of any partition */
+    unsigned in_sync;           /* min.insync.replicas; 0 = could not be asked */
+    uint64_t message_max_bytes; /* max.message.bytes; 0 = could not be asked */
+    bool is_unclean;            /* unclean.leader.election.enable */
+    bool has_writers_time;      /* message.timestamp.type = CreateTime */
+    int32_t leader;             /* of the first partition, when it was looked over */
+    char cluster[64];           /* the cluster's id */
 };
 
 /* Makes the topic when there is none, looks it over, logs how its durability compares with the journal's.

@@ -39,7 +39,8 @@ enum {
     LIMIT_BODY_ASIDE = 256 << 10,  /* a longer body is read by the helper thread */
     LIMIT_SEARCH_ASIDE = 16 << 10, /* a longer search is parsed by it: 250 KiB can take 50 ms */
     LIMIT_BODY_SMALL = 1 << 20,    /* body bytes of most calls */
-    LIMIT_BODY_LARGE = 4 << 20     /* of those that bring descriptions of datasets */
+    LIMIT_BODY_LARGE = 4 << 20,    /* of those that bring descriptions of datasets */
+    LIMIT_FRAME_OPTIONS = 200      /* of x_frame_options, a line of every answer */
 };
 
 #endif

@@ -15,8 +15,11 @@
 #include <unistd.h>
 
 #include "base/conf.h"
+#include "base/net.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 #include "schema/pg_uri.h"
+#include "schema/redis_uri.h"
 #include "schema/settings_rows.h"
 
 enum { SECRET_FILE_MAX = 65536, SHOWN_VALUE_MAX = 80 };
@@ -314,6 +317,69 @@ static err_t check_prefix(const struct settings *s, struct fail *f)
                           "begun by '/' and not ended by it, without braces", f);
 }
 
+/* The setting is a secret: what is wrong with it is not quoted. */
+static err_t check_redis(const struct settings *s, struct fail *f)
+{
+    struct redis_uri uri;
+    struct arena space;
+    bool is_good;
+
+    if (*s->redis_uri == '\0')
+        return OK;
+    arena_init(&space, 512);
+    is_good = redis_uri_parse(str_of(s->redis_uri), &space, &uri);
+    arena_fini(&space);
+    if (!is_good)
+        return setting_refuse(&setting_rows[SETTING_redis_uri], STR(""),
+                              "such as redis://user:password@host:6379/0", f);
+    if (*s->redis_prefix == '\0')
+        return setting_refuse(&setting_rows[SETTING_redis_prefix], STR(""), "a word", f);
+    return OK;
+}
+
+/* It becomes a line of every answer. */
+static err_t check_frame_options(const struct settings *s, struct fail *f)
+{
+    struct str text = str_of(s->x_frame_options);
+    bool is_line = text.n <= LIMIT_FRAME_OPTIONS;
+
+    for (size_t i = 0; i < text.n; i++)
+        is_line = is_line && text.p[i] >= ' ' && text.p[i] < 0x7f;
+    if (is_line)
+        return OK;
+    return setting_refuse(&setting_rows[SETTING_x_frame_options], text, "SAMEORIGIN, DENY or NONE",
+                          f);
+}
+
+static err_t check_proxies(const struct settings *s, struct fail *f)
+{
+    struct str list = str_of(s->trusted_proxies);
+
+    if (str_eq(list, STR("*")))
+        return OK;
+    while (list.n) {
+        struct str entry = str_trim(str_cut(&list, ','));
+        struct net net;
+
+        if (!net_parse(entry, &net))
+            return setting_refuse(&setting_rows[SETTING_trusted_proxies], entry,
+                                  "such as 10.0.0.7, 10.0.0.0/8 or fd00::/8", f);
+    }
+    return OK;
+}
+
+static err_t check_tls(const struct settings *s, struct fail *f)
+{
+    if (*s->tls_cert && *s->tls_key == '\0')
+        return setting_refuse(&setting_rows[SETTING_tls_key], STR(""), "a file, with tls_cert", f);
+    if (*s->tls_key && *s->tls_cert == '\0')
+        return setting_refuse(&setting_rows[SETTING_tls_cert], STR(""), "a file, with tls_key", f);
+    if (*s->tls_client_ca && *s->tls_cert == '\0')
+        return setting_refuse(&setting_rows[SETTING_tls_cert], STR(""),
+                              "a file, with tls_client_ca", f);
+    return OK;
+}
+
 /* What a queue must be told. Half a program on a journal is odd, but a use: settings_advice.c. */
 static err_t check_queue(const struct settings *s, struct fail *f)
 {
@@ -337,7 +403,9 @@ err_t settings_check(const struct settings *s, struct fail *f)
         return e;
     if ((e = check_address(s, SETTING_admin_listen, f)))
         return e;
-    if ((e = check_prefix(s, f)))
+    if ((e = check_tls(s, f)))
+        return e;
+    if ((e = check_prefix(s, f)) || (e = check_frame_options(s, f)) || (e = check_proxies(s, f)))
         return e;
     if (*s->data_dir == '\0')
         return setting_refuse(&setting_rows[SETTING_data_dir], STR(""), "a directory", f);
@@ -353,6 +421,8 @@ err_t settings_check(const struct settings *s, struct fail *f)
         return fail(f, ERR_SETTING,
                     "settings listen and admin_listen: both are \"%s\", they must differ",
                     s->listen);
+    if ((e = check_redis(s, f)))
+        return e;
     return check_queue(s, f);
 }
 

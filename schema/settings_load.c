@@ -30,6 +30,9 @@ const struct setting_fallback setting_fallbacks[] = {
     {"MLFLOW_STATIC_PREFIX", SETTING_static_prefix},
     {"MLFLOW_SERVER_ALLOWED_HOSTS", SETTING_allowed_hosts},
     {"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", SETTING_cors_allowed_origins},
+    {"MLFLOW_SERVER_X_FRAME_OPTIONS", SETTING_x_frame_options},
+    {"MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", SETTING_disable_security_middleware},
+    {"FORWARDED_ALLOW_IPS", SETTING_trusted_proxies}, /* uvicorn's own, MLflow's server being that */
     {"MLFLOW_TRUNCATE_LONG_VALUES", SETTING_truncate_long_values},
     {"MLFLOW_AUTH_CONFIG_PATH", SETTING_auth_config},
     {"MLFLOW_FLASK_SERVER_SECRET_KEY", SETTING_auth_secret_key},
@@ -181,6 +184,8 @@ static err_t load_fallback(struct settings *s, const struct setting_fallback *fr
             return OK;
         }
         value = pg_uri_from_sqlalchemy(value, &s->arena);
+    } else if (from->id == SETTING_disable_security_middleware && !str_eq(value, STR("true"))) {
+        return OK; /* "1" and "True" switch nothing off in MLflow either */
     } else if (s->is_set[from->id]) {
         return OK;
     }

@@ -111,13 +111,20 @@ void stats_expose(const struct stats_view *v, struct buf *out)
 
 void stats_doc(struct buf *out)
 {
-    buf_add_str(out, STR("# Metrics\n\n"
-                         "Generated from `schema/stats.def` by `make docs`.\n\n"
-                         "`GET /metrics` answers in Prometheus' text format, with the sum over all "
-                         "threads. Histograms are in\nseconds, with buckets from 50 us to 60 s. "
-                         "Besides these rows there is one histogram for each route,\n"
-                         "`sluice_request_seconds`, with the labels `route` and `code`.\n\n"
-                         "| metric | kind | meaning |\n|---|---|---|\n"));
+    buf_add_str(out,
+                STR("# Metrics\n\n"
+                    "Generated from `schema/stats.def` by `make docs`.\n\n"
+                    "`GET /metrics` answers in Prometheus' text format, with the sum over all "
+                    "threads. Histograms are in\nseconds, with buckets from 50 us to 60 s. "
+                    "Besides these rows there are\n`sluice_request_seconds`, a histogram for "
+                    "each `route` and `code` (2xx and so on), `sluice_backlog_points` and\n"
+                    "`sluice_backlog_seconds` (accepted and not yet in PostgreSQL), "
+                    "`sluice_journal_max_bytes`, `sluice_ready` (1 when\n`/readyz` answers 200), "
+                    "`sluice_build_info{version}`, and what every exporter has: "
+                    "`process_cpu_seconds_total`,\n`process_resident_memory_bytes`, "
+                    "`process_virtual_memory_bytes`, `process_start_time_seconds`, "
+                    "`process_threads`,\n`process_open_fds`, `process_max_fds`.\n\n"
+                    "| metric | kind | meaning |\n|---|---|---|\n"));
 #define COUNTER(name, help) buf_printf(out, "| `sluice_%s_total` | counter | %s |\n", #name, help);
 #define GAUGE(name, help)   buf_printf(out, "| `sluice_%s` | gauge | %s |\n", #name, help);
 #define HISTOGRAM(name, help) \

@@ -14,11 +14,13 @@
  */
 #include "schema/tune.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "schema/errors.h"
+#include "schema/pg_pooler.h"
 
 /* One more than migrate.c's. */
 #define TUNE_LOCK "126909663503206"
@@ -123,12 +125,32 @@ err_t tune_look(PGconn *c, const struct tune_change *t, enum tune_state *state, 
     return OK;
 }
 
+/* The lock below is the session's, and a pooler gives the session to others. */
+static err_t tune_refuse_pooler(PGconn *c, struct fail *f)
+{
+    PGresult *r;
+    char pid[24];
+    err_t e;
+
+    snprintf(pid, sizeof(pid), "%d", PQbackendPID(c));
+    if ((e = tune_run(c, "SELECT " PG_IS_POOLED("$1"), pid, "schema tune", &r, f)))
+        return e;
+    if (PQgetvalue(r, 0, 0)[0] == 't')
+        e = fail(f, ERR_SETTING,
+                 "There is a connection pooler between here and PostgreSQL, and the lock of "
+                 "`sluice schema tune` needs a session of its own: give it the pg_uri of "
+                 "PostgreSQL itself.");
+    PQclear(r);
+    return e;
+}
+
 err_t tune_lock(PGconn *c, struct fail *f)
 {
     PGresult *r;
     err_t e;
 
-    if ((e = tune_run(c,
+    if ((e = tune_refuse_pooler(c, f)) ||
+        (e = tune_run(c,
                       "SELECT pg_catalog.set_config('statement_timeout', '0', false),"
                       " pg_catalog.set_config('lock_timeout', '0', false),"
                       " pg_catalog.set_config('client_min_messages', 'warning', false)",

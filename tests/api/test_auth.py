@@ -75,6 +75,14 @@ def test_what_merely_ends_as_an_open_path_asks(server, path):
     assert status(server, path=path) == 401
 
 
+def test_a_static_prefix_opens_nothing(database):
+    with guarded(database, "--static-prefix", "/static") as server:
+        assert status(server, path="/static/health") == 200
+        assert status(server, path="/static" + EXPERIMENT) == 401
+        assert status(server, path="/static" + USERS + "current") == 401
+        assert status(server, ADMIN, path="/static" + USERS + "current") == 200
+
+
 def test_the_admins_listener_does_not_ask(server):
     assert requests.get(server.admin_url + "/metrics", timeout=10).status_code == 200
 
@@ -331,3 +339,42 @@ def test_an_admin_with_the_shipped_password_gets_the_configured_one_once(empty):
         assert "replaced the password" in server.output()
         assert status(server, ("admin", "rotatedpassword")) == 200
         assert status(server, ("admin", "password1234")) == 401
+
+
+# -- a file of names -------------------------------------------------------------------------------
+
+
+def hashed(*how):
+    return subprocess.run(["openssl", "passwd", *how], capture_output=True, text=True,
+                          check=True).stdout.strip()
+
+
+def test_names_of_a_file_log_in_and_a_change_of_it_is_seen(database, tmp_path):
+    path = tmp_path / "users"
+    path.write_text(f"# people\nfiled:{hashed('-apr1', 'filedpassword')}\n"
+                    f"alice:{hashed('-6', 'of the file')}\n")
+    with guarded(database, "--auth-htpasswd", str(path)) as server:
+        assert status(server, ("filed", "filedpassword")) == 200
+        assert status(server, ("filed", "wrong")) == 401
+        assert status(server, ("alice", "of the file")) == 200
+        assert status(server, ALICE) == 401  # her row's hash does not count any more
+        assert status(server, ADMIN) == 200  # not in the file: his does
+        listed = requests.get(server.url + USERS + "list", auth=ADMIN, timeout=60).json()["users"]
+        assert [u["is_admin"] for u in listed if u["username"] == "filed"] == [False]
+        path.with_suffix(".new").write_text(f"filed:{hashed('-1', 'newfiledpassword')}\n")
+        path.with_suffix(".new").rename(path)
+        wait_until(lambda: status(server, ("filed", "filedpassword")) == 401, 20, "the old is refused")
+        assert status(server, ("filed", "newfiledpassword")) == 200
+        assert status(server, ("filed", "!")) == 401
+        path.with_suffix(".new").write_text("nonsense\n")
+        path.with_suffix(".new").rename(path)
+        wait_until(lambda: "not read anew" in server.output(), 20, "a bad file is told")
+        assert status(server, ("filed", "newfiledpassword")) == 200
+    with psycopg.connect(database) as pg:
+        assert pg.execute("SELECT password_hash FROM users WHERE username = 'filed'").fetchone() == ("!",)
+
+
+def test_a_file_that_is_none_is_not_started_with(empty, tmp_path):
+    path = tmp_path / "users"
+    path.write_text("alice\n")
+    assert f"{path}:1" in refused(empty, tmp_path, ENVIRONMENT, "--auth-htpasswd", str(path))

@@ -13,11 +13,14 @@ from test_settings import table
 
 # Values that a reload can change to, where twice the default (or its opposite) will not do.
 OTHERS = {"listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:2", "data_dir": "/elsewhere",
+          "redis_uri": "redis://127.0.0.1:9", "redis_ca": "/elsewhere", "redis_prefix": "elsewhere",
           "kafka_brokers": "127.0.0.1:9", "kafka_topic": "elsewhere",
           "pg_uri": "postgresql://elsewhere/db", "pg_bin_dir": "/elsewhere",
           "default_artifact_root": "/elsewhere", "static_prefix": "/elsewhere",
           "auth_config": "/elsewhere", "auth_pg_uri": "postgresql://elsewhere/users",
-          "auth_secret_key": "another", "allowed_hosts": "*", "cors_allowed_origins": "http://elsewhere", "log_level": "debug"}
+          "auth_secret_key": "another", "auth_htpasswd": "/elsewhere",
+          "allowed_hosts": "*", "cors_allowed_origins": "http://elsewhere", "log_level": "debug",
+          "x_frame_options": "DENY", "trusted_proxies": "10.0.0.0/8"}  # tls_*: test_tls.py
 
 
 def another(setting):

@@ -128,13 +128,15 @@ class Client(threading.Thread):
             if status == 200:
                 self.ledger.acked(run, points)
                 self.load.acks += 1  # for progress only: may miss one
+                if self.load.rest_s:
+                    self.load.is_over.wait(self.load.rest_s)
             else:
                 self.load.is_over.wait(0.005)
         self.disconnect()
 
 
 class Load:
-    def __init__(self, url, runs, seed, clients=6, batch_share=0.5, batch_points=200):
+    def __init__(self, url, runs, seed, clients=6, batch_share=0.5, batch_points=200, rest_s=0):
         self.host = url.split("//", 1)[1]
         name, port = self.host.rsplit(":", 1)
         self.address = (name, int(port))
@@ -142,6 +144,7 @@ class Load:
         self.seed = seed
         self.batch_share = batch_share
         self.batch_points = batch_points
+        self.rest_s = rest_s  # of a client, behind each answer
         self.is_over = threading.Event()
         self.lock = threading.Lock()
         self.acks = 0

@@ -11,6 +11,9 @@
   unit         systemd-analyze: no complaint, and little exposure
   calls        what the program and its private PostgreSQL ask of the kernel is what the unit allows
   notify       READY=1 when it answers, STOPPING=1 when it drains, and from the main process alone
+  rules        promtool: the rules parse, every alert has a test, fires in it, and has its runbook
+  scrape       a real Prometheus scrapes a loaded server: every query of the dashboard and the rules is
+               answered, those of a healthy server with figures
   package      `make deb`: files, owners, dependencies, scripts, and the same bytes twice
   image        with --clean alone: `make image`, the same digest twice; started as a cluster starts it,
                with a user that nobody knows, no capability and a root that cannot be written
@@ -312,6 +315,112 @@ def notify(suite):
             pass
 
 
+RULES = os.path.join(ROOT, "deploy/prometheus/rules.yaml")
+# What a server with the journal has no figures for while all is well: Kafka, and ratios of nothing.
+MAY_BE_EMPTY = re.compile(r"kafka|5xx")
+
+
+def alerts_and_queries():
+    """Names of alerts, and every expression, of the rules; yaml is not in the standard library."""
+    said = json.loads(run(sys.executable, "-c",
+                          "import json,sys,yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))",
+                          RULES))
+    rows = [rule for group in said["groups"] for rule in group["rules"]]
+    return [r for r in rows if "alert" in r], [r["expr"] for r in rows]
+
+
+def rules(suite):
+    del suite
+    run("promtool", "check", "rules", RULES)
+    run("promtool", "test", "rules", RULES.replace(".yaml", ".test.yaml"))
+    with open(RULES.replace(".yaml", ".test.yaml"), encoding="utf-8") as f:
+        fired = set(re.findall(r"^        alertname: (\w+)\n        exp_alerts:\n", f.read(), re.M))
+    with open(ROOT + "/docs/operations.md", encoding="utf-8") as f:
+        headings = {h.lower() for h in re.findall(r"^### (\w+)$", f.read(), re.M)}
+    alerts, _ = alerts_and_queries()
+    for alert in alerts:
+        assert alert["alert"] in fired, f"no test lets {alert['alert']} fire"
+        page, _, anchor = alert["annotations"]["runbook"].partition("#")
+        assert page == "docs/operations.md" and anchor == alert["alert"].lower(), alert
+        assert anchor in headings, f"docs/operations.md has no {alert['alert']}"
+
+
+def dashboard_queries():
+    path = ROOT + "/deploy/grafana/sluice.json"
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    with tempfile.TemporaryDirectory() as folder:
+        run(sys.executable, ROOT + "/deploy/grafana/dashboard.py", folder)
+        with open(folder + "/sluice.json", encoding="utf-8") as f:
+            assert f.read() == text, "deploy/grafana/sluice.json is not current: make docs"
+    board = json.loads(text)
+    assert len({p["id"] for p in board["panels"]}) == len(board["panels"])
+    return [target["expr"] for p in board["panels"] for target in p.get("targets", [])]
+
+
+class Prometheus:
+    """A scraper of one target, with the rules, on a port of its own."""
+
+    def __init__(self, folder, target):
+        self.url = f"http://127.0.0.1:{free_port()}"
+        with open(folder + "/prometheus.yml", "w", encoding="utf-8") as f:
+            json.dump({"global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+                       "rule_files": [RULES],
+                       "scrape_configs": [{"job_name": "sluice",
+                                           "static_configs": [{"targets": [target]}]}]}, f)
+        with open(folder + "/log", "wb") as log:
+            self.process = subprocess.Popen(
+                ["prometheus", f"--config.file={folder}/prometheus.yml",
+                 f"--storage.tsdb.path={folder}/tsdb", "--web.listen-address=" + self.url[7:]],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
+    def ask(self, expression):
+        answer = requests.get(self.url + "/api/v1/query", params={"query": expression}, timeout=30)
+        assert answer.status_code == 200, f"{expression}: {answer.text}"
+        return answer.json()["data"]["result"]
+
+    def has(self, expression):
+        try:
+            return bool(self.ask(expression))
+        except requests.RequestException:
+            return False
+
+
+def scrape(suite):
+    del suite
+    boards = [query.replace("$job", "sluice").replace("$instance", ".*")
+              .replace("$__rate_interval", "10s") for query in dashboard_queries()]
+    alerts, queries = alerts_and_queries()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        with Sluice(data_dir=folder + "/data", binary=ROOT + "/build/sluice") as server, \
+                Prometheus(folder, server.admin_url[7:]) as prometheus:
+            text = requests.get(server.admin_url + "/metrics", timeout=30).text
+            said = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=False,
+                                  capture_output=True, timeout=60)
+            assert said.returncode == 0, said.stdout + said.stderr
+            # Figures of at least three scrapes, each after something was written.
+            for n in range(3):
+                use(server.url)
+                wait_until(lambda n=n: prometheus.has(f"count_over_time(sluice_ready[1m]) >= {2 * n + 2}"), 60,
+                           "scrapes")
+            for query in boards + queries:
+                prometheus.ask(query)
+            empty = [q for q in boards if not MAY_BE_EMPTY.search(q) and not prometheus.has(q)]
+            assert not empty, "\n".join(["no figures for"] + empty)
+            names = {alert["alert"] for alert in alerts}
+            for name in names:
+                firing = prometheus.ask(f'ALERTS{{alertname="{name}",alertstate="firing"}}')
+                assert not firing, f"{name} fires at a server that is well"
+
+
 def digest(path):
     with open(path, "rb") as f:
         return hashlib.sha256(f.read()).hexdigest()
@@ -441,7 +550,7 @@ def image(suite):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-CHECKS = [tree, manuals, bash, zsh, fish, sample, unit, calls, notify, package]
+CHECKS = [tree, manuals, bash, zsh, fish, sample, unit, calls, notify, rules, scrape, package]
 
 
 def main():

@@ -27,22 +27,9 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "tools"), os.path.join(HERE, "..", "crash")]
 
+import namespaces  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from scene import Skip  # noqa: E402
-
-INSIDE = "SLUICE_FAULT_INSIDE"
-
-
-def enter_namespaces():
-    """Becomes this program again in namespaces of its own; returns when that cannot be."""
-    unshare = ["unshare", "--net", "--mount", "--propagation", "private"]
-    if os.environ.get(INSIDE) or os.getuid() != 0 or not shutil.which("unshare"):
-        return
-    if subprocess.run(unshare + ["true"], check=False, stderr=subprocess.DEVNULL).returncode:
-        return
-    os.environ[INSIDE] = "1"
-    sys.stdout.flush()
-    os.execvp(unshare[0], unshare + [sys.executable, os.path.abspath(__file__)] + sys.argv[1:])
 
 
 class Suite:
@@ -59,7 +46,7 @@ class Suite:
         return many if self.is_long else few
 
     def need_namespaces(self):
-        if not os.environ.get(INSIDE):
+        if not namespaces.are_own():
             raise Skip("no network namespace of its own (not root, or unshare is not allowed)")
 
     def need_program(self, name):
@@ -124,9 +111,7 @@ def main():
     parser = arguments()
     options = parser.parse_args()
     if options.one:
-        enter_namespaces()
-        if os.environ.get(INSIDE):
-            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        namespaces.enter("net", "mount")
     from scenarios import SCENARIOS
 
     by_name = {s.__name__: s for s in SCENARIOS}

@@ -55,7 +55,7 @@ class Skip(Exception):
 
 
 class Client(load.Client):
-    """Notes how long each answer took, and rests a little: outages are about time, not about rate."""
+    """Notes how long each answer took."""
 
     def __init__(self, owner, number):
         super().__init__(owner, number)
@@ -65,14 +65,14 @@ class Client(load.Client):
         begin = time.monotonic()
         status = super().exchange(data)
         self.took.append((time.monotonic() - begin, status))
-        self.load.is_over.wait(self.load.rest_s)
         return status
 
 
 class Steady(load.Load):
+    """Rests a little: outages are about time, not about rate."""
+
     def __init__(self, url, runs, seed, clients=4, rest_s=0.004, **how):
-        super().__init__(url, runs, seed, clients=clients, batch_points=60, **how)
-        self.rest_s = rest_s
+        super().__init__(url, runs, seed, clients=clients, batch_points=60, rest_s=rest_s, **how)
         self.clients = [Client(self, i) for i in range(clients)]
 
     def slowest_s(self):

@@ -17,6 +17,19 @@ tests/pods/journals.py: pods with a journal each
   adopt_letters     dead letters stay in the directory, and the exit code says so
   caught_adopt      an adoption that breaks its promise must show as lost points
 
+tests/pods/pooler.py: PgBouncer in transaction mode between the pods and PostgreSQL
+
+  pooled            load, a stock client, answers in parts, repeats; a pod, the pooler and its
+                    sessions killed; nothing stays behind in a session
+  pooled_kafka      a front end and two flushers; reads of own writes
+  hung_flusher      a flusher that hangs in a transaction frees its rows in 15 s (no pooler)
+
+tests/pods/rolling.py: HAProxy in front of three gateways, configured as docs/scaling.md says
+
+  rolling_journal   pods with a journal each restarted one by one under load: 0 failed requests
+  rolling_kafka     the same with stateless gateways and a flusher, and one pod fewer at the end
+  caught_rolling    kill -9 in place of SIGTERM must show as failed requests
+
 Prints the seed. Last line: `N passed, N failed`.
 """
 
@@ -32,10 +45,11 @@ sys.path.insert(0, HERE)
 import run  # noqa: E402  (finds tests/tools and tests/crash, too)
 
 import journals  # noqa: E402
+import pooler  # noqa: E402
+import rolling  # noqa: E402
 from cluster import Cluster  # noqa: E402
-from kafka import Kafka  # noqa: E402
 
-SCENARIOS = [*journals.SCENARIOS]
+SCENARIOS = [*journals.SCENARIOS, *pooler.SCENARIOS, *rolling.SCENARIOS]
 
 
 class Fleet(run.Suite):
@@ -47,8 +61,7 @@ class Fleet(run.Suite):
         self.stack = stack
 
     def with_kafka(self):
-        if self.kafka is None:
-            self.kafka = self.stack.enter_context(Kafka())
+        self.kafka = self.brokers(1)
         return self
 
 

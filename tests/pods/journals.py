@@ -8,11 +8,13 @@ import signal
 import subprocess
 import tempfile
 import time
+import types
 
 import psycopg
 import requests
 
 import oracle
+import run
 from load import Load
 from server import Sluice, clean_environment, wait_until
 
@@ -63,6 +65,14 @@ class Pods:
     def pod(self, name, *args, uri=None):
         pod = Sluice(uri or self.uri, data_dir=self.directory(name), args=self.args + list(args),
                      binary=self.suite.binary)
+        self.pods.append(pod)
+        return pod.start()
+
+    def flusher(self, name, *args, uri=None):
+        """A flusher of Kafka mode: no address for clients."""
+        scene = types.SimpleNamespace(uri=uri or self.uri, args=self.args, suite=self.suite)
+        pod = run.Pod(scene, *args)
+        pod.data_dir = self.directory(name)
         self.pods.append(pod)
         return pod.start()
 
@@ -303,17 +313,17 @@ def adopt_letters(suite):
     with Pods(suite, "adopt_letters") as pods:
         pods.gone(least=200)
         with psycopg.connect(pods.uri, autocommit=True) as pg:
-            run = pods.ledger.runs()[0]
+            lost = pods.ledger.runs()[0]
             for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
-                pg.execute(f"DELETE FROM {table} WHERE run_uuid = %s", (run,))
+                pg.execute(f"DELETE FROM {table} WHERE run_uuid = %s", (lost,))
         done = pods.adopt("gone")
         assert done.returncode == 3 and "there are dead letters" in done.stdout, done
         listed = subprocess.run([suite.binary, "deadletter", "ls", "--data-dir",
                                  pods.directory("gone")], capture_output=True, text=True,
                                 timeout=60, env=clean_environment())
-        assert run in listed.stdout and "23503" in listed.stdout, listed
+        assert lost in listed.stdout and "23503" in listed.stdout, listed
         for ledger in (pods.ledger.sent_points, pods.ledger.acked_points):
-            del ledger[run]
+            del ledger[lost]
         return f"{pods.sound(100)} points of the other runs"
 
 

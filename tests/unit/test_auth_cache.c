@@ -80,11 +80,29 @@ static void test_a_name_is_forgotten_whatever_is_known_of_it(void **state)
     auth_cache_free(c);
 }
 
+static void test_doubt_makes_old_what_is_good_and_forgets_the_rest(void **state)
+{
+    struct auth_cache *c = auth_cache_new(MOST);
+
+    (void)state;
+    add(c, 1, AUTH_GOOD)->seen_us = 500;
+    add(c, 2, AUTH_GOOD)->seen_us = 50;
+    add(c, 3, AUTH_BAD);
+    add(c, 4, AUTH_ASKED);
+    auth_cache_doubt(c, 100);
+    assert_int_equal(auth_cache_find(c, key_of(1))->seen_us, 100);
+    assert_int_equal(auth_cache_find(c, key_of(2))->seen_us, 50);
+    assert_null(auth_cache_find(c, key_of(3)));
+    assert_non_null(auth_cache_find(c, key_of(4)));
+    auth_cache_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_longest_unused_goes),
         cmocka_unit_test(test_what_is_under_way_is_not_evicted),
+        cmocka_unit_test(test_doubt_makes_old_what_is_good_and_forgets_the_rest),
         cmocka_unit_test(test_a_name_is_forgotten_whatever_is_known_of_it),
     };
 

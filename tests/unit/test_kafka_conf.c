@@ -64,7 +64,8 @@ static void test_what_cannot_be_is_an_error_that_names_it(void **state)
     assert_refused("acks", "1", "kafka.acks: not to be chosen, the promise depends on it");
     assert_refused("enable.idempotence", "false", "kafka.enable.idempotence: not to be chosen");
     assert_refused("bootstrap.servers", "x:1", "it is kafka_brokers");
-    assert_ok(kafka_conf_check(&fixture_settings, &fixture_fail)); /* the journal has no use for it */
+    assert_ok(
+        kafka_conf_check(&fixture_settings, &fixture_fail)); /* the journal has no use for it */
     fixture_settings.queue = "kafka";
     assert_int_equal(kafka_conf_check(&fixture_settings, &fixture_fail), ERR_SETTING);
     fixture_settings.kafka = NULL;

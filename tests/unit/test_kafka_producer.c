@@ -164,8 +164,8 @@ static void test_a_fatal_error_makes_a_new_client(void **state)
     (void)state;
     assert_ok(append(1, 1, &end));
     assert_int_equal(await(end), QUEUE_DURABLE);
-    assert_int_equal(rd_kafka_test_fatal_error(producer->rk, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
-                                               "made up"),
+    assert_int_equal(rd_kafka_test_fatal_error(
+                         producer->rk, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "made up"),
                      0);
     wait_for(atomic_load(&fixture_stats->kafka_renewals) == 1);
     wait_for(kafka_producer_is_healthy(producer));
@@ -186,6 +186,20 @@ static void test_a_report_without_an_offset_is_bounded_by_the_logs_end(void **st
     assert_int_equal(report_offset(producer->rk, &m), 7);
     m.err = RD_KAFKA_RESP_ERR__MSG_TIMED_OUT;
     assert_int_equal(report_offset(producer->rk, &m), -1);
+}
+
+/* A leader that has too few beside it takes messages, and they time out one by one. */
+static void test_too_few_in_sync_is_no_health(void **state)
+{
+    pos_t end;
+
+    (void)state;
+    assert_ok(append(1, 1, &end));
+    assert_int_equal(await(end), QUEUE_DURABLE);
+    topic.in_sync = 1;
+    assert_true(courier_ask(producer));
+    topic.in_sync = 2;
+    assert_false(courier_ask(producer));
 }
 
 static void test_stopping_delivers_what_was_appended(void **state)
@@ -212,8 +226,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_message_that_is_too_long_is_refused_at_once, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_fatal_error_makes_a_new_client, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            test_a_report_without_an_offset_is_bounded_by_the_logs_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_report_without_an_offset_is_bounded_by_the_logs_end,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_too_few_in_sync_is_no_health, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stopping_delivers_what_was_appended, set_up,
                                         tear_down),
     };

@@ -1,4 +1,4 @@
-/* kafka_reader: partitions that come and go, takes, positions, what is held and what is astray. */
+/* kafka_reader: takes, positions, what is held and what is astray. */
 #include "ingest/kafka_reader.c"
 
 #include "tests/unit/queue_fixture.h"
@@ -13,23 +13,20 @@ static pos_t from[QUEUE_PARTITIONS_MAX];
 static struct take take;
 static uint64_t until_us; /* of the test under way */
 
-static int set_up(void **state)
+static int set_up_all(void **state)
 {
-    assert_int_equal(kafkatest_set_up(state), 0);
-    memset(from, 0, sizeof(from));
-    until_us = clock_us() + 3 * DEADLINE_US;
-    assert_ok(queue_open(&fixture_settings, 1, fixture_stats, &queue, &fixture_fail));
-    kafka_ = (struct kafka_queue *)(void *)queue;
-    assert_ok(queue_reader_open(queue, 0, from, &reader, &fixture_fail));
-    return 0;
+    return kafkatest_open_scenes(state, 8);
 }
 
-static int tear_down(void **state)
+static int set_up(void **state)
 {
-    queue_stop(queue);
-    queue_reader_close(reader);
-    queue_close(queue);
-    return kafkatest_tear_down(state);
+    (void)state;
+    memset(from, 0, sizeof(from));
+    memset(&take, 0, sizeof(take));
+    until_us = clock_us() + 3 * DEADLINE_US;
+    kafkatest_take_scene(&queue, &reader);
+    kafka_ = (struct kafka_queue *)(void *)queue;
+    return 0;
 }
 
 /* A reader of no group, for what needs no messages. */
@@ -37,21 +34,19 @@ static struct kafka_reader alone;
 
 static int set_up_alone(void **state)
 {
-    assert_int_equal(kafkatest_set_up(state), 0);
-    assert_ok(queue_open(&fixture_settings, 0, fixture_stats, &queue, &fixture_fail));
+    assert_int_equal(set_up(state), 0);
     memset(&alone, 0, sizeof(alone));
-    alone.queue = (struct kafka_queue *)(void *)queue;
-    arena_init(&alone.arena, READER_ARENA);
+    alone.queue = kafka_;
+    arena_init(&alone.arena, 4096);
     return 0;
 }
 
 static int tear_down_alone(void **state)
 {
+    (void)state;
     arena_fini(&alone.arena);
     free(alone.entries);
-    queue_stop(queue);
-    queue_close(queue);
-    return kafkatest_tear_down(state);
+    return 0;
 }
 
 static pos_t append(unsigned run, uint32_t points)
@@ -118,16 +113,12 @@ static void test_entries_come_with_their_offsets_and_cursors(void **state)
 static void test_a_take_is_bounded_and_says_that_there_is_more(void **state)
 {
     (void)state;
+    await_partitions();
     for (unsigned i = 0; i < 20; i++)
         append(1, 100);
-    await_partitions();
-    size_t first = take.count;
-
-    if (first == 0) { /* else they came with the partitions */
-        wait_for((take_once(500, 100000), take.count > 0));
-        assert_true(take.count <= 5);
-        assert_true(take.has_more);
-    }
+    wait_for((take_once(500, 100000), take.count > 0));
+    assert_true(take.count <= 5);
+    assert_true(take.has_more);
 }
 
 /* PostgreSQL knows more than the topic's start: what lies before is not handed out again. */
@@ -212,53 +203,6 @@ static void test_a_hurry_ends_the_take(void **state)
     assert_int_equal(take.count, 0);
 }
 
-/* A second reader takes half of the partitions away, and what was gathered of them is dropped. */
-static void test_partitions_go_to_another_and_come_back(void **state)
-{
-    struct queue_reader *second;
-    struct take other;
-    uint64_t until;
-
-    (void)state;
-    await_partitions();
-    assert_ok(queue_reader_open(queue, 0, from, &second, &fixture_fail));
-    until = clock_us() + 2 * DEADLINE_US;
-    do {
-        assert_true(clock_us() < until);
-        take_once(1000, 20000);
-        assert_ok(queue_take(second, 1000, clock_us() + 20000, &other, &fixture_fail));
-        if (other.has_moved)
-            assert_ok(queue_reader_begin(second, from, &fixture_fail));
-    } while (!(take.mask && other.mask && (take.mask | other.mask) == ALL && !take.has_moved &&
-               !other.has_moved));
-    assert_int_equal(take.mask & other.mask, 0);
-    queue_reader_close(second);
-    until = clock_us() + 2 * DEADLINE_US;
-    do {
-        assert_true(clock_us() < until);
-        take_once(1000, 20000);
-    } while (take.mask != ALL || take.has_moved);
-}
-
-static void test_what_was_gathered_of_a_partition_that_goes_is_dropped(void **state)
-{
-    struct kafka_reader *r = &alone;
-    struct entry entries[4] = {{.partition = 0}, {.partition = 1}, {.partition = 0, .pos = 1},
-                               {.partition = 2}};
-
-    (void)state;
-    r->owned = ALL;
-    r->cap = r->count = 4;
-    r->entries = malloc(sizeof(entries));
-    assert_non_null(r->entries);
-    memcpy(r->entries, entries, sizeof(entries));
-    reader_forget(r, 1);
-    assert_int_equal(r->count, 2);
-    assert_int_equal(r->entries[0].partition, 1);
-    assert_int_equal(r->entries[1].partition, 2);
-    assert_int_equal(r->owned, ALL & ~1);
-}
-
 /* What was fetched before a seek must not make it pass over what lies between. */
 static void test_a_gap_is_asked_about_once(void **state)
 {
@@ -297,7 +241,7 @@ static void test_a_closed_queue_hands_out_nothing(void **state)
     assert_false(take.has_more);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
 {
@@ -308,13 +252,10 @@ int main(void)
         TEST(test_what_is_not_ours_has_version_zero_and_a_newer_record_holds),
         TEST(test_a_position_behind_the_end_holds),
         TEST(test_a_hurry_ends_the_take),
-        TEST(test_partitions_go_to_another_and_come_back),
-        cmocka_unit_test_setup_teardown(test_what_was_gathered_of_a_partition_that_goes_is_dropped,
-                                        set_up_alone, tear_down_alone),
         cmocka_unit_test_setup_teardown(test_a_gap_is_asked_about_once, set_up_alone,
                                         tear_down_alone),
         TEST(test_a_closed_queue_hands_out_nothing),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, set_up_all, kafkatest_close_scenes);
 }
