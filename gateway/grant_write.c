@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "gateway/grant_cache.h"
+#include "gateway/may_rule.h"
 #include "gateway/req_user.h"
 #include "gateway/worker.h"
 
@@ -70,7 +71,7 @@ static void grant_note(const struct req *r, bool is_of_all)
 
 static err_t write_done(struct req *r, struct fail *f)
 {
-    struct grant_write *w = r->granting;
+    struct grant_write *w = r->may->writing;
 
     if (r->sql.err && ++w->attempts < ATTEMPTS)
         return req_users_sql_try(r, w->steps, w->nsteps, write_done);
@@ -85,7 +86,7 @@ static err_t write_done(struct req *r, struct fail *f)
 static err_t write_begin(struct req *r, const struct sql_step *steps, unsigned n, bool is_of_all,
                          req_step next)
 {
-    struct grant_write *w = r->granting = arena_zalloc(&r->arena, sizeof(*w));
+    struct grant_write *w = r->may->writing = arena_zalloc(&r->arena, sizeof(*w));
 
     for (unsigned i = 0; i < n; i++)
         w->steps[i] = steps[i];

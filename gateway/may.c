@@ -295,12 +295,12 @@ err_t may_check(struct req *r, req_step next)
 
     if (!r->user)
         return next(r, r->fail);
-    if (r->user->is_admin)
-        return may_allow(r, next);
     m = r->may = arena_zalloc(&r->arena, sizeof(*m));
     m->r = r;
     m->next = next;
     m->last_find = &m->finds;
+    if (r->user->is_admin)
+        return may_allow(r, next);
     may_path_find(r->head->method, may_bare_path(r), &m->path);
     switch (m->path.rule) {
     case MAY_RULE_NONE:

@@ -27,6 +27,7 @@ struct may_rule_row {
 struct may {
     struct req *r;
     req_step next;
+    void *writing; /* grant_write.c's own */
     struct may_path path;
     const struct may_rule_row *rule;
     bool is_refused;

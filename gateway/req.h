@@ -57,7 +57,6 @@ struct req {
     void *data;                  /* the handler's own, in the arena */
     void *whole;                 /* what data is a part of, where a handler has parts */
     req_catch caught;            /* NULL = an error is the answer */
-    void *granting;              /* grant_write.c's own, until its next step */
     void *asked;                 /* run_search_ask's own, until its next step */
     void (*over)(struct req *r); /* called once when the request is over; gateway/req_body.h */
 

@@ -239,7 +239,7 @@ def run_management(url, mark):
         if gives:
             known[gives] = str(body[gives]["id"])
         text = json.dumps(body, sort_keys=True).replace(f"-{mark}", "-X")
-        text = re.sub(r"__user_\d+__", "__user_N__", re.sub(r"(user_id\"?[:=] ?)\d+", r"\1N", text))
+        text = re.sub(r"__user_\d+__", "__user_N__", re.sub(r"((?:user|role)_id\"?[:=] ?)\d+", r"\1N", text))
         text = text.partition(" Error: ")[0]
         for name, value in known.items():
             text = text.replace(f'_id": {value}', f'_id": <{name}>').replace(
