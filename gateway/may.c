@@ -1,5 +1,6 @@
 /*
- * may: every user may do everything.
+ * may: every user may do everything. What roles permit is not looked at here, and nobody is refused
+ * whose name and password are right.
  */
 #include "gateway/may.h"
 
