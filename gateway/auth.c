@@ -109,7 +109,8 @@ struct auth {
     struct worker *worker;
     struct auth_shared *shared;
     struct auth_cache *cache;
-    unsigned tries; /* to be hashed */
+    unsigned tries;          /* to be hashed */
+    unsigned checking_count; /* of them those that a thread has */
     uint64_t last_id;
     uint64_t forgot_us;                    /* news that are older do not count */
     _Atomic(const struct htpasswd *) file; /* NULL = none; others may ask which */
@@ -344,13 +345,13 @@ static void auth_tell(struct auth *a, struct auth_entry *e)
 
     e->told_us = w->now_us;
     for (unsigned i = 0; (other = server_worker(w->server, i)); i++) {
-        struct auth_news *news;
+        struct note n = {.kind = WORKER_LEARN};
 
         if (other == w)
             continue;
-        news = auth_news_of(e);
-        if (!worker_tell_user(other, news))
-            free(news);
+        n.ref = (uintptr_t)auth_news_of(e);
+        if (!inbox_send(&other->inbox, &n))
+            free((void *)(uintptr_t)n.ref);
     }
 }
 
@@ -422,7 +423,7 @@ static void auth_on_row(struct sql_call *call)
         auth_settle(t, AUTH_BUSY);
         return;
     }
-    w->checking_count++;
+    a->checking_count++;
 }
 
 /* The row is there: everybody looks again, and finds it. */
@@ -456,7 +457,7 @@ void auth_on_checked(struct worker *w, struct auth_try *t)
     struct auth_entry *e = t->entry;
     bool is_legacy = t->is_admin && str_eq(t->password, STR(LEGACY_PASSWORD));
 
-    w->checking_count--;
+    t->auth->checking_count--;
     if (t->job.is_late || t->is_undone) {
         auth_settle(t, AUTH_BUSY);
         return;
@@ -730,6 +731,11 @@ err_t auth_admit(struct req *r, req_step next)
     return auth_look(r, r->fail);
 }
 
+bool auth_is_checking(const struct worker *w)
+{
+    return w->auth && w->auth->checking_count > 0;
+}
+
 struct helper *auth_hasher_of(const struct worker *w, struct str name)
 {
     const struct auth_shared *sh = w->auth->shared;
@@ -741,6 +747,13 @@ struct helper *auth_hasher_of(const struct worker *w, struct str name)
 void auth_take_file(struct worker *w, const struct htpasswd *file)
 {
     atomic_store(&w->auth->file, file);
+}
+
+bool auth_send_file(struct worker *w, const struct htpasswd *file)
+{
+    struct note n = {.kind = WORKER_FILE, .ref = (uintptr_t)file};
+
+    return inbox_send(&w->inbox, &n);
 }
 
 bool auth_has_file(const struct worker *w, const struct htpasswd *file)

@@ -61,6 +61,8 @@ err_t auth_challenge(struct req *r);
 void auth_on_checked(struct worker *w, struct auth_try *t);
 /* The file of names and hashes changed: this one counts from here on. */
 void auth_take_file(struct worker *w, const struct htpasswd *file);
+/* Tells it of one; false when its inbox is full. Any thread. */
+bool auth_send_file(struct worker *w, const struct htpasswd *file);
 /* Does this worker go by it? Any thread. */
 bool auth_has_file(const struct worker *w, const struct htpasswd *file);
 /* Another worker has found credentials right, or looked at their user again: the inbox brought it. Takes
@@ -69,6 +71,8 @@ void auth_learn(struct worker *w, struct auth_news *news);
 /* A user was changed, or deleted: what is remembered of the name is forgotten, on every worker of every
  * pod. */
 void auth_forget(struct worker *w, struct str name);
+/* Has a thread that hashes something of this worker's? */
+bool auth_is_checking(const struct worker *w);
 /* The thread that hashes the passwords of a name. */
 struct helper *auth_hasher_of(const struct worker *w, struct str name);
 

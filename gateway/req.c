@@ -260,8 +260,8 @@ static void req_on_sql(struct sql_call *call)
     req_hand_back(r);
 }
 
-static err_t req_sql_start(struct req *r, struct sql_pool *pool, const struct sql_step *steps,
-                           unsigned n, bool may_fail, req_step next)
+err_t req_sql_start(struct req *r, struct sql_pool *pool, const struct sql_step *steps, unsigned n,
+                    bool may_fail, req_step next)
 {
     check(n > 0 && n <= SQL_STEPS_MAX);
     if (pool == NULL)
@@ -326,21 +326,6 @@ err_t req_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step 
 err_t req_sql_try(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
 {
     return req_sql_start(r, r->worker->sql, steps, n, true, next);
-}
-
-err_t req_users_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
-{
-    return req_sql_start(r, r->worker->users_sql, steps, n, false, next);
-}
-
-err_t req_users_sql_try(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
-{
-    return req_sql_start(r, r->worker->users_sql, steps, n, true, next);
-}
-
-bool req_users_are_here(const struct req *r)
-{
-    return r->worker->users_sql == r->worker->sql;
 }
 
 /* -- rows ------------------------------------------------------------------------------------ */
@@ -813,42 +798,6 @@ static err_t req_authenticate(struct req *r, struct fail *f)
 void req_start(struct req *r)
 {
     req_run(r, req_authenticate);
-}
-
-void req_wait_user(struct req *r, uint64_t question, uint64_t until_us, req_step next)
-{
-    req_begin_wait(r, WAIT_PARKED, next);
-    r->wait_question = question;
-    r->wait_until_us = until_us;
-    parked_add(r, PARK_USER);
-}
-
-/* Whoever goes on may wait once more, at the end of the list: count says where the old ones end. */
-void req_wake_user(struct worker *w, uint64_t question)
-{
-    struct req *r = w->users_asked.first;
-
-    for (unsigned n = w->users_asked.count; n > 0; n--) {
-        struct req *after = r->list_next;
-
-        if (r->wait_question == question)
-            req_go_on(r);
-        r = after;
-    }
-}
-
-/* They look again, and find whether they have waited long enough. */
-static void req_expire_users(struct worker *w)
-{
-    struct req *r = w->users_asked.first;
-
-    for (unsigned n = w->users_asked.count; n > 0; n--) {
-        struct req *after = r->list_next;
-
-        if (r->wait_until_us <= w->now_us)
-            req_go_on(r);
-        r = after;
-    }
 }
 
 void req_on_body(struct req *r)

@@ -616,7 +616,7 @@ static void server_read_file(struct server *sv)
     }
     sv->file = file;
     for (unsigned i = 0; i < sv->worker_count; i++) {
-        while (!worker_take_file(sv->workers[i], file))
+        while (!auth_send_file(sv->workers[i], file))
             nanosleep(&moment, NULL);
     }
     for (unsigned i = 0; i < sv->worker_count; i++) {

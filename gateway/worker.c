@@ -479,9 +479,9 @@ static void worker_end_now(struct worker *w)
     if (net->open_count)
         log_warn("", "drain time is over: connections closed", "worker=%u connections=%u", w->index,
                  net->open_count);
-    if (w->checking_count)
+    if (auth_is_checking(w))
         server_hurry_logins(w->server);
-    while (w->helped_count || w->checking_count) { /* what other threads still have */
+    while (w->helped_count || auth_is_checking(w)) { /* what other threads still have */
         (void)inbox_wait(&w->inbox, clock_us() + TICK_US);
         worker_take_notes(w);
     }
@@ -687,20 +687,6 @@ void worker_reload(struct worker *w, const struct settings *s)
     struct note n = {.kind = WORKER_SETTINGS, .ref = (uintptr_t)s};
 
     check(inbox_send(&w->inbox, &n));
-}
-
-bool worker_take_file(struct worker *w, const struct htpasswd *file)
-{
-    struct note n = {.kind = WORKER_FILE, .ref = (uintptr_t)file};
-
-    return inbox_send(&w->inbox, &n);
-}
-
-bool worker_tell_user(struct worker *w, struct auth_news *news)
-{
-    struct note n = {.kind = WORKER_LEARN, .ref = (uintptr_t)news};
-
-    return inbox_send(&w->inbox, &n);
 }
 
 void worker_set_tls(struct worker *w, SSL_CTX *context)

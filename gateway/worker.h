@@ -18,7 +18,6 @@
 #include "schema/stats.h"
 
 struct event_base;
-struct grant_cache;
 struct peers;
 struct pod;
 struct server;
@@ -31,8 +30,7 @@ enum {
 
 /* Requests that wait for the same kind of thing, oldest first. */
 struct parked {
-    struct req *first;
-    struct req *last;
+    struct req *first, *last;
     unsigned count;
 };
 
@@ -55,12 +53,11 @@ struct worker {
     struct hist *route_hists; /* one a route and status class; written here only */
     struct inbox inbox;
     struct helper *helper;
-    unsigned helped_count;   /* requests whose bodies it has */
-    unsigned checking_count; /* logins that threads have, which hash */
-    uint64_t now_us;         /* of this loop turn */
-    uint64_t busy_since_us;  /* first ERR_BUSY since a write was accepted; 0 = none */
-    uint64_t busy_last_us;   /* the newest one */
-    char date[40];           /* header line of this second, with CRLF; constant length */
+    unsigned helped_count;  /* requests whose bodies it has */
+    uint64_t now_us;        /* of this loop turn */
+    uint64_t busy_since_us; /* first ERR_BUSY since a write was accepted; 0 = none */
+    uint64_t busy_last_us;  /* the newest one */
+    char date[40];          /* header line of this second, with CRLF; constant length */
 
     /* private: worker.c, conn.c and req.c */
     struct parked durable;       /* in pos order */
@@ -95,28 +92,21 @@ struct worker_config {
     struct auth_shared *auth; /* NULL = auth is none */
     const char *users_uri;    /* of the users' database; pg_uri itself when it is the same */
     struct stats *stats;
-    int listen_fd;       /* owned by the worker from here on; -1 = none */
-    int admin_listen_fd; /* worker 0 only, else -1 */
-
+    int listen_fd;          /* owned by the worker from here on; -1 = none */
+    int admin_listen_fd;    /* worker 0 only, else -1 */
     struct ssl_ctx_st *tls; /* for listen; NULL = plain. The worker adds a reference */
 };
 
 must_check err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f);
 /* Asks: every answer tells the client to come again through another connection. Any thread. */
 void worker_leave(struct worker *w);
-/* Asks; open requests are answered until deadline_us. Once more with an earlier one: hurry. Any
- * thread. */
+/* Asks; open requests are answered until then. Again with an earlier one: hurry. Any thread. */
 void worker_drain(struct worker *w, uint64_t deadline_us);
 /* Its thread is about to end: worker_join will not wait. Any thread. */
 bool worker_has_ended(const struct worker *w);
 /* Takes a newer snapshot of the settings; true once every request goes by it. Any thread. */
 void worker_reload(struct worker *w, const struct settings *s);
 bool worker_has_reloaded(const struct worker *w, const struct settings *s);
-/* Takes a newer file of names and hashes; auth_has_file says when. False when its inbox is full. Any
- * thread. */
-bool worker_take_file(struct worker *w, const struct htpasswd *file);
-/* Hands news of a user over; false when its inbox is full. Any thread. */
-bool worker_tell_user(struct worker *w, struct auth_news *news);
 /* Connections taken from here on are made with that context. Any thread. */
 void worker_set_tls(struct worker *w, struct ssl_ctx_st *context);
 /* The latency histogram of a route (its index; the number of routes stands for none found) and the
