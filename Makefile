@@ -16,6 +16,8 @@
 #                 the crash suite with the sanitized program; every outage longer and repeated
 #   make tsan     what has threads, and the program, under ThreadSanitizer
 #   make valgrind unit tests and a part of the api suite under memcheck
+#   make test-permissions-full
+#                 who may call what, 100 000 questions beside a stock server
 #   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
@@ -76,7 +78,7 @@ endif
 WERROR ?= 0
 WARNINGS += $(if $(filter 1,$(WERROR)),-Werror)
 
-LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka openssl libcurl
+LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka openssl libcurl libxcrypt
 # Pinned sources (deps.lock) stand in for a library that pkg-config does not know.
 SYSTEM_YYJSON := $(shell pkg-config --exists 'yyjson >= 0.10' 2>/dev/null && echo yyjson)
 SYSTEM_LLHTTP := $(shell pkg-config --exists 'libllhttp >= 9.2' 2>/dev/null && echo libllhttp)
@@ -125,7 +127,7 @@ UNITS = $(DESTDIR)$(PREFIX)/lib
 # --- packages ---------------------------------------------------------------------------------
 
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
-	librdkafka-dev libssl-dev libjemalloc-dev libcurl4-openssl-dev python3 python3-pip python3-venv
+	librdkafka-dev libssl-dev libcrypt-dev libjemalloc-dev libcurl4-openssl-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 PODS_PACKAGES := openjdk-17-jre-headless maven kcat haproxy pgbouncer
 TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl chromium nginx iproute2 iptables util-linux faketime \
@@ -155,7 +157,7 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+.PHONY: test-permissions-full install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods pods-long test-ui \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
@@ -233,6 +235,10 @@ build/ui/files/index.html: build/sluice
 	@rm -rf $(@D)
 	@build/sluice ui-fetch $(@D)
 	@touch $@
+# Who may call what: 100 000 questions, one about every call under every default at least.
+test-permissions-full: all venv
+	$(VENV)/bin/python tests/matrix/matrix.py --count 100000 --users 60
+
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
 check-fuzz: replays

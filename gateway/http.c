@@ -216,10 +216,12 @@ static int http_note_field(struct http *h, struct str name, struct str value)
         }
         break;
     case 13:
-        if (NAMED("authorization"))
-            d->authorization = value;
-        else if (NAMED("if-none-match"))
+        if (NAMED("authorization")) {
+            d->authorization = d->has_authorization ? STR("") : value;
+            d->has_authorization = true;
+        } else if (NAMED("if-none-match")) {
             d->if_none_match = value;
+        }
         break;
     case 15:
         if (NAMED("x-forwarded-for"))
