@@ -196,6 +196,42 @@ def test_failing_logins_are_answered_429_and_right_ones_go_on(database):
         assert status(server, ADMIN) == 200  # known: nothing is hashed
 
 
+def test_guessing_does_not_touch_those_who_log(database):
+    """Eight peers try names and passwords as fast as they can; a job that is known logs on."""
+    with guarded(database, "--auth-failure-rate", "1") as server:
+        run = mlflow_run(server)
+        stop, guesses = threading.Event(), []
+
+        def guess(i):
+            n = 0
+            while not stop.is_set() and n < 2000:
+                guesses.append(status(server, (f"user{i}-{n}", "guess")))
+                n += 1
+
+        threads = [threading.Thread(target=guess, args=(i,)) for i in range(8)]
+        for t in threads:
+            t.start()
+        try:
+            wait_until(lambda: guesses, 60, "one has guessed")
+            with requests.Session() as session:
+                codes = {session.post(server.url + "/api/2.0/mlflow/runs/log-metric", auth=ADMIN, timeout=60,
+                                      json={"run_id": run, "key": "m", "value": 1, "timestamp": i,
+                                            "step": i}).status_code for i in range(300)}
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        assert codes == {200}
+        assert set(guesses) <= {401, 429}
+        assert server.stat("sluice_auth_checks_total") <= 1 + guesses.count(401)
+
+
+def mlflow_run(server):
+    answer = requests.post(server.url + "/api/2.0/mlflow/runs/create", json={"experiment_id": "0"},
+                           auth=ADMIN, timeout=60)
+    return answer.json()["run"]["info"]["run_id"]
+
+
 def test_unknown_names_are_hashed_too(server):
     """What would tell them apart is time, which no test measures; the work is counted."""
     before = server.stat("sluice_auth_checks_total")
