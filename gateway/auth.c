@@ -550,7 +550,7 @@ bool auth_is_open(const struct req *r)
 {
     static const struct str open[] = {STR_INIT("/static"), STR_INIT("/favicon.ico"),
                                       STR_INIT("/health"), STR_INIT("/livez"), STR_INIT("/readyz")};
-    bool has_row = r->route && r->route != &route_unknown && r->route != route_upstream();
+    bool has_row = r->route && r->route->path[0] != '\0' && r->route != route_upstream();
     struct str path = has_row ? str_of(r->route->path) : r->head->path, bare = path;
     struct str prefix = str_of(r->worker->settings->static_prefix);
 

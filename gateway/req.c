@@ -683,6 +683,7 @@ void req_reset(struct req *r)
         r->over = NULL;
         over(r);
     }
+    may_end(r);
     arena_reset(&r->arena);
     buf_shrink(&r->reply.body, KEEP_REPLY);
     buf_shrink(&r->reply.headers, KEEP_REPLY);
@@ -707,7 +708,6 @@ void req_reset(struct req *r)
     r->both = NULL;
     r->caught = NULL;
     r->has_run = false;
-    may_end(r);
     r->user = NULL;
     r->auth_until_us = 0;
     r->behind_us = 0;
