@@ -3,6 +3,8 @@
 #   make          build/sluice                     make run     set up what is missing, build, serve
 #   make check    lint, unit, wire                 make test    set up what is missing, every suite
 #   make test-pods  many processes around a real Kafka, which is fetched from Maven Central
+#   make pods-long  the same with three brokers, cut wires, longer outages, every part killed
+#   make test-ui  the web UI in a real Chromium
 #   make conform  the same requests to Sluice and to a stock MLflow server: everything, and 20 000
 #                 random ones (make test: 2 000)
 #   make check-unit, check-fuzz, check-wire, check-api, check-hostile, check-crash, check-fault,
@@ -126,7 +128,7 @@ BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libx
 	librdkafka-dev libssl-dev libjemalloc-dev libcurl4-openssl-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 PODS_PACKAGES := openjdk-17-jre-headless maven kcat haproxy pgbouncer
-TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 iptables util-linux faketime \
+TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl chromium nginx iproute2 iptables util-linux faketime \
 	redis-server openssl $(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck \
 	prometheus
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
@@ -154,7 +156,7 @@ endef
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
-	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods \
+	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods pods-long test-ui \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
@@ -187,8 +189,8 @@ run: setup
 
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
-		build/plain/sluice $(KAFKA) $(S3)
-	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge crash states fault load pods deploy
+		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3)
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods deploy
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -219,6 +221,18 @@ fault-long: all venv build/plain/sluice
 test-pods: setup-test
 	@$(MAKE) --no-print-directory all venv $(KAFKA)
 	@$(PYTHON) tests/run.py pods
+# Three brokers, cut wires, long outages, and every part killed for minutes.
+pods-long: setup-test
+	@$(MAKE) --no-print-directory all venv build/plain/sluice $(KAFKA)
+	@$(PYTHON) tests/run.py pods-long
+# The web UI in a real Chromium; screenshots lie in build/ui/screenshots.
+test-ui: setup-test
+	@$(MAKE) --no-print-directory all asan venv build/ui/files/index.html
+	@$(PYTHON) tests/run.py ui
+build/ui/files/index.html: build/sluice
+	@rm -rf $(@D)
+	@build/sluice ui-fetch $(@D)
+	@touch $@
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
 check-fuzz: replays

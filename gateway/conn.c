@@ -11,6 +11,8 @@
  *      |                +-- refused at the head -----> WRITING  |
  *   CLOSED <--idle, gone-- any          LINGERING <--must close-+
  *
+ *   GREETING --done--> READING, where `listen` speaks TLS: the handshake, conn_greet
+ *
  *   READING    conn_read_head     BODY      conn_read_body    HANDLING  conn_handled
  *   WRITING    conn_write         SKIPPING  conn_skip         LINGERING conn_linger
  *   SENDING    conn_write         RECEIVING conn_receive
@@ -62,7 +64,8 @@ void conn_goto(struct conn *c, enum conn_state to)
     static const unsigned edges[] = {
         [CONN_READING] = 1u << CONN_BODY | 1u << CONN_HANDLING | 1u << CONN_WRITING,
         [CONN_BODY] = 1u << CONN_HANDLING | 1u << CONN_WRITING,
-        [CONN_HANDLING] = 1u << CONN_WRITING | 1u << CONN_SENDING | 1u << CONN_RECEIVING,
+        [CONN_HANDLING] =
+            1u << CONN_WRITING | 1u << CONN_SENDING | 1u << CONN_RECEIVING | 1u << CONN_TUNNEL,
         [CONN_RECEIVING] = 1u << CONN_HANDLING | 1u << CONN_WRITING,
         [CONN_SENDING] = 1u << CONN_HANDLING,
         [CONN_WRITING] = 1u << CONN_READING | 1u << CONN_SKIPPING | 1u << CONN_LINGERING,
@@ -217,6 +220,21 @@ static bool conn_answer_unrouted(struct conn *c, unsigned allowed, struct fail *
     return conn_refuse_early(c, f);
 }
 
+/* The row that answers; what none does is the upstream's, if there is one. */
+static const struct route *conn_find_route(const struct conn *c, unsigned *allowed)
+{
+    const struct http_head *d = c->x->req.head;
+    const struct route *row = route_find(d->method, d->path, c->where, allowed);
+    const struct route *upstream = route_upstream();
+    bool passes_all = c->worker->passes_all;
+
+    if (c->worker->upstream == NULL || c->where == ON_ADMIN || route_is_own(d->path))
+        return row;
+    if ((row && !passes_all) || !(upstream->methods & d->method) || str_eq(d->path, STR("*")))
+        return row;
+    return d->method == HTTP_M_OPTIONS && *allowed && !passes_all ? NULL : upstream;
+}
+
 /* The head is complete. */
 static bool conn_route(struct conn *c)
 {
@@ -232,7 +250,7 @@ static bool conn_route(struct conn *c)
     x->taken_bytes = http_head_bytes(x->http);
     if (!guard_admits(r))
         return conn_answer_early(c);
-    r->route = route_find(r->head->method, r->head->path, c->where, &allowed);
+    r->route = conn_find_route(c, &allowed);
     if (r->route == NULL)
         return conn_answer_unrouted(c, allowed, &f);
     if (!artifact_mode_admits(r))
@@ -322,6 +340,10 @@ static void conn_drive(struct conn *c)
         case CONN_GREETING: goes_on = conn_greet(c); break;
         case CONN_BODY: goes_on = conn_read_body(c); break;
         case CONN_RECEIVING: goes_on = conn_receive(c); break;
+        case CONN_TUNNEL:
+            c->x->pump(&c->x->req);
+            goes_on = false;
+            break;
         case CONN_SENDING:
         case CONN_WRITING: goes_on = conn_write(c); break;
         case CONN_SKIPPING: goes_on = conn_skip(c); break;
@@ -492,7 +514,7 @@ void conn_close(struct conn *c, const char *why)
     log_debug("", "connection closed", "worker=%u fd=%d why=\"%s\"", w->index, c->fd, why);
     if (conn_is_amid_answer(c))
         conn_cut_off(c);
-    if (c->state == CONN_SENDING || c->state == CONN_RECEIVING)
+    if (c->state == CONN_SENDING || c->state == CONN_RECEIVING || c->state == CONN_TUNNEL)
         req_abandon(&c->x->req);
     c->state = CONN_CLOSED;
     if (c->is_listening)

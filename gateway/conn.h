@@ -24,6 +24,7 @@ enum conn_state {
     CONN_HANDLING,  /* a handler runs, or its request waits */
     CONN_RECEIVING, /* a piece of the body comes in; then the handler goes on */
     CONN_SENDING,   /* a part of the answer goes out; then the handler goes on */
+    CONN_TUNNEL,    /* an upgrade was agreed on: bytes go through as they come */
     CONN_WRITING,   /* the answer goes out */
     CONN_SKIPPING,  /* answered early; the rest of a small body is passed over */
     CONN_GREETING,  /* TLS: the handshake */
@@ -38,6 +39,7 @@ enum conn_timer {
     TIMER_RECEIVE, /* a part of request_timeout, then 408 unless enough of a body came */
     TIMER_NONE,    /* the request's own waits have deadlines */
     TIMER_SEND,    /* request_timeout, then closed */
+    TIMER_TUNNEL,  /* upstream_timeout without a byte, then closed */
     TIMER_LINGER,  /* LINGER_US, then closed unless much came */
     TIMER_COUNT
 };
@@ -54,9 +56,10 @@ struct exchange {
     size_t taken_bytes; /* of in: consumed once the answer is out */
     size_t sent_bytes;  /* of out, the reply's body and tail together */
     uint64_t max_body;
-    bool is_streaming;     /* the handler takes the body in pieces */
-    bool owes_continue;    /* the peer waits for a 100 before it sends the body */
-    struct exchange *next; /* in the pool */
+    bool is_streaming;           /* the handler takes the body in pieces */
+    bool owes_continue;          /* the peer waits for a 100 before it sends the body */
+    void (*pump)(struct req *r); /* of a tunnel: called for every event of the socket */
+    struct exchange *next;       /* in the pool */
 };
 
 struct conn_io;

@@ -28,7 +28,7 @@ enum {
 };
 
 /* Counts the answer that is out. */
-static void conn_count(struct conn *c)
+void conn_count(struct conn *c)
 {
     struct worker *w = c->worker;
     struct req *r = &c->x->req;
@@ -56,11 +56,16 @@ static void conn_prepare(struct conn *c, bool is_last)
     if (c->worker->net->is_leaving || (r->head && !r->head->is_keep_alive))
         r->reply.must_close = true;
     buf_reset(&x->out);
+    x->sent_bytes = 0;
+    if (r->reply.interim.n) {
+        buf_add_str(&x->out, r->reply.interim);
+        x->tail = r->reply.interim = STR("");
+        return;
+    }
     if (!r->reply.is_begun)
         reply_head(r, &x->out);
     r->reply.is_begun = true;
     x->tail = reply_frame(r, is_last, &x->out);
-    x->sent_bytes = 0;
 }
 
 /* The reply is complete: makes its bytes. */
@@ -85,6 +90,16 @@ static bool conn_send_part(struct conn *c)
     return true;
 }
 
+/* From here on its bytes are another protocol's: pump moves them. */
+static bool conn_open_tunnel(struct conn *c)
+{
+    conn_goto(c, CONN_TUNNEL);
+    conn_count(c);
+    c->is_readable = true;
+    worker_set_timer(c, TIMER_TUNNEL);
+    return true;
+}
+
 /* The handler has run: what came of it? */
 bool conn_handled(struct conn *c)
 {
@@ -96,6 +111,8 @@ bool conn_handled(struct conn *c)
         return conn_send_part(c);
     if (r->wait == WAIT_PIECE)
         return conn_ask_piece(c);
+    if (r->wait == WAIT_TUNNEL)
+        return conn_open_tunnel(c);
     worker_set_timer(c, TIMER_NONE);
     return false;
 }

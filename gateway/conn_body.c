@@ -292,6 +292,16 @@ static bool conn_give_piece(struct conn *c, bool is_whole)
     return false;
 }
 
+void conn_interrupt(struct conn *c)
+{
+    (void)conn_piece_is_fast(c); /* whoever is too slow is told by the next piece */
+    c->x->req.piece = STR("");
+    conn_goto(c, CONN_HANDLING);
+    worker_set_timer(c, TIMER_NONE);
+    req_piece_came(&c->x->req);
+    conn_go_on(c);
+}
+
 bool conn_receive(struct conn *c)
 {
     struct exchange *x = c->x;

@@ -43,6 +43,8 @@ bool conn_body_is_fast(struct conn *c);
 /* The handler takes pieces of the body: it wants the next one. */
 bool conn_ask_piece(struct conn *c);
 bool conn_receive(struct conn *c);
+/* Its handler is called without a piece. */
+void conn_interrupt(struct conn *c);
 /* The same question for a body that comes in pieces: while we waited for the peer. */
 bool conn_piece_is_fast(struct conn *c);
 
@@ -52,6 +54,8 @@ bool conn_answer(struct conn *c);
 /* The handler has run: what came of it? */
 bool conn_handled(struct conn *c);
 bool conn_write(struct conn *c);
+/* Counts the answer that is out. */
+void conn_count(struct conn *c);
 /* Something of the answer is out, and something is not. */
 bool conn_is_amid_answer(const struct conn *c);
 

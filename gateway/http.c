@@ -18,7 +18,7 @@
  *   - Expect other than 100-continue (RFC 9110 10.1.1);
  *   - chunk framing that outweighs its content 16 times: it is made to waste our time.
  *
- * It does not look at trailers, does not decode content codings and never upgrades.
+ * It keeps trailers as they are, does not decode content codings and never upgrades.
  */
 #include "gateway/http.h"
 
@@ -46,7 +46,9 @@ struct http {
     bool has_coding; /* Transfer-Encoding was there */
     uint64_t body_left;
     struct http_head head;
-    struct buf decoded; /* the path, when it is not in the target as it stands */
+    struct buf decoded;  /* the path, when it is not in the target as it stands */
+    struct buf trailers; /* as they came */
+    bool is_in_value;    /* of one of them */
 
     /* of the body feed under way */
     struct buf *body;
@@ -85,21 +87,43 @@ static int http_on_url(llhttp_t *p, const char *at, size_t n)
     return 0;
 }
 
+/* The bytes of a trailer are gone with this feed, so they are copied. */
+static int http_add_trailer(struct http *h, const char *p, size_t n)
+{
+    if (buf_len(&h->trailers) + n > h->max_head_bytes)
+        return http_refuse(h, ERR_HTTP_HEAD_LARGE, "the trailer fields are too long");
+    buf_add(&h->trailers, p, n);
+    return 0;
+}
+
+static int http_begin_trailer_value(struct http *h)
+{
+    if (h->is_in_value)
+        return 0;
+    h->is_in_value = true;
+    return http_add_trailer(h, ": ", 2);
+}
+
 static int http_on_header_field(llhttp_t *p, const char *at, size_t n)
 {
     struct http *h = p->data;
 
-    if (h->phase == PHASE_HEAD)
-        span_add(&h->name, at, n);
+    if (h->phase != PHASE_HEAD)
+        return http_add_trailer(h, at, n);
+    span_add(&h->name, at, n);
     return 0;
 }
 
 static int http_on_header_value(llhttp_t *p, const char *at, size_t n)
 {
     struct http *h = p->data;
+    int e;
 
-    if (h->phase == PHASE_HEAD)
-        span_add(&h->value, at, n);
+    if (h->phase != PHASE_HEAD) {
+        e = http_begin_trailer_value(h);
+        return e ? e : http_add_trailer(h, at, n);
+    }
+    span_add(&h->value, at, n);
     return 0;
 }
 
@@ -194,6 +218,8 @@ static int http_note_field(struct http *h, struct str name, struct str value)
     case 13:
         if (NAMED("authorization"))
             d->authorization = value;
+        else if (NAMED("if-none-match"))
+            d->if_none_match = value;
         break;
     case 15:
         if (NAMED("x-forwarded-for"))
@@ -242,8 +268,13 @@ static int http_on_value_complete(llhttp_t *p)
     struct http *h = p->data;
     int e = 0;
 
-    if (h->phase == PHASE_HEAD)
+    if (h->phase == PHASE_HEAD) {
         e = http_note_field(h, h->name, str_trim(h->value));
+    } else {
+        if ((e = http_begin_trailer_value(h)) == 0)
+            e = http_add_trailer(h, "\r\n", 2);
+        h->is_in_value = false;
+    }
     h->name = h->value = (struct str){0};
     return e;
 }
@@ -316,6 +347,7 @@ void http_free(struct http *h)
     if (h == NULL)
         return;
     buf_fini(&h->decoded);
+    buf_fini(&h->trailers);
     free(h);
 }
 
@@ -332,6 +364,8 @@ void http_next(struct http *h)
     h->err = OK;
     h->why = NULL;
     buf_shrink(&h->decoded, 1024);
+    buf_shrink(&h->trailers, 1024);
+    h->is_in_value = false;
 }
 
 const struct http_head *http_head(const struct http *h)
@@ -501,6 +535,7 @@ static void http_move_head(struct http *h, const char *to)
                             &d->content_type,
                             &d->authorization,
                             &d->workspace,
+                            &d->if_none_match,
                             &d->traceparent,
                             &d->range,
                             &d->if_range,
@@ -611,6 +646,16 @@ enum http_event http_feed_head(struct http *h, struct str bytes, struct fail *f)
         return http_fail_as(h, ERR_HTTP_HEAD_LARGE, "the header fields are too long", f);
     }
     return HTTP_MORE;
+}
+
+struct str http_head_text(const struct http *h)
+{
+    return (struct str){h->base, h->head_bytes};
+}
+
+struct str http_trailers(const struct http *h)
+{
+    return buf_str(&h->trailers);
 }
 
 void http_keep_head(struct http *h, struct arena *a)

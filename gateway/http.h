@@ -46,18 +46,19 @@ struct http_head {
     struct str content_type;
     struct str authorization;
     struct str workspace; /* X-MLFLOW-WORKSPACE */
+    struct str if_none_match;
     struct str traceparent;
     struct str preflight_method;  /* Access-Control-Request-Method */
     struct str preflight_headers; /* Access-Control-Request-Headers */
-    struct str range;
-    struct str if_range;
-    bool has_range;
-    bool has_if_range;
     struct str forwarded_for[FORWARDED_FOR_MAX];
     struct str forwarded_proto;
     struct str forwarded_host;
     struct str forwarded_prefix;
     unsigned forwarded_for_count;
+    struct str range;
+    struct str if_range;
+    bool has_range;
+    bool has_if_range;
     bool has_host;
     bool has_origin;
     bool has_preflight_method, has_preflight_headers;
@@ -87,6 +88,10 @@ void http_free(struct http *h);
 enum http_event http_feed_head(struct http *h, struct str bytes, struct fail *f);
 /* Length of the head in the bytes that were fed, after HTTP_HEAD_END. */
 size_t http_head_bytes(const struct http *h);
+/* The head as it was sent, after HTTP_HEAD_END: request line, lines "name: value", CRLF each. */
+struct str http_head_text(const struct http *h);
+/* Fields behind a chunked body, each "name: value" and CRLF; empty until HTTP_END. */
+struct str http_trailers(const struct http *h);
 /* Copies the head into a, so that the bytes it was parsed from may go. */
 void http_keep_head(struct http *h, struct arena *a);
 /* Parses body bytes; *used says how many were taken. The content is appended to body, which is held

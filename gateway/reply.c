@@ -192,7 +192,7 @@ void reply_fail(struct req *r, const struct fail *f)
         r->state = REQ_ANSWERED;
         return;
     }
-    r->reply.is_streamed = r->reply.has_length = false;
+    r->reply.is_streamed = r->reply.has_length = r->reply.is_relayed = false;
     reply_json_as(r, &j, JSON_LINE);
     json_open(&j);
     json_pair_str(&j, "error_code", str_of(row->code));
@@ -265,10 +265,16 @@ struct str reply_frame(const struct req *r, bool is_last, struct buf *out)
 
     if (!r->reply.is_streamed || r->reply.has_length || r->head->is_http_1_0 || !reply_has_body(r))
         return STR("");
-    if (n == 0) /* a chunk without bytes would be the last */
-        return is_last ? STR("0\r\n\r\n") : STR("");
-    reply_add_hex(out, n);
-    buf_add_str(out, STR("\r\n"));
+    if (n == 0 && !is_last) /* a chunk without bytes would be the last */
+        return STR("");
+    if (n) {
+        reply_add_hex(out, n);
+        buf_add_str(out, STR("\r\n"));
+    }
+    if (is_last && r->reply.trailers.n)
+        return n ? r->reply.trailers : str_skip(r->reply.trailers, 2);
+    if (n == 0)
+        return STR("0\r\n\r\n");
     return is_last ? STR("\r\n0\r\n\r\n") : STR("\r\n");
 }
 
@@ -293,8 +299,12 @@ void reply_head(const struct req *r, struct buf *out)
     const struct reply *p = &r->reply;
 
     buf_room(out, 512); /* one growth for the usual answer */
-    reply_add_first_lines(r, out);
-    buf_add_str(out, str_of(r->worker->date));
+    if (p->is_relayed) {
+        buf_printf(out, "HTTP/1.1 %d %s\r\n", p->status, reply_reason(p->status));
+    } else {
+        reply_add_first_lines(r, out);
+        buf_add_str(out, str_of(r->worker->date));
+    }
     buf_add_str(out, buf_str(&p->headers));
     if (r->behind_us)
         buf_printf(out, "sluice-behind-ms: %llu\r\n",
@@ -304,9 +314,10 @@ void reply_head(const struct req *r, struct buf *out)
     else if (r->head && r->head->is_http_1_0)
         buf_add_str(out, STR("connection: keep-alive\r\n"));
     if (p->is_streamed && !p->has_length) {
-        if (!r->head->is_http_1_0 && p->status != 204)
+        if (!r->head->is_http_1_0 && p->status != 204 && p->status != 304)
             buf_add_str(out, STR("transfer-encoding: chunked\r\n"));
-    } else if (p->status != 204) {
+    } else if (p->status != 204 &&
+               p->status != 304) { /* a 304 would have to say the length of the 200 */
         buf_add_str(out, STR("content-length: "));
         reply_add_number(out, p->is_streamed ? p->length : buf_len(&p->body));
         buf_add_str(out, STR("\r\n"));

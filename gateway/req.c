@@ -198,7 +198,7 @@ void req_run(struct req *r, req_step step)
 /* Last thing in whatever ended a wait: nothing may look at the request afterwards. */
 static void req_hand_back(struct req *r)
 {
-    if (r->state == REQ_ANSWERED || r->wait == WAIT_SENT || r->wait == WAIT_PIECE)
+    if (r->state == REQ_ANSWERED || r->wait >= WAIT_SENT)
         conn_go_on(r->conn);
 }
 
@@ -686,6 +686,8 @@ void req_reset(struct req *r)
     r->reply.lines = LINES_ALL;
     r->reply.has_length = false;
     r->reply.file_left = 0;
+    r->reply.interim = r->reply.trailers = (struct str){0};
+    r->reply.is_relayed = false;
     r->is_late = false;
     r->route = NULL;
     r->head = NULL;
@@ -944,8 +946,9 @@ void req_expire_parked(struct worker *w)
 
 void req_end_parked(struct worker *w)
 {
-    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting,  &w->turns,
-                              &w->events,  &w->sharing,   &w->looks_waiting, &w->looks_asked, &w->commands};
+    struct parked *lists[] = {&w->durable,       &w->committed,   &w->runs_waiting,
+                              &w->turns,         &w->events,      &w->sharing,
+                              &w->looks_waiting, &w->looks_asked, &w->commands};
 
     for (size_t i = 0; i < array_len(lists); i++) {
         while (lists[i]->first)

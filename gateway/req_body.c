@@ -5,6 +5,7 @@
 #include "gateway/req_body.h"
 
 #include "gateway/conn.h"
+#include "gateway/conn_steps.h"
 #include "gateway/reply.h"
 #include "gateway/req_steps.h"
 
@@ -16,6 +17,14 @@ err_t req_next_piece(struct req *r, req_step next)
     }
     req_begin_wait(r, WAIT_PIECE, next);
     return OK;
+}
+
+bool req_interrupt(struct req *r)
+{
+    if (r->wait != WAIT_PIECE)
+        return false;
+    conn_interrupt(r->conn);
+    return true;
 }
 
 void req_limit_body(struct req *r, uint64_t max_bytes)

@@ -36,6 +36,9 @@
 
 /* next follows with more of the body in r->piece, and r->is_whole when nothing comes behind it. */
 must_check err_t req_next_piece(struct req *r, req_step next);
+/* From an event, as req_event: the wait for a piece ends with an empty one, and the body goes on where it
+ * was. False when the request waits for something else. */
+bool req_interrupt(struct req *r);
 /* A chunked body that grows longer, or one that says it is, is answered 413. Without it no length is
  * too much. */
 void req_limit_body(struct req *r, uint64_t max_bytes);

@@ -83,6 +83,14 @@ err_t req_send(struct req *r, req_step next)
     return req_send_file(r, -1, 0, 0, next);
 }
 
+err_t req_send_interim(struct req *r, struct str head, req_step next)
+{
+    check(!r->reply.is_begun && buf_len(&r->reply.body) == 0);
+    r->reply.interim = head;
+    req_begin_wait(r, WAIT_SENT, next);
+    return OK;
+}
+
 err_t req_end_answer(struct req *r)
 {
     err_t e;
@@ -105,7 +113,7 @@ void req_part_sent(struct req *r)
 
 void req_abandon(struct req *r)
 {
-    check(r->wait == WAIT_SENT || r->wait == WAIT_PIECE);
+    check(r->wait >= WAIT_SENT);
     (void)req_end_wait(r);
     req_drop_results(r);
     r->reply.file_left = 0;

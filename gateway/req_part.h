@@ -46,6 +46,8 @@ must_check err_t req_send(struct req *r, req_step next);
 /* The same, and behind it n bytes of a file from offset at. The descriptor stays the caller's. For an
  * answer with a length. A file that proves shorter breaks the answer off. */
 must_check err_t req_send_file(struct req *r, int fd, uint64_t at, uint64_t n, req_step next);
+/* Sends an interim head ("HTTP/1.1 103 ..." up to its empty line), before the answer has begun. */
+must_check err_t req_send_interim(struct req *r, struct str head, req_step next);
 /* The answer is whole, with what is in r->reply.body. Fewer bytes than its length break it off. */
 must_check err_t req_end_answer(struct req *r);
 

@@ -19,6 +19,6 @@ enum req_park {
     PARK_LOOKED, /* for the one under way */
     PARK_COMMAND /* for one of its own */
 };
-enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT, WAIT_PIECE };
+enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT, WAIT_PIECE, WAIT_TUNNEL };
 
 #endif

@@ -39,6 +39,7 @@
 #define PUT    HTTP_M_PUT
 #define PATCH  HTTP_M_PATCH
 #define DELETE HTTP_M_DELETE
+#define ALL    (GET | POST | PATCH | DELETE | HTTP_M_HEAD | HTTP_M_PUT | HTTP_M_OPTIONS)
 
 static const struct route rows[] = {
 #define ROUTE(methods, path, handler, body, may, where) \
@@ -57,6 +58,7 @@ static const struct route rows[] = {
 #undef PUT
 #undef PATCH
 #undef DELETE
+#undef ALL
 
 enum { ROW_COUNT = array_len(rows), SLOT_COUNT = 512 /* power of two, several times the paths */ };
 
@@ -72,7 +74,8 @@ static struct route_slot chained[ROW_COUNT * 2];
 static size_t chained_count;
 static struct route_slot patterns[ROW_COUNT * 2];
 static size_t patterns_count;
-static struct arena paths; /* lives as long as the program */
+static const struct route *upstream_row; /* "(upstream)", which is no path */
+static struct arena paths;               /* lives as long as the program */
 
 static struct route_slot *route_slot_of(struct str path)
 {
@@ -103,13 +106,19 @@ static void route_put(struct str path, const struct route *row)
 }
 
 /* /metrics, /livez, /readyz and /sluice/... are not MLflow's: no prefix. */
-static bool route_is_own(const char *path)
+bool route_is_own(struct str path)
 {
-    return strncmp(path, "/sluice/", 8) == 0 || strcmp(path, "/metrics") == 0 ||
-           strcmp(path, "/livez") == 0 || strcmp(path, "/readyz") == 0;
+    return str_starts(path, STR("/sluice/")) || str_eq(path, STR("/metrics")) ||
+           str_eq(path, STR("/livez")) || str_eq(path, STR("/readyz"));
 }
 
-void route_init(const char *static_prefix)
+/* Is it there only when there is a UI to serve? Without one, such paths are somebody else's. */
+static bool route_is_ui(const struct route *row)
+{
+    return row->handler == api_ui_page || row->handler == api_ui_file;
+}
+
+void route_init(const char *static_prefix, bool has_ui)
 {
     arena_fini(&paths);
     arena_init(&paths, 8192);
@@ -117,8 +126,16 @@ void route_init(const char *static_prefix)
     chained_count = 0;
     patterns_count = 0;
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        const char *prefix = route_is_own(rows[i].path) ? "" : static_prefix;
+        const char *prefix = route_is_own(str_of(rows[i].path)) ? "" : static_prefix;
 
+        if (rows[i].path[0] == '(') {
+            upstream_row = &rows[i];
+            continue;
+        }
+        if (route_is_ui(&rows[i]) && !has_ui)
+            continue;
+        if (rows[i].handler == api_ui_page && *prefix)
+            route_put(str_of(prefix), &rows[i]); /* it sends a browser on to the slash */
         route_put(arena_printf(&paths, "%s%s", prefix, rows[i].path), &rows[i]);
         if (rows[i].has_ajax)
             route_put(arena_printf(&paths, "%s" AJAX "%s", prefix, rows[i].path + strlen("/api")),
@@ -184,6 +201,11 @@ const struct route *route_find(unsigned method, struct str path, enum route_wher
             return patterns[i].row;
     }
     return NULL;
+}
+
+const struct route *route_upstream(void)
+{
+    return upstream_row;
 }
 
 /* The last segment of *path, which is cut off. */

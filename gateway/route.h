@@ -42,12 +42,16 @@ struct route {
     const char *label; /* for metrics: the path without prefix */
 };
 
-/* Builds the table; static_prefix "" or "/prefix". Main thread, once. */
-void route_init(const char *static_prefix);
+/* Builds the table; static_prefix "" or "/prefix", which must stay. Main thread, once. */
+void route_init(const char *static_prefix, bool has_ui);
 /* The row for method and path; NULL with *allowed = methods the path has (0: no such path). OPTIONS
  * has no row: *allowed is its answer. */
 const struct route *route_find(unsigned method, struct str path, enum route_where where,
                                unsigned *allowed);
+/* The row of all that goes to the upstream; route_find never gives it. */
+const struct route *route_upstream(void);
+/* Is the path one of ours, which no MLflow server has? */
+bool route_is_own(struct str path);
 /* What stands in the request's path for the row's "{name}", in the request's arena; bytes that are no
  * UTF-8 as U+FFFD. */
 struct str route_arg(struct req *r, const char *name);

@@ -40,6 +40,7 @@
 #include "gateway/pod.h"
 #include "gateway/route.h"
 #include "gateway/tls.h"
+#include "gateway/ui_files.h"
 #include "gateway/worker.h"
 #include "ingest/queue.h"
 #include "ingest/queue_share.h"
@@ -62,8 +63,8 @@ struct server {
     _Atomic int stage;
     uint64_t started_us;
     struct cluster *cluster; /* NULL with a pg_uri */
-    const char *pg_uri;
-    struct arena arena; /* constants of this server's life */
+    const char *pg_uri;      /* NULL: everything goes upstream */
+    struct arena arena;      /* constants of this server's life */
     const char *artifact_root;
     struct artifacts artifacts;
 
@@ -72,7 +73,8 @@ struct server {
     struct runs *runs;
     struct pod *pod;
     struct helper *helper;
-    struct tls *tls; /* NULL = listen is plain */
+    struct tls *tls;     /* NULL = listen is plain */
+    struct ui_files *ui; /* NULL = no ui_dir */
     struct stats *main_stats;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
@@ -186,6 +188,11 @@ struct queue *server_queue(struct server *sv)
 uint64_t server_uptime_us(struct server *sv)
 {
     return clock_us() - sv->started_us;
+}
+
+const struct ui_files *server_ui(const struct server *sv)
+{
+    return sv->ui;
 }
 
 const char *server_artifact_root(struct server *sv)
@@ -327,6 +334,8 @@ static err_t server_open_database(struct server *sv, struct fail *f)
     PGconn *c;
     err_t e;
 
+    if (settings_passes_all(s))
+        return OK;
     sv->pg_uri = s->pg_uri;
     if (s->pg_uri[0] == '\0') {
         if ((e = cluster_open(s->data_dir, s->pg_bin_dir, &sv->cluster, f)))
@@ -400,7 +409,9 @@ static err_t server_start(struct server *sv, struct fail *f)
     err_t e;
 
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
-    route_init(s->static_prefix);
+    route_init(s->static_prefix, s->ui_dir[0] != '\0');
+    if (s->ui_dir[0] && (e = ui_files_open(s->ui_dir, &sv->ui, f)))
+        return e;
     if ((e = artifacts_open(&sv->artifacts, &sv->arena, s, f)))
         return e;
     if ((e = server_bind(sv, f)) || (e = server_open_tls(sv, f)) ||
@@ -463,7 +474,9 @@ static void server_print(const struct server *sv)
         printf("private PostgreSQL cluster in %s\n", cluster_dir(sv->cluster));
         printf("psql '%s'\n", sv->pg_uri);
     }
-    if (sv->url[0])
+    if (sv->pg_uri == NULL)
+        printf("everything is passed on to %s: pg_uri names no PostgreSQL\n", sv->first->upstream);
+    else if (sv->url[0])
         server_print_example(sv);
     fflush(stdout);
 }
@@ -639,6 +652,7 @@ static void server_free(struct server *sv)
     if (sv->admin_fd >= 0)
         close(sv->admin_fd);
     tls_close(sv->tls);
+    ui_files_close(sv->ui);
     stats_free(sv->main_stats);
     stats_free(sv->sealer_stats);
     for (unsigned i = 0; i < sv->worker_count; i++)
@@ -668,7 +682,7 @@ static struct server *server_new(struct settings *s, const struct server_source 
     arena_init(&sv->arena, 1024);
     sv->artifact_root = settings_artifact_root(s, &sv->arena).p;
     sv->worker_count = server_workers(s);
-    sv->flusher_count = (unsigned)s->flushers;
+    sv->flusher_count = settings_passes_all(s) ? 0 : (unsigned)s->flushers;
     sv->main_stats = stats_new();
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)

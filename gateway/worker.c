@@ -44,6 +44,7 @@
 #include "gateway/req_drive.h"
 #include "gateway/route.h"
 #include "gateway/server.h"
+#include "gateway/upstream.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
 
@@ -97,6 +98,8 @@ void worker_yield(struct conn *c)
 {
     struct worker_net *net = c->worker->net;
 
+    if (c->is_queued)
+        return;
     c->is_queued = true;
     c->next = NULL;
     *net->yielded_end = c;
@@ -336,6 +339,7 @@ static void worker_on_tick(evutil_socket_t fd, short what, void *arg)
     worker_expire(w, TIMER_HEAD, w->settings->head_timeout);
     worker_expire(w, TIMER_RECEIVE, worker_receive_us(w));
     worker_expire(w, TIMER_SEND, w->settings->request_timeout);
+    worker_expire(w, TIMER_TUNNEL, w->settings->upstream_timeout);
     worker_expire(w, TIMER_LINGER, LINGER_US);
     worker_unpause(w);
     req_expire_parked(w);
@@ -370,6 +374,7 @@ static void worker_take_settings(struct worker *w, const struct settings *s)
     w->net->good_host_len = 0; /* the list of hosts may be another one */
     if (w->sql)
         sql_pool_reload(w->sql, s);
+    upstream_reload(w->upstream, s);
     atomic_store_explicit(&w->net->settings_seen, s, memory_order_release);
 }
 
@@ -539,11 +544,12 @@ void worker_free(struct worker *w)
     }
     if (w->sql)
         sql_pool_close(w->sql);
-    s3_close(w->s3);
     while (inbox_take(&w->inbox, &n)) {
         if (n.kind == WORKER_NEWS)
             news_drop(n.ref);
     }
+    s3_close(w->s3);
+    upstream_close(w->upstream);
     if (net->inbox_event)
         event_free(net->inbox_event);
     if (net->tick)
@@ -591,6 +597,7 @@ static struct worker *worker_new(const struct worker_config *c)
     w->pod = c->pod;
     w->helper = c->helper;
     w->stats = c->stats;
+    w->passes_all = c->pg_uri == NULL;
     w->base = worker_new_base();
     route_rows(&rows);
     w->route_hists = calloc((rows + 1) * STATUS_CLASSES, sizeof(struct hist));
@@ -621,7 +628,9 @@ err_t worker_start(const struct worker_config *c, struct worker **out, struct fa
     worker_listen(w, 0, c->listen_fd, ON_CLIENT);
     worker_listen(w, 1, c->admin_listen_fd, ON_ADMIN);
     check(event_add(w->net->inbox_event, NULL) == 0 && event_add(w->net->tick, &tick) == 0);
-    e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
+    e = upstream_open(w->base, c->settings, w->stats, &w->upstream, f);
+    if (e == OK && c->pg_uri)
+        e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
     if (e) {
         worker_free(w);
         return e;

@@ -16,7 +16,6 @@
 #define INGEST_QUEUE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -41,8 +40,7 @@ enum queue_outcome { QUEUE_PENDING, QUEUE_DURABLE, QUEUE_LOST };
 /* One entry as a flusher sees it; payload lives until the next queue_take on the same reader. */
 struct entry {
     pos_t pos, end; /* where it begins, and where the next one may */
-    unsigned partition;
-    unsigned version; /* record version of payload */
+    unsigned partition, version; /* version: of the payload's record */
     struct str payload;
 };
 
@@ -56,6 +54,7 @@ struct take {
     const pos_t *cursors; /* of each partition; NULL (the ring): cursor is every partition's */
     uint64_t mask;        /* 0 (the ring): the reader's partitions are what they were */
     bool has_moved;       /* partitions have come or gone: queue_reader_begin */
+    bool has_gap;         /* cursors have passed what is no more: apply it, even when empty */
 };
 
 /* Opens the queue that the settings name, replays what is there and starts its thread. producers
@@ -81,8 +80,7 @@ must_check err_t queue_headroom(const struct queue *q, size_t bytes, struct fail
  * thread that owns index producer. ERR_BUSY when the ring or the disk budget is full. */
 must_check err_t queue_append(struct queue *q, unsigned producer, const struct batch *b,
                               pos_t *end, struct fail *f);
-/* Is the entry that ends there durable, still waiting, or lost (a failed disk or broker)? Any thread;
- * to be asked for within the same loop turn in which the inbox rang. */
+/* What became of the entry that ends there; asked in the loop turn in which the inbox rang. */
 enum queue_outcome queue_outcome(const struct queue *q, pos_t end);
 /* End of the newest entry that anybody appended / that is durable / that is committed. Any thread. */
 pos_t queue_appended(const struct queue *q);

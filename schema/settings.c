@@ -202,7 +202,8 @@ static err_t setting_set_text(struct settings *s, const struct setting_row *row,
     if (row == &setting_rows[SETTING_pg_uri] && pg_uri_has_driver(text))
         text = pg_uri_from_sqlalchemy(text, &s->arena);
     value = arena_cstr(&s->arena, text);
-    if (row == &setting_rows[SETTING_pg_uri] && *value && !pg_uri_is_valid(value))
+    if (row == &setting_rows[SETTING_pg_uri] && *value && !pg_uri_is_foreign(text) &&
+        !pg_uri_is_valid(value))
         return setting_refuse(row, text, "such as postgresql://user:password@host/database", f);
     memcpy((char *)s + row->offset, &value, sizeof(value));
     return OK;
@@ -391,6 +392,25 @@ static err_t check_queue(const struct settings *s, struct fail *f)
     return OK;
 }
 
+bool settings_passes_all(const struct settings *s)
+{
+    return pg_uri_is_foreign(str_of(s->pg_uri));
+}
+
+static err_t check_store(const struct settings *s, struct fail *f)
+{
+    if (!settings_passes_all(s))
+        return OK;
+    if (*s->upstream == '\0')
+        return fail(
+            f, ERR_SETTING,
+            "setting pg_uri (or MLFLOW_BACKEND_STORE_URI) names a store that is not "
+            "PostgreSQL: set upstream, a stock MLflow server on it to which all is passed on");
+    if (str_eq(str_of(s->listen), STR("none")))
+        return fail(f, ERR_SETTING, "setting listen = \"none\" wants a pg_uri of PostgreSQL");
+    return OK;
+}
+
 err_t settings_check(const struct settings *s, struct fail *f)
 {
     struct str listen = str_of(s->listen);
@@ -404,6 +424,8 @@ err_t settings_check(const struct settings *s, struct fail *f)
     if ((e = check_tls(s, f)))
         return e;
     if ((e = check_prefix(s, f)) || (e = check_frame_options(s, f)) || (e = check_proxies(s, f)))
+        return e;
+    if ((e = check_store(s, f)))
         return e;
     if (*s->data_dir == '\0')
         return setting_refuse(&setting_rows[SETTING_data_dir], STR(""), "a directory", f);

@@ -180,12 +180,12 @@ static err_t load_fallback(struct settings *s, const struct setting_fallback *fr
     if (from->id == SETTING_pg_uri) {
         if (*s->pg_uri)
             return OK;
-        if (!pg_uri_is_postgresql(value)) {
-            log_warn("", "store is not PostgreSQL, variable ignored", "variable=%s",
-                     from->variable);
+        if (!pg_uri_is_postgresql(value) && !pg_uri_is_foreign(value)) {
+            log_warn("", "store is no database, variable ignored", "variable=%s", from->variable);
             return OK;
         }
-        value = pg_uri_from_sqlalchemy(value, &s->arena);
+        if (pg_uri_is_postgresql(value))
+            value = pg_uri_from_sqlalchemy(value, &s->arena);
     } else if (from->id == SETTING_disable_security_middleware && !str_eq(value, STR("true"))) {
         return OK; /* "1" and "True" switch nothing off in MLflow either */
     } else if (s->is_set[from->id]) {

@@ -18,7 +18,8 @@ OTHERS = {"listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:2", "data_dir": "/
           "pg_uri": "postgresql://elsewhere/db", "pg_bin_dir": "/elsewhere",
           "default_artifact_root": "/elsewhere", "artifacts_destination": "/elsewhere", "static_prefix": "/elsewhere",
           "allowed_hosts": "*", "cors_allowed_origins": "http://elsewhere", "log_level": "debug",
-          "x_frame_options": "DENY", "trusted_proxies": "10.0.0.0/8"}  # tls_*: test_tls.py
+          "x_frame_options": "DENY", "trusted_proxies": "10.0.0.0/8",  # tls_*: test_tls.py
+          "upstream": "http://127.0.0.1:3", "upstream_ca": "/elsewhere", "ui_dir": "/elsewhere"}
 
 
 def another(setting):

@@ -216,7 +216,7 @@ def test_client_certificates(database, authority, tmp_path):
     known, foreign = ours.sign("alice"), others.sign("mallory")
     trusted = tmp_path / "trusted.pem"
     shutil.copy(ours.file, trusted)
-    with serve(database, *authority.sign("asks"), "--tls-client-ca", str(trusted)) as server:
+    with serve(database, *authority.sign("asks"), "--tls-client-ca", str(trusted), "--workers", "1") as server:
         def status(pair, session=None):
             context = terms(authority)
             if pair:
@@ -224,6 +224,12 @@ def test_client_certificates(database, authority, tmp_path):
             with connect(server, context, session) as c:
                 ask(c)
                 return context, c.session
+
+        def is_welcome(pair):
+            try:
+                return status(pair)
+            except (ssl.SSLError, ConnectionResetError):
+                return None
 
         context, session = status(known)
         for pair in (None, foreign):
@@ -235,8 +241,8 @@ def test_client_certificates(database, authority, tmp_path):
         # Other authorities: what they have not signed is out, with its tickets.
         shutil.copy(others.file, trusted)
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "certificate reloaded" in server.output(), 20, "the reload")
-        status(foreign)
+        wait_until(lambda: is_welcome(foreign), 20, "the worker has been told of the reload")
+        assert "certificate reloaded" in server.output()
         with pytest.raises((ssl.SSLError, ConnectionResetError, AssertionError)):
             with connect(server, context, session) as c:
                 ask(c)
@@ -376,6 +382,26 @@ def test_slow_and_cut_handshakes_end(server, authority):
         assert is_over(c)
         c.close()
     wait_until(lambda: tls_stat(server, "failures") == before + 6, 20, "all counted")
+
+
+def test_a_flood_of_handshakes_is_taken_in_turns(database, authority):
+    """More at once than a turn of the loop takes: those that wait are not forgotten, and neither is who has
+    a connection already."""
+    first = hello(authority)
+    with serve(database, *authority.sign("flood"), "--workers", "1", "--head-timeout", "60s") as server:
+        with connect(server, terms(authority)) as kept:
+            ask(kept)
+            flood = [socket.create_connection(address(server), timeout=60) for _ in range(400)]
+            server.process.send_signal(signal.SIGSTOP)  # so that all of them are there at once
+            for c in flood:
+                c.sendall(first)
+            server.process.send_signal(signal.SIGCONT)
+            assert b"200 OK" in ask(kept)
+            for c in flood:
+                assert c.recv(5)[:1] == b"\x16"  # its half of the handshake
+            for c in flood:
+                c.close()
+            assert b"200 OK" in ask(kept)
 
 
 @pytest.mark.parametrize("bad", [b"\x16\x03\x01\xff\xff" + b"x" * 70000, b"\x80" * 5000, b"\x00" * 5000,

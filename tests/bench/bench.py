@@ -8,9 +8,9 @@
           `psql \\copy` of the same points in the same order into the same tables of another
           database (all indexes and foreign keys; \\copy keeps no latest_metrics)
   stock   the same calls against a stock MLflow server with four workers on a database of its own
+  kafka   accepted and applied points/s with queue = kafka beside queue = journal (queues.py)
   artifacts  a large file put and taken, Sluice with a directory and with S3, beside nginx (dav) and
           stock MLflow, with each server's peak of memory (exchange.py)
-  kafka   accepted and applied points/s with queue = kafka beside queue = journal (queues.py)
   reads   searches, histories and runs/get on one database, Sluice and stock MLflow in turns
           (reads.py)
 
@@ -39,8 +39,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tools"))
 
 from cluster import Cluster, bin_dir  # noqa: E402
-from exchange import artifact_table, measure_artifacts  # noqa: E402
 from queues import measure_queues  # noqa: E402
+from exchange import artifact_table, measure_artifacts  # noqa: E402
 from reads import measure_reads  # noqa: E402
 from server import ROOT, Sluice, Stock, free_port, is_port_open, wait_until  # noqa: E402
 
@@ -395,7 +395,7 @@ def main():
     parser.add_argument("--wide-runs", type=int, default=100, help="these runs")
     parser.add_argument("--match", default="", help="only the reads whose name has this")
     parser.add_argument("--no-stock", action="store_true", help="leave stock MLflow out")
-    parser.add_argument("--only", choices=["writes", "artifacts", "kafka", "reads"],
+    parser.add_argument("--only", choices=["writes", "kafka", "reads", "artifacts"],
                         help="a part of the table")
     parser.add_argument("--artifact-mb", type=int, default=1000, help="size of the file")
     parser.add_argument("--args", default="", help="settings for sluice, as on its command line")
@@ -407,14 +407,14 @@ def main():
         with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
             if options.only in (None, "writes"):
                 measure(cluster, folder, options, found)
-            if options.only in (None, "artifacts"):
-                say("artifacts: one file to each server and back, in turns")
-                found["artifacts"] = measure_artifacts(cluster, Sluice, Stock, folder, options, say)
             if options.only in (None, "kafka"):
                 say("kafka: queue = kafka, one broker here, and queue = journal in turns")
                 found["queues"] = measure_queues(
                     cluster, Sluice, {"make_runs": make_runs, "wrk": wrk, "drained": drained,
                                       "apply": apply_sluice}, folder, options, say)
+            if options.only in (None, "artifacts"):
+                say("artifacts: one file to each server and back, in turns")
+                found["artifacts"] = measure_artifacts(cluster, Sluice, Stock, folder, options, say)
             if options.only in (None, "reads") and not options.no_stock:
                 say("reads: Sluice and stock MLflow in turns")
                 found["reads"] = measure_reads(cluster, Sluice, Stock, wrk, folder, options, say)

@@ -56,7 +56,7 @@ SHORT = [[*scenarios_one.CLIENTS, *scenarios_doctor.SCENARIOS, *scenarios_journa
           *scenarios_pooler.SCENARIOS, *scenarios_rolling.SCENARIOS],
          [*scenarios_one.OUTAGES, *scenarios_all.SCENARIOS]]
 LONG = [[*SHORT[0], *scenarios_one.OUTAGES, *scenarios_long.SCENARIOS, *scenarios_pooler.LONG,
-         *scenarios_rolling.LONG],
+         *scenarios_rolling.LONG, *scenarios_all.BREAKAGES],
         [*scenarios_brokers.SCENARIOS, *scenarios_all.SCENARIOS]]
 
 SUM = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)

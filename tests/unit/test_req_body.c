@@ -9,6 +9,7 @@
 
 #include "gateway/conn_io.h"
 #include "gateway/listen.h"
+#include "gateway/pod.h"
 #include "gateway/req_event.h"
 #include "gateway/req_part.h"
 #include "gateway/route.h"
@@ -27,6 +28,7 @@ enum {
 static struct worker *worker;
 static struct queue *queue;
 static struct runs *runs;
+static struct pod *pod;
 static struct settings *settings;
 static struct stats *stats;
 static int file_fd = -1;
@@ -290,6 +292,17 @@ const struct route *route_find(unsigned method, struct str path, enum route_wher
     return NULL;
 }
 
+const struct route *route_upstream(void)
+{
+    return &routes[0];
+}
+
+bool route_is_own(struct str path)
+{
+    (void)path;
+    return false;
+}
+
 const struct route *route_rows(size_t *count)
 {
     *count = array_len(routes);
@@ -331,6 +344,8 @@ static int set_up(void **state)
     c.settings = settings;
     c.queue = queue;
     c.runs = runs;
+    assert_ok(pod_open(settings, queue, runs, &pod, &fixture_fail));
+    c.pod = pod;
     c.stats = stats;
     c.pg_uri = "postgresql://nobody@127.0.0.1:1/none";
     assert_ok(worker_start(&c, &worker, &fixture_fail));
@@ -351,6 +366,7 @@ static int tear_down(void **state)
     queue_stop(queue);
     queue_close(queue);
     worker_free(worker);
+    pod_close(pod);
     runs_free(runs);
     stats_free(stats);
     settings_free(settings);
