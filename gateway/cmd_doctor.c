@@ -37,7 +37,7 @@ static const struct {
     {"clock", doctor_clock},
     {"backlog", doctor_backlog},
     {"deadletters", doctor_deadletters},
-    {"redis", doctor_not_configured},
+    {"redis", doctor_redis},
     {"kafka", doctor_kafka},
     {"topic", doctor_topic},
     {"flushers", doctor_flushers},

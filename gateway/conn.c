@@ -11,6 +11,8 @@
  *      |                +-- refused at the head -----> WRITING  |
  *   CLOSED <--idle, gone-- any          LINGERING <--must close-+
  *
+ *   GREETING --done--> READING, where `listen` speaks TLS: the handshake, conn_greet
+ *
  *   READING    conn_read_head     BODY      conn_read_body    HANDLING  conn_handled
  *   WRITING    conn_write         SKIPPING  conn_skip         LINGERING conn_linger
  *   SENDING    conn_write         RECEIVING conn_receive
@@ -40,6 +42,7 @@
 #include "base/log.h"
 #include "gateway/conn_io.h"
 #include "gateway/conn_steps.h"
+#include "gateway/artifact_mode.h"
 #include "gateway/guard.h"
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
@@ -250,6 +253,8 @@ static bool conn_route(struct conn *c)
     r->route = conn_find_route(c, &allowed);
     if (r->route == NULL)
         return conn_answer_unrouted(c, allowed, &f);
+    if (!artifact_mode_admits(r))
+        return conn_answer_early(c);
     if (conn_judge(c, &f) != OK)
         return conn_refuse_early(c, &f);
     return conn_take_body(c);

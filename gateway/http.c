@@ -185,6 +185,18 @@ static int http_note_field(struct http *h, struct str name, struct str value)
         if (NAMED("host"))
             return http_note_host(h, value);
         break;
+    case 5:
+        if (NAMED("range")) {
+            d->range = value;
+            d->has_range = true;
+        }
+        break;
+    case 8:
+        if (NAMED("if-range")) {
+            d->if_range = value;
+            d->has_if_range = true;
+        }
+        break;
     case 6:
         if (NAMED("origin")) {
             d->origin = value;
@@ -206,6 +218,8 @@ static int http_note_field(struct http *h, struct str name, struct str value)
     case 13:
         if (NAMED("authorization"))
             d->authorization = value;
+        else if (NAMED("if-none-match"))
+            d->if_none_match = value;
         break;
     case 15:
         if (NAMED("x-forwarded-for"))
@@ -521,7 +535,10 @@ static void http_move_head(struct http *h, const char *to)
                             &d->content_type,
                             &d->authorization,
                             &d->workspace,
+                            &d->if_none_match,
                             &d->traceparent,
+                            &d->range,
+                            &d->if_range,
                             &d->preflight_method,
                             &d->preflight_headers,
                             &d->forwarded_for[0],

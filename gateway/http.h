@@ -46,6 +46,7 @@ struct http_head {
     struct str content_type;
     struct str authorization;
     struct str workspace; /* X-MLFLOW-WORKSPACE */
+    struct str if_none_match;
     struct str traceparent;
     struct str preflight_method;  /* Access-Control-Request-Method */
     struct str preflight_headers; /* Access-Control-Request-Headers */
@@ -54,6 +55,10 @@ struct http_head {
     struct str forwarded_host;
     struct str forwarded_prefix;
     unsigned forwarded_for_count;
+    struct str range;
+    struct str if_range;
+    bool has_range;
+    bool has_if_range;
     bool has_host;
     bool has_origin;
     bool has_preflight_method, has_preflight_headers;

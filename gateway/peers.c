@@ -146,6 +146,7 @@ static void peers_on_turn(evutil_socket_t fd, short what, void *arg)
 
     (void)fd, (void)what;
     worker_touch(p->w);
+    share_wake(p);
     share_flush(p);
     look_flush(p);
     ask_flush(p);
@@ -244,7 +245,7 @@ bool peers_publish(struct peers *p, const char *kind, struct str name, struct st
     arena_init(&a, 256);
     struct str words[] = {STR("PUBLISH"), peers_key(p, &a, kind, name), text};
 
-    is_sent = redis_is_good(p->voice) && redis_send(p->voice, words, 3, peers_on_published, p);
+    is_sent = redis_send(p->voice, words, 3, peers_on_published, p);
     arena_fini(&a);
     return is_sent;
 }

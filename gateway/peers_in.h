@@ -61,6 +61,7 @@ struct peers {
     struct share_batch *free;
     struct idmap batch_runs; /* run id to index in batch */
     uint64_t seq;            /* of the newest batch */
+    uint64_t told_seq;       /* of the newest that Redis has, or has not taken */
     struct newest newest;    /* ever told here */
     struct newest debt;      /* not told, or perhaps forgotten */
 
@@ -94,9 +95,10 @@ struct str peers_name(const struct peers *p, struct arena *a, unsigned partition
 bool peers_next_pair(struct str *text, unsigned *partition, pos_t *pos);
 void newest_raise(struct newest *n, unsigned partition, pos_t pos);
 
-/* peers_share.c: sends what has gathered; the connection is up once more; Redis is gone, or too slow. */
+/* peers_share.c: sends what has gathered; the connection is up once more; those go on whose batch is told. */
 void share_flush(struct peers *p);
 void share_on_up(struct peers *p);
+void share_wake(struct peers *p);
 void share_fini(struct peers *p);
 /* peers_look.c */
 void look_flush(struct peers *p);

@@ -4,7 +4,7 @@
  *
  * At most one look of a worker is under way, like its query for the run table: reads that come meanwhile
  * go with the next. It asks for the sorted sets of up to LOOK_RUNS runs, for the floors, and, when a search
- * is among them, for the marks of all partitions of all queues, once for all searches: 16 partitions a
+ * is among them, for the marks of all queues, once for all searches: 16 partitions a
  * pod, 60 kB with a hundred pods, at most once in each round trip of each worker.
  *
  * A position is reached when it is known here that PostgreSQL has it: of our own queue by the queue, of
@@ -29,11 +29,21 @@
 
 enum { LOOK_RUNS = 200 }; /* in one command */
 
-#define LOOK_SCRIPT                                               \
-    "local out = {}\n"                                            \
-    "for i, key in ipairs(KEYS) do\n"                             \
-    "  out[i] = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')\n" \
-    "end\n"                                                       \
+/* The second key is the list of queues when there is a search. */
+#define LOOK_SCRIPT                                                                    \
+    "local out = {}\n"                                                                 \
+    "for i, key in ipairs(KEYS) do\n"                                                  \
+    "  if i == 2 and ARGV[1] ~= '' then\n"                                             \
+    "    local all, since = {}, redis.call('TIME')[1] - ARGV[2]\n"                     \
+    "    for _, queue in ipairs(redis.call('ZRANGEBYSCORE', key, since, '+inf')) do\n" \
+    "      local set = redis.call('ZRANGE', ARGV[1] .. queue, 0, -1, 'WITHSCORES')\n"  \
+    "      for j = 1, #set do all[#all + 1] = set[j] end\n"                            \
+    "    end\n"                                                                        \
+    "    out[i] = all\n"                                                               \
+    "  else\n"                                                                         \
+    "    out[i] = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')\n"                    \
+    "  end\n"                                                                          \
+    "end\n"                                                                            \
     "return out"
 
 static const struct stmt POSITIONS = {
@@ -139,7 +149,12 @@ static void look_on_answer(void *arg, const struct redisReply *reply)
         peers_plan(p);
 }
 
-/* 0 floors, 1 marks when a search is among them, then runs. */
+static struct str marks_prefix(struct peers *p)
+{
+    return peers_key(p, &p->scratch, "marks:", STR(""));
+}
+
+/* 0 floors, 1 queues when a search is among them, then runs. */
 static unsigned look_words(struct peers *p, struct str *words)
 {
     struct worker *w = p->w;
@@ -150,7 +165,7 @@ static unsigned look_words(struct peers *p, struct str *words)
     for (struct req *r = w->looks_waiting.first; r && count < LOOK_RUNS; r = r->list_next, count++)
         has_search |= r->peers.looks_at_all;
     if (has_search)
-        words[n++] = peers_key(p, &p->scratch, "marks", STR(""));
+        words[n++] = peers_key(p, &p->scratch, "queues", STR(""));
     while (count-- > 0) {
         struct req *r = w->looks_waiting.first;
 
@@ -163,12 +178,14 @@ static unsigned look_words(struct peers *p, struct str *words)
     words[0] = STR("EVAL");
     words[1] = STR(LOOK_SCRIPT);
     words[2] = sql_i64(&p->scratch, n - 3);
+    words[n++] = has_search ? marks_prefix(p) : STR("");
+    words[n++] = sql_i64(&p->scratch, (int64_t)(w->settings->redis_position_ttl / 1000000 + 1));
     return n;
 }
 
 void look_flush(struct peers *p)
 {
-    struct str words[LOOK_RUNS + 5];
+    struct str words[LOOK_RUNS + 7];
     unsigned n;
 
     if (p->is_look_open || !p->w->looks_waiting.first)

@@ -5,8 +5,12 @@
  * ZADD GT, because two workers may tell of one run in either order:
  *
  *   run:RUN    the end of the run's newest points; forgotten redis_position_ttl after the last of them
- *   marks      the end of the newest points of each partition of every queue: searches wait for these
- *   floors     positions that were not told in time: reads of every run wait for these. As run:RUN
+ *   marks:Q    the end of the newest points of each partition of the queue: searches wait for these
+ *   queues     from each queue to the time of its last points, by Redis' clock
+ *   floors     positions that were not told in time: reads of every run wait for these
+ *
+ * All are forgotten redis_position_ttl after the last that was told there, so a pod that is gone for good
+ * is waited for no longer than that.
  *
  * One command holds what a turn of the loop has made durable, up to SHARE_RUNS runs, each once. The
  * script's text goes along each time, 0.6 kB: its hash would have to be loaded anew whenever Redis comes
@@ -26,30 +30,26 @@
 #include "gateway/peers_in.h"
 #include "schema/errors.h"
 
-#define SHARE_SCRIPT                                            \
-    "local a = 5\n"                                             \
-    "local function raise(key, n)\n"                            \
-    "  for i = 1, n do\n"                                       \
-    "    redis.call('ZADD', key, 'GT', ARGV[a + 1], ARGV[a])\n" \
-    "    a = a + 2\n"                                           \
-    "  end\n"                                                   \
-    "end\n"                                                     \
-    "for i = 3, #KEYS do\n"                                     \
-    "  raise(KEYS[i], 1)\n"                                     \
-    "  redis.call('PEXPIRE', KEYS[i], ARGV[1])\n"               \
-    "end\n"                                                     \
-    "raise(KEYS[1], ARGV[3])\n"                                 \
-    "redis.call('PEXPIRE', KEYS[1], ARGV[2])\n"                 \
-    "if ARGV[4] ~= '0' then\n"                                  \
-    "  raise(KEYS[2], ARGV[4])\n"                               \
-    "  redis.call('PEXPIRE', KEYS[2], ARGV[1])\n"               \
-    "end\n"                                                     \
+#define SHARE_SCRIPT                                                              \
+    "local a = 5\n"                                                               \
+    "local function raise(key, n)\n"                                              \
+    "  for i = 1, n do\n"                                                         \
+    "    redis.call('ZADD', key, 'GT', ARGV[a + 1], ARGV[a])\n"                   \
+    "    a = a + 2\n"                                                             \
+    "  end\n"                                                                     \
+    "  redis.call('PEXPIRE', key, ARGV[1])\n"                                     \
+    "end\n"                                                                       \
+    "for i = 4, #KEYS do raise(KEYS[i], 1) end\n"                                 \
+    "raise(KEYS[1], ARGV[3])\n"                                                   \
+    "if ARGV[4] ~= '0' then raise(KEYS[2], ARGV[4]) end\n"                        \
+    "local now = redis.call('TIME')[1]\n"                                         \
+    "redis.call('ZADD', KEYS[3], now, ARGV[2])\n"                                 \
+    "redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - ARGV[1] / 1000 - 1)\n" \
+    "redis.call('PEXPIRE', KEYS[3], ARGV[1])\n"                                   \
     "return 1"
 
-#define SHARE_MARKS_MS "86400000" /* a day in which nobody writes anything */
-
 enum { SHARE_RUNS = 200 }; /* in one command */
-enum { SHARE_WORDS = 3 + 2 + SHARE_RUNS + 4 + 2 * SHARE_RUNS + 4 * QUEUE_PARTITIONS_MAX };
+enum { SHARE_WORDS = 3 + 3 + SHARE_RUNS + 4 + 2 * SHARE_RUNS + 4 * QUEUE_PARTITIONS_MAX };
 
 /* Points of one entry, until they are shared. In the request's arena. */
 struct share {
@@ -115,29 +115,33 @@ static struct share_batch *share_batch(struct peers *p)
     return p->batch = b;
 }
 
-/* All who wait for this batch, or for one before it, are answered. */
-static void share_wake(struct worker *w, uint64_t seq)
+void share_wake(struct peers *p)
 {
     struct req *r;
 
-    while ((r = w->sharing.first) && r->peers.share_seq <= seq)
+    while ((r = p->w->sharing.first) && r->peers.share_seq <= p->told_seq)
         req_wake(r);
+}
+
+static void share_end(struct peers *p, struct share_batch *b, bool is_told)
+{
+    if (!is_told) {
+        newest_add(&p->debt, &b->newest);
+        newest_add(&p->debt, &b->debt);
+    }
+    p->told_seq = b->seq > p->told_seq ? b->seq : p->told_seq;
+    b->next_free = p->free;
+    p->free = b;
 }
 
 static void share_on_told(void *arg, const struct redisReply *reply)
 {
     struct share_batch *b = arg;
     struct peers *p = b->peers;
-    uint64_t seq = b->seq;
 
     worker_touch(p->w);
-    if (!redis_is_fine(p->voice, reply)) {
-        newest_add(&p->debt, &b->newest);
-        newest_add(&p->debt, &b->debt);
-    }
-    b->next_free = p->free;
-    p->free = b;
-    share_wake(p->w, seq);
+    share_end(p, b, redis_is_fine(p->voice, reply));
+    share_wake(p);
 }
 
 static unsigned share_put(struct peers *p, struct str *words, unsigned n, const struct newest *of)
@@ -154,19 +158,21 @@ static unsigned share_put(struct peers *p, struct str *words, unsigned n, const 
 static unsigned share_words(struct peers *p, struct share_batch *b, struct str *words)
 {
     struct arena *a = &p->scratch;
+    struct str queue = str_of(queue_id(p->pod->queue));
     struct newest marks = b->newest;
     unsigned n = 0;
 
     newest_add(&marks, &b->debt);
     words[n++] = STR("EVAL");
     words[n++] = STR(SHARE_SCRIPT);
-    words[n++] = sql_i64(a, 2 + b->count);
-    words[n++] = peers_key(p, a, "marks", STR(""));
+    words[n++] = sql_i64(a, 3 + b->count);
+    words[n++] = peers_key(p, a, "marks", queue);
     words[n++] = peers_key(p, a, "floors", STR(""));
+    words[n++] = peers_key(p, a, "queues", STR(""));
     for (unsigned i = 0; i < b->count; i++)
         words[n++] = peers_key(p, a, "run", run_id_str(&b->runs[i]));
     words[n++] = sql_i64(a, (int64_t)(p->w->settings->redis_position_ttl / 1000));
-    words[n++] = STR(SHARE_MARKS_MS);
+    words[n++] = queue;
     words[n++] = sql_i64(a, __builtin_popcountll(marks.mask));
     words[n++] = sql_i64(a, __builtin_popcountll(b->debt.mask));
     for (unsigned i = 0; i < b->count; i++) {
@@ -193,8 +199,10 @@ void share_flush(struct peers *p)
     arena_reset(&p->scratch);
     n = share_words(p, b, words);
     stat_add(p->w->stats, redis_shares, b->count);
-    if (!redis_send(p->voice, words, n, share_on_told, b))
-        share_on_told(b, NULL);
+    if (redis_send(p->voice, words, n, share_on_told, b))
+        return;
+    share_end(p, b, false); /* who waits goes on in the next turn: a step may be on the stack */
+    peers_plan(p);
 }
 
 static void share_add(struct peers *p, const struct run_id *run, unsigned partition, pos_t pos)
@@ -246,6 +254,11 @@ err_t peers_share(struct req *r, struct fail *f)
     bool is_good = redis_is_good(p->voice) && !p->skips;
     uint64_t last = 0;
 
+    /* Of a stream of batches the last was waited for; in Kafka others may come later. */
+    for (const struct share *s = r->peers.shares; s; s = s->next) {
+        if (queue_outcome(p->pod->queue, s->end) == QUEUE_PENDING)
+            return req_wait_durable(r, s->end, r->peers.next);
+    }
     for (const struct share *s = r->peers.shares; s; s = s->next) {
         unsigned partition;
         pos_t pos;

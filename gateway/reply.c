@@ -316,7 +316,8 @@ void reply_head(const struct req *r, struct buf *out)
     if (p->is_streamed && !p->has_length) {
         if (!r->head->is_http_1_0 && p->status != 204 && p->status != 304)
             buf_add_str(out, STR("transfer-encoding: chunked\r\n"));
-    } else if (p->status != 204) {
+    } else if (p->status != 204 &&
+               p->status != 304) { /* a 304 would have to say the length of the 200 */
         buf_add_str(out, STR("content-length: "));
         reply_add_number(out, p->is_streamed ? p->length : buf_len(&p->body));
         buf_add_str(out, STR("\r\n"));

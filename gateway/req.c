@@ -33,6 +33,7 @@
 #include <string.h>
 
 #include "base/idmap.h"
+#include "gateway/artifacts.h"
 #include "gateway/conn.h"
 #include "gateway/peers.h"
 #include "gateway/reply.h"
@@ -44,6 +45,7 @@
 #include "gateway/req_run.h"
 #include "gateway/req_steps.h"
 #include "gateway/route.h"
+#include "gateway/server.h"
 #include "gateway/sql_stream.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
@@ -693,6 +695,8 @@ void req_reset(struct req *r)
     r->started_us = 0;
     r->data = NULL;
     r->whole = NULL;
+    r->artifact = NULL;
+    check(r->s3 == NULL); /* over() stopped it */
     r->both = NULL;
     r->caught = NULL;
     r->has_run = false;
@@ -702,7 +706,7 @@ void req_reset(struct req *r)
     r->wait_pos = 0;
 }
 
-static err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
+static err_t req_aside(struct req *r, struct helper *h, void (*work)(void *req), req_step next)
 {
     struct worker *w = r->worker;
 
@@ -711,8 +715,8 @@ static err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
                                  .answer_to = &w->inbox,
                                  .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r},
                                  .until_us = w->now_us + w->settings->request_timeout};
-    if (w->helped_count >= HELPED_MAX || !helper_post(w->helper, &r->job))
-        return fail(r->fail, ERR_BUSY, "Too many long bodies wait to be read.");
+    if (w->helped_count >= HELPED_MAX || !helper_post(h, &r->job))
+        return fail(r->fail, ERR_BUSY, "Too many requests wait for a thread beside the workers.");
     w->helped_count++;
     req_begin_wait(r, WAIT_BODY, next);
     return OK;
@@ -742,10 +746,20 @@ err_t req_prepare(struct req *r, size_t bytes, req_step prepare, req_step next)
     if (r->input.body.n + r->input.query.n > bytes) {
         r->prepare = prepare;
         r->prepared_next = next;
-        return req_aside(r, req_do_prepare, req_end_prepare);
+        return req_aside(r, r->worker->helper, req_do_prepare, req_end_prepare);
     }
     e = prepare(r, r->fail);
     return e ? e : next(r, r->fail);
+}
+
+err_t req_on_files(struct req *r, req_step prepare, req_step next)
+{
+    const struct artifacts *x = server_artifacts(r->worker->server);
+
+    r->prepare = prepare;
+    r->prepared_next = next;
+    return req_aside(r, x->threads[r->worker->file_turn++ % x->thread_count], req_do_prepare,
+                     req_end_prepare);
 }
 
 static void req_read_body(void *arg)
@@ -760,7 +774,7 @@ static void req_read_body(void *arg)
 static err_t req_await_body(struct req *r, struct fail *f)
 {
     (void)f;
-    return req_aside(r, req_read_body, r->route->handler);
+    return req_aside(r, r->worker->helper, req_read_body, r->route->handler);
 }
 
 void req_start(struct req *r)
@@ -932,8 +946,9 @@ void req_expire_parked(struct worker *w)
 
 void req_end_parked(struct worker *w)
 {
-    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting,  &w->turns,
-                              &w->events,  &w->sharing,   &w->looks_waiting, &w->looks_asked, &w->commands};
+    struct parked *lists[] = {&w->durable,       &w->committed,   &w->runs_waiting,
+                              &w->turns,         &w->events,      &w->sharing,
+                              &w->looks_waiting, &w->looks_asked, &w->commands};
 
     for (size_t i = 0; i < array_len(lists); i++) {
         while (lists[i]->first)

@@ -29,9 +29,11 @@
 #include "ingest/queue.h"
 #include "ingest/runs.h"
 
+struct artifact_call;
 struct conn;
 struct req;
 struct route;
+struct s3_call;
 struct sql_stream;
 struct worker;
 
@@ -49,12 +51,14 @@ struct req {
     struct arena arena;          /* reset when the answer is written */
     struct reply reply;
     enum req_state state;
-    uint64_t started_us;         /* when its head was complete */
-    void *data;                  /* the handler's own, in the arena */
-    void *whole;                 /* what data is a part of, where a handler has parts */
-    req_catch caught;            /* NULL = an error is the answer */
-    void *asked;                 /* run_search_ask's own, until its next step */
-    void (*over)(struct req *r); /* called once when the request is over; gateway/req_body.h */
+    uint64_t started_us;            /* when its head was complete */
+    void *data;                     /* the handler's own, in the arena */
+    void *whole;                    /* what data is a part of, where a handler has parts */
+    req_catch caught;               /* NULL = an error is the answer */
+    struct artifact_call *artifact; /* what it does with artifacts; gateway/artifact_store.h */
+    struct s3_call *s3;             /* its call to S3; gateway/s3.h */
+    void *asked;                    /* run_search_ask's own, until its next step */
+    void (*over)(struct req *r);    /* called once when the request is over; gateway/req_body.h */
 
     /* what the last wait brought; results and rows are good until the next wait for SQL */
     struct sql_call sql;  /* after req_sql: err, results */

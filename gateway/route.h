@@ -31,8 +31,10 @@ enum route_where { ON_CLIENT = 1, ON_ADMIN = 2, ON_EITHER = 3 };
 
 struct route {
     unsigned methods; /* enum http_method bits */
-    const char *path; /* always with the /api prefix; "{name}" stands for any one segment */
-    bool has_ajax;    /* also under /ajax-api */
+    const char
+        *path;     /* always with the /api prefix; "{name}" stands for any one segment, "{name*}" at
+                       * the end for all that is left */
+    bool has_ajax; /* also under /ajax-api */
     err_t (*handler)(struct req *r, struct fail *f);
     enum route_body body;
     enum route_may may;
@@ -40,8 +42,8 @@ struct route {
     const char *label; /* for metrics: the path without prefix */
 };
 
-/* Builds the table; static_prefix "" or "/prefix". Main thread, once. */
-void route_init(const char *static_prefix);
+/* Builds the table; static_prefix "" or "/prefix", which must stay. Main thread, once. */
+void route_init(const char *static_prefix, bool has_ui);
 /* The row for method and path; NULL with *allowed = methods the path has (0: no such path). OPTIONS
  * has no row: *allowed is its answer. */
 const struct route *route_find(unsigned method, struct str path, enum route_where where,
@@ -53,6 +55,8 @@ bool route_is_own(struct str path);
 /* What stands in the request's path for the row's "{name}", in the request's arena; bytes that are no
  * UTF-8 as U+FFFD. */
 struct str route_arg(struct req *r, const char *name);
+/* What stands there for the row's "{name*}", as it was decoded. */
+struct str route_rest(const struct req *r);
 /* All rows. */
 const struct route *route_rows(size_t *count);
 /* Index of a row, for per-route statistics. */

@@ -20,7 +20,5 @@ err_t run_stage_check(struct req *r, struct str run_id, int column, struct fail 
         return OK;
     if (run_id_set(&id, run_id))
         runs_forget(r->worker->runs, &id);
-    if (has_run)
-        news_tell(r->worker, NEWS_RUN, run_id);
     return has_run ? admit_deleted_run(run_id, f) : admit_no_run(run_id, f);
 }

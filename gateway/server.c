@@ -34,11 +34,13 @@
 #include "base/notify.h"
 #include "flush/flusher.h"
 #include "flush/watcher.h"
+#include "gateway/artifacts.h"
 #include "gateway/helper.h"
 #include "gateway/listen.h"
 #include "gateway/pod.h"
 #include "gateway/route.h"
 #include "gateway/tls.h"
+#include "gateway/ui_files.h"
 #include "gateway/worker.h"
 #include "ingest/queue.h"
 #include "ingest/queue_share.h"
@@ -64,13 +66,15 @@ struct server {
     const char *pg_uri;      /* NULL: everything goes upstream */
     struct arena arena;      /* constants of this server's life */
     const char *artifact_root;
+    struct artifacts artifacts;
 
     struct queue *queue;
     struct watcher *watcher; /* NULL: the queue is this process's own, or nobody reads here */
     struct runs *runs;
     struct pod *pod;
     struct helper *helper;
-    struct tls *tls; /* NULL = listen is plain */
+    struct tls *tls;     /* NULL = listen is plain */
+    struct ui_files *ui; /* NULL = no ui_dir */
     struct stats *main_stats;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
@@ -186,9 +190,19 @@ uint64_t server_uptime_us(struct server *sv)
     return clock_us() - sv->started_us;
 }
 
+const struct ui_files *server_ui(const struct server *sv)
+{
+    return sv->ui;
+}
+
 const char *server_artifact_root(struct server *sv)
 {
     return sv->artifact_root;
+}
+
+const struct artifacts *server_artifacts(struct server *sv)
+{
+    return &sv->artifacts;
 }
 
 /* -- up ---------------------------------------------------------------------------------------- */
@@ -226,7 +240,8 @@ static unsigned server_workers(const struct settings *s)
 
 uint64_t server_files(const struct settings *s)
 {
-    return s->max_connections + server_workers(s) * (s->sql_connections + WORKER_FILES) + 256;
+    return s->max_connections + server_workers(s) * (s->sql_connections + WORKER_FILES) +
+           s->artifact_transfers * ARTIFACT_FILES + 256;
 }
 
 /* Asks for as many file descriptors as max_connections needs. With fewer, fewer connections are
@@ -394,7 +409,11 @@ static err_t server_start(struct server *sv, struct fail *f)
     err_t e;
 
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
-    route_init(s->static_prefix);
+    route_init(s->static_prefix, s->ui_dir[0] != '\0');
+    if (s->ui_dir[0] && (e = ui_files_open(s->ui_dir, &sv->ui, f)))
+        return e;
+    if ((e = artifacts_open(&sv->artifacts, &sv->arena, s, f)))
+        return e;
     if ((e = server_bind(sv, f)) || (e = server_open_tls(sv, f)) ||
         (e = server_open_database(sv, f)))
         return e;
@@ -608,6 +627,7 @@ static void server_stop(struct server *sv)
         sv->until_us = clock_us() + sv->current->drain_timeout;
     server_stop_workers(sv);
     helper_stop(sv->helper);
+    artifacts_close(&sv->artifacts);
     if (sv->queue)
         queue_stop(sv->queue);
     server_stop_flushers(sv);
@@ -632,6 +652,7 @@ static void server_free(struct server *sv)
     if (sv->admin_fd >= 0)
         close(sv->admin_fd);
     tls_close(sv->tls);
+    ui_files_close(sv->ui);
     stats_free(sv->main_stats);
     stats_free(sv->sealer_stats);
     for (unsigned i = 0; i < sv->worker_count; i++)

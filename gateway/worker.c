@@ -24,6 +24,7 @@
  */
 #define _GNU_SOURCE /* accept4 */
 #include "gateway/worker.h"
+#include "gateway/s3.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -543,11 +544,12 @@ void worker_free(struct worker *w)
     }
     if (w->sql)
         sql_pool_close(w->sql);
-    upstream_close(w->upstream);
     while (inbox_take(&w->inbox, &n)) {
         if (n.kind == WORKER_NEWS)
             news_drop(n.ref);
     }
+    s3_close(w->s3);
+    upstream_close(w->upstream);
     if (net->inbox_event)
         event_free(net->inbox_event);
     if (net->tick)

@@ -1,9 +1,8 @@
 /*
  * worker: one thread, one event loop, its own listener, connections, pools and parked requests.
  *
- * Order of calls: worker_start, worker_leave (may be left out), worker_drain (stop accepting, close
- * idle connections, answer what is open), worker_join, worker_free. The fields belong to the
- * worker's thread.
+ * Order of calls: worker_start, worker_leave (may be left out), worker_drain (stop accepting, close idle
+ * connections, answer what is open), worker_join, worker_free. The fields are its thread's.
  */
 #ifndef GATEWAY_WORKER_H
 #define GATEWAY_WORKER_H
@@ -26,13 +25,12 @@ struct upstream;
 
 enum {
     SHED_MAX = 64,               /* refused connections that wait until their peers have read it */
-    WORKER_FILES = SHED_MAX + 16 /* descriptors it may need besides max_connections and sessions */
+    WORKER_FILES = SHED_MAX + 32 /* descriptors it may need besides max_connections and sessions */
 };
 
 /* Requests that wait for the same kind of thing, oldest first. */
 struct parked {
-    struct req *first;
-    struct req *last;
+    struct req *first, *last;
     unsigned count;
 };
 
@@ -47,31 +45,33 @@ struct worker {
     struct pod *pod;
     struct peers *peers; /* NULL = no Redis */
     struct news news;
-    struct sql_pool *sql;  /* NULL: there is no PostgreSQL, or not any more */
-    struct upstream *upstream;       /* NULL: what is not answered here is 404 */
-    bool passes_all;                 /* there is no PostgreSQL: every path goes upstream */
+    struct sql_pool *sql;      /* NULL: there is no PostgreSQL, or not any more */
+    struct upstream *upstream; /* NULL: what is not answered here is 404 */
+    bool passes_all;           /* there is no PostgreSQL: every path goes upstream */
     struct stats *stats;
     struct hist *route_hists; /* one a route and status class; written here only */
     struct inbox inbox;
     struct helper *helper;
-    unsigned helped_count;  /* requests whose bodies it has */
-    uint64_t now_us;        /* of this loop turn */
-    uint64_t busy_since_us; /* first ERR_BUSY since a write was accepted; 0 = none */
-    uint64_t busy_last_us;  /* the newest one */
-    char date[40];          /* header line of this second, with CRLF; constant length */
+    unsigned helped_count; /* requests whose bodies it has */
+    uint64_t now_us;       /* of this loop turn */
+    uint64_t busy_since_us,
+        busy_last_us; /* first ERR_BUSY since a write was accepted, 0 = none; newest */
+    char date[40];    /* header line of this second, with CRLF; constant length */
 
     /* private: worker.c, conn.c and req.c */
-    struct parked durable;       /* in pos order */
-    struct parked committed;     /* any order */
-    struct parked runs_waiting;  /* for the next run query */
-    struct parked runs_asked;    /* for the one under way */
-    struct parked turns;         /* for a later turn of the loop */
-    struct parked events;        /* for what calls req_event */
-    struct parked sharing;       /* peers_share.c: for Redis */
-    struct parked looks_waiting; /* peers_look.c */
-    struct parked looks_asked;
-    struct parked commands;          /* peers_command.c */
-    struct sql_call run_call; /* one run query at a time */
+    struct parked durable;                    /* in pos order */
+    struct parked committed;                  /* any order */
+    struct parked runs_waiting, runs_asked;   /* for the next run query; for the one under way */
+    struct parked turns;                      /* for a later turn of the loop */
+    struct parked events;                     /* for what calls req_event */
+    struct parked sharing;                    /* peers_share.c: for Redis */
+    struct parked looks_waiting, looks_asked; /* peers_look.c */
+    struct parked commands;                   /* peers_command.c */
+    struct s3_pool *s3;                       /* NULL until it is needed */
+    unsigned transfers;                       /* of artifacts, under way */
+    unsigned s3_gathers;                      /* uploads that are kept in memory */
+    unsigned file_turn;                       /* which file thread is next */
+    struct sql_call run_call;                 /* one run query at a time */
     bool is_run_call_open;
     uint64_t run_asked_us; /* when the one under way was sent */
     struct arena run_arena;

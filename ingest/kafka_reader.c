@@ -146,6 +146,7 @@ static bool reader_find(struct kafka_reader *r, unsigned p)
                   "partition=%u entries=%" PRIu64, p, gap);
         stat_add(r->queue->stats, kafka_expired, gap);
         r->cursors[p] = (pos_t)low;
+        r->has_gap = true;
     }
     return kafka_group_read_again(r, p);
 }
@@ -329,6 +330,7 @@ err_t kafka_reader_take(struct queue_reader *reader, uint64_t max_points, uint64
                          .cursors = r->cursors,
                          .mask = r->owned,
                          .has_moved = reader_has_moved(r),
+                         .has_gap = r->has_gap,
                          .is_hurried = is_hurried,
                          .has_more = reader_see_ends(r)};
     return OK;
@@ -347,6 +349,7 @@ void kafka_reader_commit(struct queue_reader *reader, const pos_t *cursors, uint
     struct kafka_reader *r = kafka_reader_of(reader);
 
     (void)points;
+    r->has_gap = false;
     for (unsigned p = 0; p < QUEUE_PARTITIONS_MAX; p++) {
         if (!(r->told >> p & 1))
             continue;

@@ -26,6 +26,7 @@ struct kafka_reader {
     uint64_t astray_at_us; /* when they are looked for again */
     bool was_assigned;     /* ever, if only nothing */
     bool is_closing;
+    bool has_gap;                     /* passed what retention removed; until the next commit */
     bool begins_at_end;               /* a test breaks the promise on purpose */
     pos_t gaps[QUEUE_PARTITIONS_MAX]; /* the cursor + 1 at which a gap was asked about; 0 = none */
     pos_t cursors[QUEUE_PARTITIONS_MAX]; /* the next to hand out */

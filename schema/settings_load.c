@@ -27,6 +27,8 @@ const struct setting_fallback setting_fallbacks[] = {
     {"MLFLOW_BACKEND_STORE_URI", SETTING_pg_uri},
     {"MLFLOW_DEFAULT_ARTIFACT_ROOT", SETTING_default_artifact_root},
     {"MLFLOW_SERVE_ARTIFACTS", SETTING_serve_artifacts},
+    {"MLFLOW_ARTIFACTS_DESTINATION", SETTING_artifacts_destination},
+    {"MLFLOW_ARTIFACTS_ONLY", SETTING_artifacts_only},
     {"MLFLOW_STATIC_PREFIX", SETTING_static_prefix},
     {"MLFLOW_SERVER_ALLOWED_HOSTS", SETTING_allowed_hosts},
     {"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", SETTING_cors_allowed_origins},

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the suites, shows what each prints, adds up their counts.
 
-    tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [edge]
+    tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [edge] [ui]
                  [crash] [crash-asan] [states] [fault] [fault-long] [load] [pods] [pods-long] [deploy] [deploy-clean]
                  [tsan] [valgrind]
 
@@ -151,6 +151,7 @@ SUITES = {
     "conform": lambda: conform(2000, 1200, "--seed", "1"),
     "edge": lambda: counted([VENV, "tests/conform/edge.py"], 900,
                             {"SLUICE_TEST_BINARY": SANITIZED}),
+    "ui": lambda: pytest(SANITIZED, 900, "tests/ui"),
     "conform-full": lambda: conform(20000, 7200),
     "hostile": lambda: pytest(SANITIZED, 1200, "tests/hostile"),
     "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 1500),
@@ -171,8 +172,8 @@ SUITES = {
 
 def main():
     os.chdir(ROOT)
-    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "edge", "crash",
-                              "states", "fault", "load", "pods", "deploy"]
+    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "edge",
+                              "ui", "crash", "states", "fault", "load", "pods", "deploy"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")

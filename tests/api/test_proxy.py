@@ -35,7 +35,8 @@ def front(database, upstream):
     # ASan keeps what is freed for a while; of interest is what is in use.
     env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}
     with Sluice(database, args=["--upstream", upstream.url + "/", "--workers", "1",
-                                "--upstream-timeout", "3s", "--upstream-connections", "8"],
+                                "--upstream-timeout", "3s", "--upstream-connections", "8",
+                                "--trusted-proxies", "10.0.0.0/8"],
                 env=env) as s:
         yield s
 

@@ -378,6 +378,26 @@ def test_slow_and_cut_handshakes_end(server, authority):
     wait_until(lambda: tls_stat(server, "failures") == before + 6, 20, "all counted")
 
 
+def test_a_flood_of_handshakes_is_taken_in_turns(database, authority):
+    """More at once than a turn of the loop takes: those that wait are not forgotten, and neither is who has
+    a connection already."""
+    first = hello(authority)
+    with serve(database, *authority.sign("flood"), "--workers", "1", "--head-timeout", "60s") as server:
+        with connect(server, terms(authority)) as kept:
+            ask(kept)
+            flood = [socket.create_connection(address(server), timeout=60) for _ in range(400)]
+            server.process.send_signal(signal.SIGSTOP)  # so that all of them are there at once
+            for c in flood:
+                c.sendall(first)
+            server.process.send_signal(signal.SIGCONT)
+            assert b"200 OK" in ask(kept)
+            for c in flood:
+                assert c.recv(5)[:1] == b"\x16"  # its half of the handshake
+            for c in flood:
+                c.close()
+            assert b"200 OK" in ask(kept)
+
+
 @pytest.mark.parametrize("bad", [b"\x16\x03\x01\xff\xff" + b"x" * 70000, b"\x80" * 5000, b"\x00" * 5000,
                                  b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", b"\x15\x03\x03\x00\x02\x02\x28",
                                  b"\x17\x03\x03\x00\x01\x00", b"get / HTTP/1.1\r\n\r\n"])

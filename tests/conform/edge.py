@@ -317,7 +317,7 @@ def play(judge, name, pg_uri, count, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=400, help="random requests a configuration")
+    parser.add_argument("--count", type=int, default=200, help="random requests a configuration")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=sorted(CONFIGURATIONS))
     options = parser.parse_args()

@@ -61,9 +61,10 @@ class HAProxy:
 
             def is_up():
                 assert self.process.poll() is None, self.output()
-                return is_port_open(self.port)
+                # The socket gets its name last of all.
+                return os.path.exists(self.control) and is_port_open(self.port)
 
-            wait_until(is_up, 30, "HAProxy listens")
+            wait_until(is_up, 60, "HAProxy listens")
             return self
         except BaseException:
             self.__exit__()
