@@ -64,9 +64,7 @@ struct worker {
     struct parked runs_waiting, runs_asked;   /* for the next run query; for the one under way */
     struct parked turns;                      /* for a later turn of the loop */
     struct parked events;                     /* for what calls req_event */
-    struct parked sharing;                    /* peers_share.c: for Redis */
-    struct parked looks_waiting, looks_asked; /* peers_look.c */
-    struct parked commands;                   /* peers_command.c */
+    struct parked sharing, commands, looks_waiting, looks_asked; /* peers.h: for Redis */
     struct s3_pool *s3;                       /* NULL until it is needed */
     unsigned transfers;                       /* of artifacts, under way */
     unsigned s3_gathers;                      /* uploads that are kept in memory */

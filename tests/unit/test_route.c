@@ -28,6 +28,8 @@ static void test_every_row_is_found_under_its_paths(void **state)
         unsigned method = all[i].methods & -all[i].methods; /* one of them */
         const struct route *r = find(method, all[i].path, all[i].where, &allowed);
 
+        if (all[i].path[0] == '(') /* (upstream) is no path */
+            continue;
         assert_ptr_equal(r, &all[i]);
         assert_int_equal(route_index(r), i);
     }
@@ -139,7 +141,7 @@ static void test_a_rest_is_all_that_is_left(void **state)
     for (int i = 0; i < 2 * (int)array_len(rests); i++) {
         const char *prefix = i % 2 ? "/pfx" : "";
 
-        route_init(prefix);
+        route_init(prefix, false);
         snprintf(path, sizeof(path), "%s%s/2.0/mlflow-artifacts/artifacts/%s", prefix,
                  i % 3 ? "/api" : "/ajax-api", rests[i / 2]);
         head.path = str_of(path);
@@ -148,7 +150,7 @@ static void test_a_rest_is_all_that_is_left(void **state)
         assert_int_equal(r.route->methods, HTTP_M_PUT);
         assert_true(str_eq(route_rest(&r), str_of(rests[i / 2])));
     }
-    route_init("");
+    route_init("", false);
     assert_null(find(HTTP_M_PUT, "/api/2.0/mlflow-artifacts/artifacts", ON_CLIENT, &allowed));
     assert_int_equal(allowed, HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS);
     assert_null(find(HTTP_M_PUT, "/api/2.0/mlflow-artifacts/artifacts/a\nb", ON_CLIENT, &allowed));
