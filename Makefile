@@ -14,6 +14,7 @@
 #                 the long runs of the crash suite: kill -9, and power loss state by state
 #   make crash-asan, make fault-long
 #                 the crash suite with the sanitized program; every outage longer and repeated
+#   make proxy-long  5 GiB through the proxy, up and down
 #   make tsan     what has threads, and the program, under ThreadSanitizer
 #   make valgrind unit tests and a part of the api suite under memcheck
 #   make test-permissions-full
@@ -158,7 +159,7 @@ endef
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: test-permissions-full install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
-	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods pods-long test-ui \
+	check-wire check-api check-hostile check-crash check-fault fault-long proxy-long check-fuzz check-load test-pods pods-long test-ui \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
@@ -241,6 +242,10 @@ test-permissions-full: all venv
 
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
+# 5 GiB through the proxy, up and down; resident memory is printed.
+proxy-long: all venv
+	@SLUICE_TEST_LARGE_MIB=5120 $(VENV)/bin/python -m pytest -s -q -p no:cacheprovider \
+		tests/api/test_proxy.py -k large_bodies
 check-fuzz: replays
 	@$(PYTHON) tests/run.py fuzz
 lint: build/docgen

@@ -91,7 +91,7 @@ static int http_on_url(llhttp_t *p, const char *at, size_t n)
 static int http_add_trailer(struct http *h, const char *p, size_t n)
 {
     if (buf_len(&h->trailers) + n > h->max_head_bytes)
-        return http_refuse(h, ERR_HTTP_HEAD_LARGE, "the trailer fields are too long");
+        return http_refuse(h, ERR_HTTP_BAD, "the trailer fields are too long");
     buf_add(&h->trailers, p, n);
     return 0;
 }

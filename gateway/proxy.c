@@ -205,7 +205,9 @@ static err_t proxy_interim(struct req *r, const struct answer_head *d, struct fa
     if (r->head->is_http_1_0)
         return proxy_turn(r, f);
     buf_init(&head);
-    buf_printf(&head, "HTTP/1.1 %d Interim\r\n%.*s\r\n", d->status, STR_ARG(d->lines));
+    buf_printf(&head, "HTTP/1.1 %d Interim\r\n", d->status);
+    (void)proxy_answer_lines(&r->arena, d->lines, STR(""), false, &head);
+    buf_add_str(&head, STR("\r\n"));
     text = arena_dup(&r->arena, buf_str(&head));
     buf_fini(&head);
     return req_send_interim(r, text, proxy_turn);

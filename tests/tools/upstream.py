@@ -226,7 +226,7 @@ async def do_continue(r):
 
 
 async def do_hints(r):
-    r.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
+    r.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n")
     await r.writer.drain()
     r.answer("hinted")
 
