@@ -2,7 +2,7 @@
 """Runs the suites, shows what each prints, adds up their counts.
 
     tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [crash]
-                 [crash-asan] [states] [fault] [fault-long] [load] [pods] [deploy] [deploy-clean]
+                 [crash-asan] [states] [fault] [fault-long] [load] [pods] [deploy] [deploy-clean] [chart]
                  [tsan] [valgrind]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
@@ -160,6 +160,7 @@ SUITES = {
     "pods": lambda: added(counted([VENV, "tests/pods/run.py", RELEASE], 1500),
                           counted([VENV, "tests/pods/fleet.py", RELEASE], 1500)),
     "deploy": lambda: counted([VENV, "tests/deploy/run.py"], 300),
+    "chart": lambda: counted([os.path.join(ROOT, "build/kube/venv/bin/python"), "tests/deploy/chart.py"], 300),
     "deploy-clean": lambda: counted([VENV, "tests/deploy/run.py", "--clean"], 1200),
     "tsan": tsan,
     "valgrind": valgrind,
@@ -169,7 +170,7 @@ SUITES = {
 def main():
     os.chdir(ROOT)
     wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "crash",
-                              "states", "fault", "load", "pods", "deploy"]
+                              "states", "fault", "load", "pods", "deploy", "chart"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")
