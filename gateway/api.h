@@ -8,10 +8,13 @@
 #include "base/fail.h"
 #include "gateway/req.h"
 
-#define ROUTE(methods, path, handler, body, may, where) err_t handler(struct req *r, struct fail *f);
-#define MLFLOW(methods, path, handler, body, may) err_t handler(struct req *r, struct fail *f);
+#define ROUTE(methods, path, handler, body, may, where) \
+    err_t handler(struct req *r, struct fail *f);
+#define MLFLOW(methods, path, handler, body, may)    err_t handler(struct req *r, struct fail *f);
+#define ARTIFACTS(methods, path, handler, body, may) err_t handler(struct req *r, struct fail *f);
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
+#undef ARTIFACTS
 
 #endif

@@ -12,8 +12,10 @@
 
 #include "base/process.h"
 #include "gateway/api.h"
+#include "gateway/artifacts.h"
 #include "gateway/reply.h"
 #include "gateway/route.h"
+#include "gateway/say.h"
 #include "gateway/server.h"
 #include "gateway/version.h"
 #include "gateway/worker.h"
@@ -34,14 +36,22 @@ err_t api_version(struct req *r, struct fail *f)
 
 err_t api_server_info(struct req *r, struct fail *f)
 {
+    const struct settings *s = r->worker->settings;
+    bool is_s3 = server_artifacts(r->worker->server)->destination.ops == &artifact_store_s3;
+    struct str is_direct =
+        s->serve_artifacts && s->artifact_direct && is_s3 ? STR("true") : STR("false");
+
     (void)f;
-    return reply_text(r, 200, "application/json",
-                      STR("{\"store_type\":\"SqlStore\",\"workspaces_enabled\":false,"
-                          "\"trace_archival_enabled\":false,\"multipart_uploads_enabled\":false,"
-                          "\"multipart_downloads_enabled\":false,"
-                          "\"presigned_upload_run_id_supported\":true,"
-                          "\"presigned_upload_model_id_supported\":true,"
-                          "\"features_enabled\":{\"gateway\":true}}"));
+    return reply_text(
+        r, 200, "application/json",
+        SAY_TEXT(&r->arena,
+                 STR("{\"store_type\":\"SqlStore\",\"workspaces_enabled\":false,"
+                     "\"trace_archival_enabled\":false,\"multipart_uploads_enabled\":"),
+                 is_direct, STR(",\"multipart_downloads_enabled\":"), is_direct,
+                 STR(",\""
+                     "presigned_upload_run_id_supported\":true,"
+                     "\"presigned_upload_model_id_supported\":true,"
+                     "\"features_enabled\":{\"gateway\":true}}")));
 }
 
 err_t api_livez(struct req *r, struct fail *f)

@@ -269,6 +269,7 @@ static err_t stage_done(struct req *r, struct fail *f)
     if (PQntuples(r->sql.results[0]) == 0)
         return experiment_id_unknown(*(const int32_t *)r->data, f);
     runs_forget_all(r->worker->runs);
+    news_tell(r->worker, NEWS_RUNS, sql_i64(&r->arena, *(const int32_t *)r->data));
     return reply_empty(r);
 }
 

@@ -25,8 +25,10 @@
 #include "gateway/api.h"
 
 #include "base/clock.h"
-#include "gateway/conn.h"
+#include "gateway/forwarded.h"
 #include "gateway/log_call.h"
+#include "gateway/peers.h"
+#include "gateway/rate.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/run_stage.h"
@@ -147,7 +149,7 @@ static void log_note_client(struct req *r, const struct run_id *run)
 {
     uint8_t peer[RUNS_CLIENT];
 
-    if (conn_peer(r->conn, peer))
+    if (forwarded_client(r, peer))
         runs_set_client(r->worker->runs, run, peer);
 }
 
@@ -162,6 +164,7 @@ static err_t log_points(struct req *r, struct fail *f)
             return e;
         if (!runs_appended(w->runs, &c->d.batch.run, c->end))
             log_note_client(r, &c->d.batch.run);
+        peers_note(r, &c->d.batch.run, c->end);
     }
     return c->appended(r, f);
 }
@@ -318,7 +321,7 @@ err_t log_begin(struct req *r, const struct run *run, struct fail *f)
     struct log_call *c = r->data;
     err_t e = admit_batch(&c->d, run, f);
 
-    return e ? e : log_models(r, f);
+    return e ? e : rate_check(r, run->experiment_id, c->d.batch.npoints, log_models);
 }
 
 static err_t log_run_found(struct req *r, struct fail *f)

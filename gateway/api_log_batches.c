@@ -165,13 +165,19 @@ static err_t stream_tag(struct req *r, struct fail *f)
     return stream_answer(r);
 }
 
-/* The last of the points are durable, and so are the others, unless the journal failed while an item
- * between them waited for its statement. */
+/* The last of the points are durable. So are the others in the journal, unless it failed while an item
+ * between them waited for its statement; in Kafka another partition may still be waited for. */
 static err_t stream_durable(struct req *r, struct fail *f)
 {
     struct stream *s = stream_of(r);
     bool has_points = false;
 
+    for (size_t i = 0; i < s->count; i++) {
+        pos_t end = s->items[i].call.end;
+
+        if (end && queue_outcome(r->worker->queue, end) == QUEUE_PENDING)
+            return req_wait_durable(r, end, stream_durable);
+    }
     for (size_t i = 0; i < s->count; i++) {
         struct item *item = &s->items[i];
 

@@ -16,6 +16,7 @@
 #include "gateway/artifact_uri.h"
 #include "gateway/entity.h"
 #include "gateway/experiment_id.h"
+#include "gateway/replay.h"
 #include "gateway/reply.h"
 #include "gateway/run_name.h"
 #include "gateway/worker.h"
@@ -96,6 +97,7 @@ static err_t create_done(struct req *r, struct fail *f)
     json_close(&j);
     json_close(&j);
     json_close(&j);
+    replay_keep(r);
     return reply_ok(r);
 }
 
@@ -168,7 +170,7 @@ static err_t create_write(struct req *r, struct fail *f)
     return req_sql(r, &(struct sql_step){&CREATE, c->values, 8}, 1, create_done);
 }
 
-err_t api_run_create(struct req *r, struct fail *f)
+static err_t create_begin(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
     struct create_call *c = r->data = arena_zalloc(a, sizeof(*c));
@@ -182,6 +184,12 @@ err_t api_run_create(struct req *r, struct fail *f)
         return e;
     c->values[0] = sql_i64(a, c->experiment_id);
     return req_sql(r, &(struct sql_step){&EXPERIMENT, c->values, 1}, 1, create_write);
+}
+
+err_t api_run_create(struct req *r, struct fail *f)
+{
+    (void)f;
+    return replay_begin(r, create_begin);
 }
 
 /* -- get ------------------------------------------------------------------------------------- */
@@ -322,6 +330,7 @@ static err_t stage_done(struct req *r, struct fail *f)
         return admit_no_run(*run_id, f);
     if (run_id_set(&id, *run_id))
         runs_forget(r->worker->runs, &id);
+    news_tell(r->worker, NEWS_RUN, *run_id);
     return reply_empty(r);
 }
 

@@ -9,10 +9,6 @@
  * Checking. An experiment's location is where a server and its clients connect later, so a client
  * may not name a host: the schemes in host_schemes are refused unless scheme family, host and port
  * are those of the server's own root.
- *
- * A path that begins with "//" is written behind an empty host, as Python does since 3.12.4. Before
- * that "mlflow-artifacts:////h/x", in which nobody finds a host, came out as "mlflow-artifacts://h/x",
- * which names one, and nobody had looked at it.
  */
 #include "gateway/artifact_uri.h"
 
@@ -32,12 +28,6 @@ static const struct str host_schemes[] = {
     STR_INIT("r2"),     STR_INIT("b2"),    STR_INIT("abfss"),
     STR_INIT("viewfs"),
 };
-/* urllib.parse.uses_netloc: those that an artifact location may have. */
-static const struct str netloc_schemes[] = {
-    STR_INIT("ftp"),   STR_INIT("http"),    STR_INIT("file"),    STR_INIT("https"),
-    STR_INIT("sftp"),  STR_INIT("nfs"),     STR_INIT("git"),     STR_INIT("svn"),
-    STR_INIT("rsync"), STR_INIT("git+ssh"), STR_INIT("svn+ssh"),
-};
 
 static bool is_listed(struct str s, const struct str *list, size_t n)
 {
@@ -56,19 +46,6 @@ static struct str join(struct arena *a, struct str prefix, struct str path)
         return path;
     return arena_printf(a, "%.*s%s%.*s", STR_ARG(prefix), str_ends(prefix, STR("/")) ? "" : "/",
                         STR_ARG(path));
-}
-
-static struct str uri_unparse(struct arena *a, const struct uri *u)
-{
-    bool has_slashes =
-        u->netloc.n > 0 || str_starts(u->path, STR("//")) ||
-        (u->scheme.n > 0 && is_listed(u->scheme, netloc_schemes, array_len(netloc_schemes)));
-    bool wants_slash = has_slashes && u->path.n > 0 && u->path.p[0] != '/';
-
-    return arena_printf(a, "%.*s%s%s%.*s%s%.*s%s%.*s%s%.*s", STR_ARG(u->scheme),
-                        u->scheme.n ? ":" : "", has_slashes ? "//" : "", STR_ARG(u->netloc),
-                        wants_slash ? "/" : "", STR_ARG(u->path), u->query.n ? "?" : "",
-                        STR_ARG(u->query), u->fragment.n ? "#" : "", STR_ARG(u->fragment));
 }
 
 struct str artifact_uri_append(struct arena *a, struct str uri, struct str path)
@@ -174,21 +151,39 @@ static bool target_eq(const struct target *a, const struct target *b)
             a->ports[1] == b->ports[0] || a->ports[1] == b->ports[1]);
 }
 
+#define OTHER_HOST                                                                                \
+    "the '%.*s' scheme addresses a host other than the tracking server's configured artifact"     \
+    " storage, so the server would connect to the host named in the URI. Set the"                 \
+    " MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server to allow" \
+    " it."
+
+static bool is_other_host(struct arena *a, struct str uri, struct str root)
+{
+    struct target target = target_of(a, uri), own = target_of(a, root);
+
+    return target.is_host_addressed && !target_eq(&target, &own);
+}
+
 err_t artifact_uri_check_host(struct arena *a, struct str uri, struct str root, const char *field,
                               struct fail *f)
 {
-    struct target target = target_of(a, uri), own = target_of(a, root);
     struct str scheme = uri_parse(a, uri).scheme;
 
-    if (!target.is_host_addressed || target_eq(&target, &own))
+    if (!is_other_host(a, uri, root))
+        return OK;
+    return fail(f, ERR_BAD_PARAM, "'%s' cannot use the '%.*s' scheme: " OTHER_HOST, field,
+                STR_ARG(scheme), STR_ARG(scheme));
+}
+
+err_t artifact_uri_check_use(struct arena *a, struct str uri, struct str root, struct fail *f)
+{
+    struct str scheme = uri_parse(a, uri).scheme;
+
+    if (!is_other_host(a, uri, root))
         return OK;
     return fail(f, ERR_BAD_PARAM,
-                "'%s' cannot use the '%.*s' scheme: the '%.*s' scheme addresses a"
-                " host other than the tracking server's configured artifact storage, so the"
-                " server would connect to the host named in the URI. Set the"
-                " MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the"
-                " server to allow it.",
-                field, STR_ARG(scheme), STR_ARG(scheme));
+                "The tracking server does not connect to artifact location '%.*s': " OTHER_HOST,
+                STR_ARG(uri), STR_ARG(scheme));
 }
 
 static err_t too_long(struct fail *f)

@@ -20,6 +20,9 @@ must_check err_t artifact_uri_check(struct arena *a, struct str uri, struct str 
 /* The part of it that looks at the host; field is the parameter's name in the message. */
 must_check err_t artifact_uri_check_host(struct arena *a, struct str uri, struct str root,
                                          const char *field, struct fail *f);
+/* The same when a location that was stored is about to be used. */
+must_check err_t artifact_uri_check_use(struct arena *a, struct str uri, struct str root,
+                                        struct fail *f);
 /* A relative local path against the working directory; everything else as it is. */
 must_check err_t artifact_uri_make_absolute(struct arena *a, struct str uri, struct str *out,
                                             struct fail *f);

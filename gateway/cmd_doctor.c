@@ -37,8 +37,10 @@ static const struct {
     {"clock", doctor_clock},
     {"backlog", doctor_backlog},
     {"deadletters", doctor_deadletters},
-    {"redis", doctor_not_configured},
-    {"kafka", doctor_not_configured},
+    {"redis", doctor_redis},
+    {"kafka", doctor_kafka},
+    {"topic", doctor_topic},
+    {"flushers", doctor_flushers},
     {"upstream", doctor_not_configured},
 };
 
@@ -116,6 +118,8 @@ int cmd_doctor(int argc, char **argv, const struct settings *s)
     if (is_json)
         printf("%.*s\n", STR_ARG(buf_str(&out)));
     PQfinish(d.conn);
+    if (d.kafka)
+        rd_kafka_destroy(d.kafka);
     database_close(&d.db);
     buf_fini(&d.saw);
     buf_fini(&d.remedy);

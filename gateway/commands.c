@@ -18,6 +18,7 @@
 #include "gateway/cmd_doctor.h"
 #include "gateway/cmd_journal.h"
 #include "gateway/cmd_schema.h"
+#include "gateway/cmd_ui.h"
 #include "gateway/server.h"
 #include "gateway/version.h"
 #include "ingest/kafka_conf.h"
@@ -135,6 +136,12 @@ static int command_journal(struct command_line *line, struct settings *s)
 static int command_doctor(struct command_line *line, struct settings *s)
 {
     return cmd_doctor(line->nwords - 1, line->words + 1, s);
+}
+
+static int command_ui_fetch(struct command_line *line, struct settings *s)
+{
+    (void)s;
+    return cmd_ui_fetch(line->nwords - 1, line->words + 1);
 }
 
 /* -- config, version, help -------------------------------------------------------------------- */

@@ -7,13 +7,15 @@
  *      |  \             |              ^ ^  | (the request      |   \         ^
  *      |   \---- whole already --------+ |  |  may wait)        |    \        |
  *      |                |          taken |  | part              |  SKIPPING --+
- *      |                |                SENDING                |
+ *      |                |           SENDING, RECEIVING          |
  *      |                +-- refused at the head -----> WRITING  |
  *   CLOSED <--idle, gone-- any          LINGERING <--must close-+
  *
+ *   GREETING --done--> READING, where `listen` speaks TLS: the handshake, conn_greet
+ *
  *   READING    conn_read_head     BODY      conn_read_body    HANDLING  conn_handled
  *   WRITING    conn_write         SKIPPING  conn_skip         LINGERING conn_linger
- *   SENDING    conn_write
+ *   SENDING    conn_write         RECEIVING conn_receive
  *
  * The read event stays registered throughout. When bytes come while a request is being handled
  * it is taken out (else the loop would spin) and put back before the next wait, so a client that
@@ -40,15 +42,18 @@
 #include "base/log.h"
 #include "gateway/conn_io.h"
 #include "gateway/conn_steps.h"
+#include "gateway/artifact_mode.h"
 #include "gateway/guard.h"
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
+#include "gateway/tls_io.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
 
 enum {
     READ_ROOM = 4096,  /* for a head and a small body */
+    GREETINGS_MAX = 8, /* steps of handshakes in a turn of the loop */
     BODY_KEEP = 262144 /* of a body's memory, from one request to the next */
 };
 
@@ -59,10 +64,13 @@ void conn_goto(struct conn *c, enum conn_state to)
     static const unsigned edges[] = {
         [CONN_READING] = 1u << CONN_BODY | 1u << CONN_HANDLING | 1u << CONN_WRITING,
         [CONN_BODY] = 1u << CONN_HANDLING | 1u << CONN_WRITING,
-        [CONN_HANDLING] = 1u << CONN_WRITING | 1u << CONN_SENDING,
+        [CONN_HANDLING] =
+            1u << CONN_WRITING | 1u << CONN_SENDING | 1u << CONN_RECEIVING | 1u << CONN_TUNNEL,
+        [CONN_RECEIVING] = 1u << CONN_HANDLING | 1u << CONN_WRITING,
         [CONN_SENDING] = 1u << CONN_HANDLING,
         [CONN_WRITING] = 1u << CONN_READING | 1u << CONN_SKIPPING | 1u << CONN_LINGERING,
         [CONN_SKIPPING] = 1u << CONN_READING,
+        [CONN_GREETING] = 1u << CONN_READING,
     };
 
     check(edges[c->state] & 1u << to);
@@ -140,16 +148,52 @@ bool conn_is_fast(struct conn *c, enum conn_timer timer, uint64_t least)
     return true;
 }
 
+/* -- GREETING ---------------------------------------------------------------------------------- */
+
+/* The peer forgot the s of https. */
+static bool conn_refuse_plain(struct conn *c)
+{
+    struct fail f;
+
+    conn_goto(c, CONN_READING);
+    c->x = worker_take_exchange(c->worker, c);
+    fail_init(&f, &c->x->req.arena);
+    (void)fail(&f, ERR_HTTP_BAD, "This port speaks TLS: the address begins with https://.");
+    return conn_refuse(c, &f);
+}
+
+/* A signature takes up to a millisecond, so few are computed in a turn, and the requests of others
+ * have their turn between. */
+static bool conn_greet(struct conn *c)
+{
+    struct worker_net *net = c->worker->net;
+
+    if (!c->is_readable)
+        return conn_await_bytes(c, TIMER_HEAD);
+    if (net->greetings_count++ >= GREETINGS_MAX) {
+        worker_yield(c);
+        return false;
+    }
+    switch (tls_greet(c)) {
+    case TLS_DONE: break;
+    case TLS_WAIT: c->is_readable = false; return conn_await_bytes(c, TIMER_HEAD);
+    case TLS_PLAIN: return conn_refuse_plain(c);
+    default: return conn_gone(c, "no handshake");
+    }
+    conn_goto(c, CONN_READING);
+    worker_set_timer(c, TIMER_IDLE); /* the first request has a time of its own */
+    return true;
+}
+
 /* -- READING ----------------------------------------------------------------------------------- */
 
 static bool conn_answer_options(struct conn *c, unsigned allowed)
 {
     struct req *r = &c->x->req;
-    struct str prefix = str_of(conn_settings(c)->static_prefix);
-    struct str path = str_skip(r->head->path, prefix.n);
-    bool is_api = str_starts(path, STR("/api/")) || str_starts(path, STR("/ajax-api/")) ||
-                  str_eq(r->head->path, STR("*"));
+    bool is_api = guard_is_api(r) || str_eq(r->head->path, STR("*"));
 
+    if (c->worker->policy->is_off)
+        is_api = false; /* the 204 is the middleware's */
     reply_allow(r, allowed);
     (void)reply_text(r, is_api ? 204 : 200, "text/html; charset=utf-8", STR(""));
     return conn_answer_early(c);
@@ -176,6 +220,21 @@ static bool conn_answer_unrouted(struct conn *c, unsigned allowed, struct fail *
     return conn_refuse_early(c, f);
 }
 
+/* The row that answers; what none does is the upstream's, if there is one. */
+static const struct route *conn_find_route(const struct conn *c, unsigned *allowed)
+{
+    const struct http_head *d = c->x->req.head;
+    const struct route *row = route_find(d->method, d->path, c->where, allowed);
+    const struct route *upstream = route_upstream();
+    bool passes_all = c->worker->passes_all;
+
+    if (c->worker->upstream == NULL || c->where == ON_ADMIN || route_is_own(d->path))
+        return row;
+    if ((row && !passes_all) || !(upstream->methods & d->method) || str_eq(d->path, STR("*")))
+        return row;
+    return d->method == HTTP_M_OPTIONS && *allowed && !passes_all ? NULL : upstream;
+}
+
 /* The head is complete. */
 static bool conn_route(struct conn *c)
 {
@@ -187,12 +246,15 @@ static bool conn_route(struct conn *c)
     fail_init(&f, &r->arena);
     r->head = http_head(x->http);
     r->started_us = c->worker->now_us;
+    x->owes_continue = r->head->wants_continue;
     x->taken_bytes = http_head_bytes(x->http);
     if (!guard_admits(r))
         return conn_answer_early(c);
-    r->route = route_find(r->head->method, r->head->path, c->where, &allowed);
+    r->route = conn_find_route(c, &allowed);
     if (r->route == NULL)
         return conn_answer_unrouted(c, allowed, &f);
+    if (!artifact_mode_admits(r))
+        return conn_answer_early(c);
     if (conn_judge(c, &f) != OK)
         return conn_refuse_early(c, &f);
     return conn_take_body(c);
@@ -250,6 +312,7 @@ bool conn_next(struct conn *c)
 
     buf_consume(&x->in, x->taken_bytes);
     x->taken_bytes = 0;
+    x->is_streaming = false;
     http_next(x->http);
     req_reset(&x->req);
     worker_empty_body(c->worker, x, BODY_KEEP);
@@ -274,7 +337,13 @@ static void conn_drive(struct conn *c)
     while (goes_on) {
         switch (c->state) {
         case CONN_READING: goes_on = conn_read_head(c); break;
+        case CONN_GREETING: goes_on = conn_greet(c); break;
         case CONN_BODY: goes_on = conn_read_body(c); break;
+        case CONN_RECEIVING: goes_on = conn_receive(c); break;
+        case CONN_TUNNEL:
+            c->x->pump(&c->x->req);
+            goes_on = false;
+            break;
         case CONN_SENDING:
         case CONN_WRITING: goes_on = conn_write(c); break;
         case CONN_SKIPPING: goes_on = conn_skip(c); break;
@@ -359,10 +428,14 @@ void conn_expire(struct conn *c)
     case TIMER_RECEIVE:
         if (c->state == CONN_SKIPPING)
             break;
-        if (conn_body_is_fast(c))
+        if (c->state == CONN_RECEIVING ? conn_piece_is_fast(c) : conn_body_is_fast(c))
             return;
         /* fall through */
     case TIMER_HEAD:
+        if (c->state == CONN_GREETING) {
+            stat_add(c->worker->stats, tls_failures, 1);
+            break;
+        }
         fail_init(&f, NULL);
         (void)fail(&f, ERR_HTTP_TIMEOUT, "The request did not arrive in time.");
         (void)conn_refuse(c, &f);
@@ -398,14 +471,26 @@ void conn_open(struct worker *w, int fd, enum route_where where)
     w->net->open_count++;
     stat_add(w->stats, connections, 1);
     stat_set(w->stats, open_connections, w->net->open_count);
+    if (where == ON_CLIENT && w->net->tls) {
+        tls_begin(c, w->net->tls);
+        c->state = CONN_GREETING;
+        (void)conn_await_bytes(c, TIMER_HEAD);
+        return;
+    }
     (void)conn_await_bytes(c, TIMER_IDLE);
 }
 
 void conn_shed(struct worker *w, int fd, enum route_where where, bool may_stay)
 {
-    struct conn *c = conn_new(w, fd, where);
+    struct conn *c;
     struct fail f;
 
+    if (where == ON_CLIENT && w->net->tls) { /* a handshake costs more than there is room for */
+        stat_add(w->stats, connections_refused, 1);
+        close(fd);
+        return;
+    }
+    c = conn_new(w, fd, where);
     c->is_shed = true;
     c->is_readable = true;
     w->net->shed_count++;
@@ -429,6 +514,8 @@ void conn_close(struct conn *c, const char *why)
     log_debug("", "connection closed", "worker=%u fd=%d why=\"%s\"", w->index, c->fd, why);
     if (conn_is_amid_answer(c))
         conn_cut_off(c);
+    if (c->state == CONN_SENDING || c->state == CONN_RECEIVING || c->state == CONN_TUNNEL)
+        req_abandon(&c->x->req);
     c->state = CONN_CLOSED;
     if (c->is_listening)
         event_del(&c->readable);

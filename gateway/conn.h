@@ -22,9 +22,12 @@ enum conn_state {
     CONN_READING,   /* idle, or in a head */
     CONN_BODY,      /* the head was let through; the body is not whole yet */
     CONN_HANDLING,  /* a handler runs, or its request waits */
+    CONN_RECEIVING, /* a piece of the body comes in; then the handler goes on */
     CONN_SENDING,   /* a part of the answer goes out; then the handler goes on */
+    CONN_TUNNEL,    /* an upgrade was agreed on: bytes go through as they come */
     CONN_WRITING,   /* the answer goes out */
     CONN_SKIPPING,  /* answered early; the rest of a small body is passed over */
+    CONN_GREETING,  /* TLS: the handshake */
     CONN_LINGERING, /* our side is closed; the peer may still be sending */
     CONN_CLOSED     /* unlinked; freed at the end of the turn */
 };
@@ -32,10 +35,11 @@ enum conn_state {
 /* What bounds a connection's time; one list each, oldest first. */
 enum conn_timer {
     TIMER_IDLE,    /* idle_timeout, then closed silently */
-    TIMER_HEAD,    /* head_timeout, then 408 */
+    TIMER_HEAD,    /* head_timeout, then 408; of a handshake, then closed */
     TIMER_RECEIVE, /* a part of request_timeout, then 408 unless enough of a body came */
     TIMER_NONE,    /* the request's own waits have deadlines */
     TIMER_SEND,    /* request_timeout, then closed */
+    TIMER_TUNNEL,  /* upstream_timeout without a byte, then closed */
     TIMER_LINGER,  /* LINGER_US, then closed unless much came */
     TIMER_COUNT
 };
@@ -45,14 +49,17 @@ struct exchange {
     struct req req;
     struct http *http;
     struct buf in;      /* this head, its body when both came together, what is behind them */
-    struct buf body;    /* a body that came in pieces */
+    struct buf body;    /* a body that came in pieces, or a piece of one */
     size_t held_bytes;  /* counted in the worker's */
     struct buf out;     /* what goes before the reply's body: head, or begin of a chunk */
     struct str tail;    /* what goes behind it; constant */
     size_t taken_bytes; /* of in: consumed once the answer is out */
     size_t sent_bytes;  /* of out, the reply's body and tail together */
     uint64_t max_body;
-    struct exchange *next; /* in the pool */
+    bool is_streaming;           /* the handler takes the body in pieces */
+    bool owes_continue;          /* the peer waits for a 100 before it sends the body */
+    void (*pump)(struct req *r); /* of a tunnel: called for every event of the socket */
+    struct exchange *next;       /* in the pool */
 };
 
 struct conn_io;
@@ -68,11 +75,14 @@ struct conn {
     bool is_readable;        /* the kernel may have bytes for us */
     bool is_listening;       /* the read event is registered */
     bool is_queued;          /* in the worker's list of those that yielded */
+    bool is_cut_off;         /* its answer broke off: nothing may look like its end */
     bool is_shed;            /* beyond max_connections: open just for its refusal */
     unsigned pipelined;      /* requests answered since it last went through the loop */
     uint64_t received_bytes; /* since a body, or lingering, began */
     uint64_t received_then;  /* of them when its timer began */
     uint64_t since_us;       /* when body or lingering began */
+    uint64_t waited_us;      /* for pieces of a body, since the last look at its rate */
+    uint64_t file_then;      /* what was left of a file when its timer began */
     struct event readable;
     struct event writable;
     enum conn_timer timer;

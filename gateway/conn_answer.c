@@ -6,6 +6,9 @@
  * the kernel's buffer and one part, never more. Its time is bounded for each part. An answer that has
  * begun and cannot be finished ends in a reset, so that neither the end of the connection nor anything
  * else looks like the end of the answer.
+ *
+ * A part may end with a range of a file. The kernel moves its bytes (conn_io.c), FILE_TURN of them in a
+ * turn; the worker waits for the disk then, if they are not in the kernel's cache.
  */
 #include "gateway/conn.h"
 
@@ -19,8 +22,13 @@
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 
+enum {
+    FILE_TURN = 1 << 20, /* of a file in a turn of the loop */
+    FILE_STEP = 65536    /* of a file within request_timeout: what a part of another answer has */
+};
+
 /* Counts the answer that is out. */
-static void conn_count(struct conn *c)
+void conn_count(struct conn *c)
 {
     struct worker *w = c->worker;
     struct req *r = &c->x->req;
@@ -48,11 +56,16 @@ static void conn_prepare(struct conn *c, bool is_last)
     if (c->worker->net->is_leaving || (r->head && !r->head->is_keep_alive))
         r->reply.must_close = true;
     buf_reset(&x->out);
+    x->sent_bytes = 0;
+    if (r->reply.interim.n) {
+        buf_add_str(&x->out, r->reply.interim);
+        x->tail = r->reply.interim = STR("");
+        return;
+    }
     if (!r->reply.is_begun)
         reply_head(r, &x->out);
     r->reply.is_begun = true;
     x->tail = reply_frame(r, is_last, &x->out);
-    x->sent_bytes = 0;
 }
 
 /* The reply is complete: makes its bytes. */
@@ -77,15 +90,29 @@ static bool conn_send_part(struct conn *c)
     return true;
 }
 
+/* From here on its bytes are another protocol's: pump moves them. */
+static bool conn_open_tunnel(struct conn *c)
+{
+    conn_goto(c, CONN_TUNNEL);
+    conn_count(c);
+    c->is_readable = true;
+    worker_set_timer(c, TIMER_TUNNEL);
+    return true;
+}
+
 /* The handler has run: what came of it? */
 bool conn_handled(struct conn *c)
 {
     struct req *r = &c->x->req;
 
     if (r->state == REQ_ANSWERED)
-        return conn_answer(c);
+        return c->x->is_streaming && !r->is_whole ? conn_answer_early(c) : conn_answer(c);
     if (r->wait == WAIT_SENT)
         return conn_send_part(c);
+    if (r->wait == WAIT_PIECE)
+        return conn_ask_piece(c);
+    if (r->wait == WAIT_TUNNEL)
+        return conn_open_tunnel(c);
     worker_set_timer(c, TIMER_NONE);
     return false;
 }
@@ -124,6 +151,46 @@ static bool conn_part_taken(struct conn *c)
     return false;
 }
 
+/* Waits for room in the socket. A file is one part however long it is: its time begins anew with each
+ * FILE_STEP of it. */
+static bool conn_await_room(struct conn *c)
+{
+    uint64_t left = c->x->req.reply.file_left;
+
+    conn_count_memory(c);
+    event_add(&c->writable, NULL);
+    if (c->timer != TIMER_SEND || c->file_then - left >= FILE_STEP) {
+        worker_set_timer(c, TIMER_SEND);
+        c->file_then = left;
+    }
+    return false;
+}
+
+/* The bytes of a file, once what goes before them is out; true when all are. */
+static bool conn_write_file(struct conn *c)
+{
+    struct reply *p = &c->x->req.reply;
+    uint64_t stop = p->file_left > FILE_TURN ? p->file_left - FILE_TURN : 0;
+
+    while (p->file_left > stop) {
+        size_t n = p->file_left < FILE_TURN ? (size_t)p->file_left : FILE_TURN;
+        ssize_t sent = conn_io_send_file(c, p->file, p->file_at, n);
+
+        if (sent < 0 && errno == EAGAIN)
+            return conn_await_room(c);
+        if (sent <= 0)
+            return conn_gone(c, sent == 0 ? "the file is shorter than it was"
+                                          : "the file or its peer is gone");
+        p->file_at += (uint64_t)sent;
+        p->file_left -= (uint64_t)sent;
+        stat_add(c->worker->stats, sent_bytes, sent);
+    }
+    if (p->file_left == 0)
+        return true;
+    worker_yield(c);
+    return false;
+}
+
 bool conn_write(struct conn *c)
 {
     struct exchange *x = c->x;
@@ -139,12 +206,10 @@ bool conn_write(struct conn *c)
         }
         if (n < 0 && errno != EAGAIN)
             return conn_gone(c, "peer does not take the answer");
-        conn_count_memory(c);
-        event_add(&c->writable, NULL);
-        if (c->timer != TIMER_SEND)
-            worker_set_timer(c, TIMER_SEND);
-        return false;
+        return conn_await_room(c);
     }
+    if (x->req.reply.file_left && !conn_write_file(c))
+        return false;
     if (c->state == CONN_SENDING)
         return conn_part_taken(c);
     conn_count(c);
@@ -161,7 +226,7 @@ bool conn_is_amid_answer(const struct conn *c)
 {
     struct iovec v[3];
 
-    if (c->state == CONN_SENDING)
+    if (c->state == CONN_SENDING || (c->state == CONN_RECEIVING && c->x->req.reply.is_begun))
         return true;
     return c->state == CONN_WRITING && c->x->req.reply.is_streamed &&
            (c->x->req.reply.is_broken || conn_left(c->x, v) > 0);

@@ -6,8 +6,14 @@
  * there yet is the head copied aside, and a long body then read in place, growing as it comes: what
  * a peer announces costs nothing until it sends it.
  *
+ * A route with BODY_STREAM has its handler called with the head; it asks for the body in pieces
+ * (gateway/req_body.h), and only while it waits for one is the socket read. A piece is what the socket
+ * has, up to PIECE_BYTES, or LEAN_BYTES while body_memory_bytes is used up: so a body of any length costs a
+ * piece. Between two pieces the loop has its turn.
+ *
  * A body has request_timeout, and within each third of it must bring min_body_rate: the first bounds
- * how long one connection can be held, the second what it costs its peer to hold many.
+ * how long one connection can be held, the second what it costs its peer to hold many. For one that
+ * comes in pieces there is only the second, and only the time counts in which we waited for its peer.
  *
  * Memory. A request that waits, or whose peer does not read, is counted with its body, its arena and
  * its answer (held_bytes). When a worker's share of body_memory_bytes is used up, bodies that are
@@ -21,6 +27,7 @@
 
 #include "gateway/conn_io.h"
 #include "gateway/conn_steps.h"
+#include "gateway/req_body.h"
 #include "gateway/req_drive.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
@@ -31,6 +38,8 @@ enum {
     CHUNK_ROOM = 16384, /* for a chunked body */
     BODY_ROOM = 65536,  /* for the first read of a long body, which then grows by doubling */
     BODY_READ = 65536, /* of a long body at once: READS_MAX of them are 1 MiB, or 1 ms, in a turn */
+    PIECE_BYTES = 65536,
+    LEAN_BYTES = 4096,
     SHORT_BODY = 65536, /* has room of its own in body_memory_bytes */
     VALUE_BYTES = 16    /* of a value of JSON in an arena */
 };
@@ -90,7 +99,9 @@ err_t conn_judge(struct conn *c, struct fail *f)
     uint64_t limit = kind == BODY_LARGE ? LIMIT_BODY_LARGE : LIMIT_BODY_SMALL;
     uint64_t max = conn_settings(c)->max_body_bytes;
 
-    if (kind != BODY_BATCH && max > limit)
+    if (kind == BODY_STREAM)
+        max = UINT64_MAX; /* the handler says what is too much */
+    else if (kind != BODY_BATCH && max > limit)
         max = limit;
     x->max_body = max;
     if (d->content_length > max)
@@ -107,6 +118,7 @@ static void conn_send_continue(struct conn *c)
 {
     struct iovec v = conn_io_slice(STR("HTTP/1.1 100 Continue\r\n\r\n"));
 
+    c->x->owes_continue = false;
     /* Nothing else is on its way, so it fits; if not, the client sends after a moment anyway. */
     if (conn_io_write(c, &v, 1) > 0)
         stat_add(c->worker->stats, sent_bytes, v.iov_len);
@@ -129,6 +141,21 @@ static bool conn_handle(struct conn *c, struct str body)
     return conn_handled(c);
 }
 
+/* The handler is to take the body in pieces: its turn begins with the head. */
+static bool conn_begin_pieces(struct conn *c)
+{
+    struct exchange *x = c->x;
+
+    http_keep_head(x->http, &x->req.arena);
+    buf_consume(&x->in, x->taken_bytes);
+    x->taken_bytes = 0;
+    x->is_streaming = true;
+    x->req.is_whole = !x->req.head->has_body;
+    conn_begin_phase(c);
+    c->waited_us = 0;
+    return conn_handle(c, STR(""));
+}
+
 /* The head was let through: is the body here already? */
 bool conn_take_body(struct conn *c)
 {
@@ -136,6 +163,8 @@ bool conn_take_body(struct conn *c)
     const struct http_head *d = x->req.head;
     struct str rest = str_skip(buf_str(&x->in), x->taken_bytes);
 
+    if (x->req.route->body == BODY_STREAM)
+        return conn_begin_pieces(c);
     if (!d->is_chunked && d->content_length <= rest.n) {
         x->taken_bytes += (size_t)d->content_length;
         http_body_took(x->http, d->content_length);
@@ -160,8 +189,8 @@ static err_t conn_count_body(struct conn *c, struct fail *f)
     return conn_memory_room(c, f);
 }
 
-/* One read of body bytes: in place when their number is known. */
-static enum read_result conn_read_more(struct conn *c)
+/* One read of body bytes, at most max: in place when their number is known. */
+static enum read_result conn_read_more(struct conn *c, size_t max)
 {
     struct exchange *x = c->x;
     uint64_t left = http_body_left(x->http);
@@ -170,9 +199,9 @@ static enum read_result conn_read_more(struct conn *c)
     enum read_result got;
 
     if (x->req.head->is_chunked)
-        return conn_read_into(c, &x->in, CHUNK_ROOM, SIZE_MAX);
+        return conn_read_into(c, &x->in, CHUNK_ROOM, max);
     got = conn_read_into(c, &x->body, room < left ? room : (size_t)left,
-                         left < BODY_READ ? (size_t)left : BODY_READ);
+                         left < max ? (size_t)left : max);
     if (got == READ_SOME)
         http_body_took(x->http, buf_len(&x->body) - before);
     return got;
@@ -196,7 +225,7 @@ bool conn_read_body(struct conn *c)
             return conn_refuse(c, &f);
         if (reads >= READS_MAX)
             return conn_await_bytes(c, TIMER_RECEIVE);
-        switch (conn_read_more(c)) {
+        switch (conn_read_more(c, BODY_READ)) {
         case READ_SOME: break;
         case READ_END: return conn_gone(c, "left in a body");
         case READ_LOST: return conn_gone(c, "connection lost");
@@ -208,4 +237,96 @@ bool conn_read_body(struct conn *c)
 bool conn_body_is_fast(struct conn *c)
 {
     return conn_is_fast(c, TIMER_RECEIVE, conn_least_bytes(c));
+}
+
+/* -- pieces ------------------------------------------------------------------------------------ */
+
+bool conn_ask_piece(struct conn *c)
+{
+    struct exchange *x = c->x;
+
+    conn_goto(c, CONN_RECEIVING);
+    buf_reset(&x->body);
+    if (x->owes_continue && buf_len(&x->in) == 0)
+        conn_send_continue(c);
+    x->owes_continue = false;
+    return true;
+}
+
+bool conn_piece_is_fast(struct conn *c)
+{
+    struct worker *w = c->worker;
+    uint64_t got = c->received_bytes - c->received_then;
+
+    if (c->timer == TIMER_RECEIVE) {
+        c->waited_us += w->now_us - c->timer_since_us;
+        worker_set_timer(c, TIMER_RECEIVE);
+    }
+    if (c->waited_us < worker_receive_us(w))
+        return true;
+    if (got == 0 || got < conn_settings(c)->min_body_rate * (c->waited_us / 1000) / 1000)
+        return false;
+    c->received_then = c->received_bytes;
+    c->waited_us = 0;
+    return true;
+}
+
+/* The handler's turn; the loop's before it has the next piece. */
+static bool conn_give_piece(struct conn *c, bool is_whole)
+{
+    struct exchange *x = c->x;
+    struct fail f;
+
+    if (!is_whole && !conn_piece_is_fast(c)) {
+        fail_init(&f, NULL);
+        (void)fail(&f, ERR_HTTP_TIMEOUT, "The request did not arrive in time.");
+        return conn_refuse(c, &f);
+    }
+    x->req.piece = buf_str(&x->body);
+    x->req.is_whole = is_whole;
+    conn_goto(c, CONN_HANDLING);
+    worker_set_timer(c, TIMER_NONE);
+    req_piece_came(&x->req);
+    if (conn_handled(c))
+        worker_yield(c);
+    return false;
+}
+
+void conn_interrupt(struct conn *c)
+{
+    (void)conn_piece_is_fast(c); /* whoever is too slow is told by the next piece */
+    c->x->req.piece = STR("");
+    conn_goto(c, CONN_HANDLING);
+    worker_set_timer(c, TIMER_NONE);
+    req_piece_came(&c->x->req);
+    conn_go_on(c);
+}
+
+bool conn_receive(struct conn *c)
+{
+    struct exchange *x = c->x;
+    struct fail f;
+    size_t used, most;
+
+    fail_init(&f, &x->req.arena);
+    most = conn_memory_room(c, &f) == OK ? PIECE_BYTES : LEAN_BYTES;
+    for (;;) {
+        enum http_event event;
+
+        event = http_feed_body(x->http, buf_str(&x->in), &used, &x->body, x->max_body, &f);
+        buf_consume(&x->in, used);
+        if (event == HTTP_ERROR)
+            return conn_refuse(c, &f);
+        if (event == HTTP_END || buf_len(&x->body) >= most)
+            return conn_give_piece(c, event == HTTP_END);
+        switch (conn_read_more(c, most)) {
+        case READ_SOME: break;
+        case READ_END: return conn_gone(c, "left in a body");
+        case READ_LOST: return conn_gone(c, "connection lost");
+        default:
+            if (buf_len(&x->body))
+                return conn_give_piece(c, false);
+            return conn_await_bytes(c, TIMER_RECEIVE);
+        }
+    }
 }

@@ -14,7 +14,7 @@
 #include "gateway/conn_io.h"
 #include "gateway/conn_steps.h"
 #include "gateway/reply.h"
-#include "gateway/req_drive.h"
+#include "gateway/req_body.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 
@@ -32,7 +32,10 @@ bool conn_refuse(struct conn *c, const struct fail *f)
     struct req *r = &c->x->req;
 
     stat_add(c->worker->stats, connections_dropped, 1);
-    reply_fail(r, f);
+    if (c->state == CONN_RECEIVING)
+        req_body_failed(r, f);
+    else
+        reply_fail(r, f);
     r->reply.must_close = true;
     return conn_answer(c);
 }
@@ -51,7 +54,7 @@ bool conn_answer_early(struct conn *c)
     http_body_took(x->http, here);
     x->taken_bytes += here;
     left -= here;
-    if (r->head->is_chunked || left > SKIP_MAX || (left && r->head->wants_continue))
+    if (r->head->is_chunked || left > SKIP_MAX || (left && x->owes_continue))
         r->reply.must_close = true;
     return conn_answer(c);
 }
@@ -83,8 +86,7 @@ void conn_cut_off(struct conn *c)
 {
     static const struct linger at_once = {.l_onoff = 1};
 
-    if (c->state == CONN_SENDING)
-        req_abandon(&c->x->req);
+    c->is_cut_off = true;
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     stat_add(c->worker->stats, answers_broken, 1);
 }

@@ -38,8 +38,15 @@ err_t conn_judge(struct conn *c, struct fail *f);
 /* The head was let through: is the body here already? */
 bool conn_take_body(struct conn *c);
 bool conn_read_body(struct conn *c);
-/* Its list's time is over: did as much come as min_body_rate asks for? */
+/* Its list's time is over: did as much come as min_body_rate asks for? Then it begins anew. */
 bool conn_body_is_fast(struct conn *c);
+/* The handler takes pieces of the body: it wants the next one. */
+bool conn_ask_piece(struct conn *c);
+bool conn_receive(struct conn *c);
+/* Its handler is called without a piece. */
+void conn_interrupt(struct conn *c);
+/* The same question for a body that comes in pieces: while we waited for the peer. */
+bool conn_piece_is_fast(struct conn *c);
 
 /* conn_answer.c */
 /* The reply is complete: makes its bytes. */
@@ -47,6 +54,8 @@ bool conn_answer(struct conn *c);
 /* The handler has run: what came of it? */
 bool conn_handled(struct conn *c);
 bool conn_write(struct conn *c);
+/* Counts the answer that is out. */
+void conn_count(struct conn *c);
 /* Something of the answer is out, and something is not. */
 bool conn_is_amid_answer(const struct conn *c);
 

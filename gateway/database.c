@@ -25,6 +25,8 @@ err_t database_open(const struct settings *s, struct database *d, struct fail *f
 {
     err_t e;
 
+    if (settings_passes_all(s))
+        return fail(f, ERR_SETTING, "pg_uri names a store that is not PostgreSQL");
     database_find(s, d);
     if (d->is_running)
         return OK;

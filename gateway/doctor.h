@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "gateway/database.h"
+#include "ingest/kafka_topic.h"
 #include "schema/settings.h"
 
 /* WARN: it works, but not as it could or not for long. FAIL: a server does not start, does not
@@ -27,6 +28,8 @@ struct doctor {
     struct database db;
     PGconn *conn; /* NULL: no database, see why_not */
     char why_not[160];
+    rd_kafka_t *kafka;        /* NULL: not configured, or no broker answers */
+    struct kafka_topic topic; /* without partitions: not there, or not known */
 };
 
 /* doctor_host.c: this machine. */
@@ -42,6 +45,14 @@ enum verdict doctor_listen(struct doctor *d);
 enum verdict doctor_admin_listen(struct doctor *d);
 enum verdict doctor_deadletters(struct doctor *d);
 enum verdict doctor_not_configured(struct doctor *d);
+
+/* doctor_redis.c: what pods share, if they do. */
+enum verdict doctor_redis(struct doctor *d);
+
+/* doctor_kafka.c: brokers, topic, the group of flushers and what it has not flushed. */
+enum verdict doctor_kafka(struct doctor *d);
+enum verdict doctor_topic(struct doctor *d);
+enum verdict doctor_flushers(struct doctor *d);
 
 /* doctor_database.c: PostgreSQL, and the journal held against it. */
 enum verdict doctor_postgresql(struct doctor *d);

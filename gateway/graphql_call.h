@@ -41,6 +41,8 @@ struct graphql_call {
     const struct graphql_plan *root;
     struct graphql_argument argument;
     struct str run_id;
+    struct str uri, path; /* of artifacts */
+    bool has_path;
     struct str ids;           /* an array, as SQL takes it */
     struct search_page *page; /* of a search, else NULL */
     struct graphql_extras extras;

@@ -11,6 +11,10 @@
  */
 #include "gateway/graphql_call.h"
 
+#include "gateway/artifact_answer.h"
+#include "gateway/artifact_path.h"
+#include "gateway/artifact_place.h"
+#include "gateway/artifact_root.h"
 #include "gateway/entity.h"
 #include "gateway/experiment_id.h"
 #include "gateway/req_part.h"
@@ -169,49 +173,72 @@ static err_t answer_experiment(struct req *r, struct fail *f)
 
 /* -- artifacts ------------------------------------------------------------------------------- */
 
-static const struct stmt ARTIFACT_URI = {"graphql_artifact_uri",
-                                         "SELECT artifact_uri FROM runs WHERE run_uuid = $1::text"};
-
-static err_t artifacts_write(struct req *r, struct fail *f)
+static void artifacts_write(struct req *r)
 {
     struct graphql_call *c = r->data;
-    const PGresult *rows = r->sql.results[0];
     struct graphql_write w;
     struct json j;
 
-    if (PQntuples(rows) == 0)
-        return admit_no_run(c->run_id, f);
-    for (size_t i = 0; i < c->root->nitems; i++) {
-        const struct graphql_plan *item = &c->root->items[i];
-
-        if (item->field && str_eq(item->field->name, STR("files")))
-            return fail(f, ERR_NOT_IMPLEMENTED,
-                        "Listing the files of a run is not built in this server.");
-    }
     graphql_write_init(&w, &c->json, &c->errors);
     graphql_write_begin(&w, &j);
     json_open(&j);
-    json_pair_str(&j, "root_uri", sql_get(rows, 0, 0));
+    json_pair_str(&j, "root_uri", c->uri);
+    artifact_answer_files(r, &j, c->path);
     json_close(&j);
     graphql_write_entity(&w, c->root);
     graphql_write_fini(&w);
-    return OK;
 }
 
-static err_t artifacts_done(struct req *r, struct fail *f)
+/* One root field is over; another may ask for artifacts too. */
+static err_t artifacts_end(struct req *r, err_t e, struct fail *f)
 {
-    return graphql_end(r, artifacts_write(r, f), f);
+    if (r->artifact)
+        artifact_end(r);
+    return graphql_end(r, e, f);
+}
+
+static err_t artifacts_failed(struct req *r, err_t e, struct fail *f)
+{
+    r->caught = NULL;
+    return artifacts_end(r, e, f);
+}
+
+static err_t artifacts_listed(struct req *r, struct fail *f)
+{
+    r->caught = NULL;
+    artifacts_write(r);
+    return artifacts_end(r, OK, f);
+}
+
+static err_t artifacts_found(struct req *r, struct fail *f)
+{
+    struct graphql_call *c = r->data;
+    struct artifact_place at;
+    err_t e;
+
+    if ((e = artifact_place_of(r, c->uri, c->path, !c->has_path, &at, f)) ||
+        (e = artifact_begin(r, &at, f)))
+        return e;
+    return at.ops->list(r, artifacts_listed);
 }
 
 static err_t answer_artifacts(struct req *r, struct fail *f)
 {
     struct graphql_call *c = r->data;
+    const struct graphql_input *path;
     err_t e;
 
     if ((e = graphql_run_id(c, f)))
         return e;
-    c->values[0] = sql_text(&r->arena, c->run_id);
-    return req_sql(r, &(struct sql_step){&ARTIFACT_URI, c->values, 1}, 1, artifacts_done);
+    path = graphql_argument_field(&c->argument, STR("path"));
+    c->has_path = path->is_set && !path->is_null;
+    if ((e = artifact_path_check(&r->arena, c->has_path ? path->text : STR(""), &c->path, f)))
+        return e;
+    r->caught = artifacts_failed;
+    e = artifact_root_of_run(r, c->run_id, &c->uri, artifacts_found);
+    if (e)
+        r->caught = NULL;
+    return e;
 }
 
 /* -- sampled history -------------------------------------------------------------------------- */

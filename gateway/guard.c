@@ -1,90 +1,61 @@
 /*
- * guard: MLflow 3.17's security middleware, rule by rule.
+ * guard: MLflow 3.17's security middleware, rule by rule, in the order of its layers.
  *
- *   1. Host must match the list (fnmatch on the raw field, port included, when an entry holds a
- *      '*', else the same bytes); /health and /version are exempt. 403.
- *   2. A CORS preflight is answered here: 200 OK for an origin that is allowed, else 400.
- *   3. Any Origin gets the CORS headers of a simple answer.
- *   4. A changing method on an API path with a foreign Origin: 403.
- *   5. A workspace header that is not blank: 500 FEATURE_DISABLED, server-info excepted.
+ *   1. A workspace header that is not blank: 500 FEATURE_DISABLED, server-info excepted.
+ *   2. Host must match the list (policy.c); /health and /version are exempt. 403.
+ *   3. A CORS preflight is answered here: 200 OK for an origin that is allowed, else 400.
+ *   4. Any Origin gets the CORS headers of a simple answer.
+ *   5. A changing method on an API path with a foreign Origin: 403.
+ *   6. What is answered further in carries nosniff and X-Frame-Options; what a layer before that
+ *      has refused does not.
+ *
+ * disable_security_middleware takes 2 to 6 away. Paths are those behind static_prefix, but for the
+ * artifacts', which stock serves without it as well. One with two slashes in front is judged like
+ * the one that is served.
  *
  * The list holds globs, so matching it costs as much as parsing the request; the last Host that
  * passed is remembered by the worker, and nearly every request has the same one.
  */
 #include "gateway/guard.h"
 
-#include <fnmatch.h>
 #include <string.h>
 
 #include "gateway/conn.h"
+#include "gateway/policy.h"
 #include "gateway/reply.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 
-#define TEXT_PLAIN "text/plain"
-#define DEFAULT_HOSTS                                                                              \
-    "localhost,127.0.0.1,[::1],0.0.0.0,localhost:*,127.0.0.1:*,[[]::1]:*,0.0.0.0:*,192.168.*,10.*" \
-    ","                                                                                            \
-    "172.16.*,172.17.*,172.18.*,172.19.*,172.20.*,172.21.*,172.22.*,172.23.*,172.24.*,172.25.*,"   \
-    "172.26.*,172.27.*,172.28.*,172.29.*,172.30.*,172.31.*,fc00:*,fd00:*"
+#define TEXT_PLAIN       "text/plain"
 #define CORS_METHODS     "GET, POST, PUT, DELETE, OPTIONS, PATCH"
+#define CORS_ALL_METHODS "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, QUERY"
 #define CHANGING_METHODS (HTTP_M_POST | HTTP_M_PUT | HTTP_M_DELETE | HTTP_M_PATCH)
+#define FRAMEABLE_PATH   "/static-files/lib/notebook-trace-renderer"
 
-enum { MATCH_GLOBS, MATCH_EXACT };
-
-/* -- lists ----------------------------------------------------------------------------------- */
-
-/* Does value match an entry of the comma list? "*" alone matches all. */
-static bool guard_list_has(struct str list, struct str value, int how)
+static const struct policy *guard_policy(const struct req *r)
 {
-    char text[512], glob[512];
-
-    if (value.n >= sizeof(text))
-        return false;
-    str_to_cstr(value, text, sizeof(text));
-    while (list.n) {
-        struct str entry = str_trim(str_cut(&list, ','));
-
-        if (str_eq(entry, STR("*")) || str_eq(entry, value))
-            return true;
-        if (how == MATCH_EXACT || entry.n >= sizeof(glob) || str_find(entry, '*') == entry.n)
-            continue;
-        str_to_cstr(entry, glob, sizeof(glob));
-        if (fnmatch(glob, text, FNM_NOESCAPE) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Is "*" itself an entry? */
-static bool guard_list_is_open(struct str list)
-{
-    while (list.n) {
-        if (str_eq(str_trim(str_cut(&list, ',')), STR("*")))
-            return true;
-    }
-    return false;
+    return r->worker->policy;
 }
 
 /* -- paths ----------------------------------------------------------------------------------- */
 
 static bool guard_path_is(const struct req *r, const char *path)
 {
-    struct str prefix = str_of(r->worker->settings->static_prefix);
+    struct str prefix = guard_policy(r)->prefix;
     struct str p = r->head->path;
 
     return str_starts(p, prefix) && str_eq(str_skip(p, prefix.n), str_of(path));
 }
 
-static bool guard_is_api(const struct req *r)
+bool guard_is_api(const struct req *r)
 {
-    struct str prefix = str_of(r->worker->settings->static_prefix);
+    struct str prefix = guard_policy(r)->prefix;
     struct str p = r->head->path;
 
     if (str_starts(p, STR("/api/2.0/mlflow-artifacts/artifacts")) ||
         str_starts(p, STR("/ajax-api/2.0/mlflow-artifacts/artifacts")))
         return true;
-    if (!str_starts(p, prefix))
+    if (!str_starts(p, prefix) || str_eq(p, STR("/api/test")))
         return false;
     p = str_skip(p, prefix.n);
     return str_starts(p, STR("/api/")) || str_starts(p, STR("/ajax-api/"));
@@ -95,14 +66,14 @@ static bool guard_is_api(const struct req *r)
 static bool guard_host_is_good(const struct req *r)
 {
     struct worker_net *net = r->worker->net;
-    struct str list = str_of(r->worker->settings->allowed_hosts);
+    const struct policy *p = guard_policy(r);
     struct str host = r->head->host;
 
     if (host.n && host.n == net->good_host_len && memcmp(host.p, net->good_host, host.n) == 0)
         return true;
-    if (guard_path_is(r, "/health") || guard_path_is(r, "/version") || guard_list_is_open(list))
+    if (p->is_any_host || guard_path_is(r, "/health") || guard_path_is(r, "/version"))
         return true;
-    if (host.n == 0 || !guard_list_has(list.n ? list : STR(DEFAULT_HOSTS), host, MATCH_GLOBS))
+    if (host.n == 0 || !policy_list_has(p->hosts, host))
         return false;
     if (host.n <= sizeof(net->good_host)) {
         memcpy(net->good_host, host.p, host.n);
@@ -119,14 +90,29 @@ static bool guard_is_localhost(struct str host)
            str_eq(host, STR("::1"));
 }
 
-/* The host of an origin, as Python's urlparse finds it; empty when there is none. */
-static struct str guard_origin_host(struct str origin)
+/* Cuts "scheme:" off, where one stands there. */
+static struct str guard_skip_scheme(struct str s)
 {
-    struct str s = origin;
     size_t n = str_find(s, ':');
 
-    if (!str_starts(s, STR("//")))
-        s = str_skip(s, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        bool is_letter = (s.p[i] >= 'a' && s.p[i] <= 'z') || (s.p[i] >= 'A' && s.p[i] <= 'Z');
+        bool is_other = (s.p[i] >= '0' && s.p[i] <= '9') || strchr("+-.", s.p[i]);
+
+        if (!is_letter && (i == 0 || !is_other))
+            return s;
+    }
+    return n ? str_skip(s, n + 1) : s;
+}
+
+/* The host of an origin, as Python's urlparse finds it; empty when there is none. Where brackets stand
+ * otherwise than around all of a host, none is found: "http://[::1]evil.example" is no local page,
+ * though Python before 3.11.4 has it for one. */
+static struct str guard_origin_host(struct str origin)
+{
+    struct str s = guard_skip_scheme(origin);
+    size_t n;
+
     if (!str_starts(s, STR("//")))
         return STR("");
     s = str_skip(s, 2);
@@ -135,8 +121,15 @@ static struct str guard_origin_host(struct str origin)
     s = str_head(s, n);
     while (str_find(s, '@') < s.n)
         str_cut(&s, '@');
-    if (s.n && s.p[0] == '[')
-        return str_head(str_skip(s, 1), str_find(str_skip(s, 1), ']'));
+    if (s.n && s.p[0] == '[') {
+        n = str_find(s, ']');
+        if (n == s.n || (n + 1 < s.n && s.p[n + 1] != ':'))
+            return STR("");
+        s = str_head(str_skip(s, 1), n - 1);
+        return str_find(s, ':') < s.n ? s : STR(""); /* a name stands in no brackets */
+    }
+    if (str_find(s, '[') < s.n || str_find(s, ']') < s.n)
+        return STR("");
     return str_head(s, str_find(s, ':'));
 }
 
@@ -166,102 +159,119 @@ static bool guard_origin_is_plain_localhost(struct str origin)
 /* May a page of that origin read answers? Globs do not count here, as in MLflow. */
 static bool guard_origin_is_echoed(const struct req *r)
 {
-    struct str list = str_of(r->worker->settings->cors_allowed_origins);
-
     return guard_origin_is_plain_localhost(r->head->origin) ||
-           guard_list_has(list, r->head->origin, MATCH_EXACT);
+           policy_list_names(guard_policy(r)->origins, r->head->origin);
 }
 
 /* May a page of that origin write? */
 static bool guard_origin_may_write(const struct req *r)
 {
-    struct str list = str_of(r->worker->settings->cors_allowed_origins);
-
     return r->head->origin.n == 0 || guard_is_localhost(guard_origin_host(r->head->origin)) ||
-           guard_list_has(list, r->head->origin, MATCH_GLOBS);
+           policy_list_has(guard_policy(r)->origins, r->head->origin);
 }
 
-static void guard_add_origin(struct req *r, bool is_open)
+static void guard_add_origin(struct req *r)
 {
-    if (is_open)
+    if (guard_policy(r)->is_any_origin)
         reply_header(r, "access-control-allow-origin", "*");
     else if (guard_origin_is_echoed(r))
         reply_header(r, "access-control-allow-origin", "%.*s", STR_ARG(r->head->origin));
 }
 
-static bool guard_method_is_shared(struct str method)
+/* What a layer has refused or answered: without the lines of those behind it. */
+static void guard_answer(struct req *r, enum policy_lines lines, int status, const char *type,
+                         struct str body)
 {
-    struct str list = STR(CORS_METHODS);
-
-    while (list.n) {
-        if (str_eq(str_trim(str_cut(&list, ',')), method))
-            return true;
-    }
-    return false;
+    r->reply.lines = lines;
+    (void)reply_text(r, status, type, body);
 }
 
-static void guard_answer_preflight(struct req *r, bool is_open)
+static void guard_answer_preflight(struct req *r)
 {
-    bool is_origin_good = is_open || guard_origin_is_echoed(r);
-    bool is_method_good = guard_method_is_shared(r->head->preflight_method);
-    const char *text = is_origin_good   ? "Disallowed CORS method"
-                       : is_method_good ? "Disallowed CORS origin"
-                                        : "Disallowed CORS origin, method";
+    bool is_open = guard_policy(r)->is_any_origin;
+    struct str methods = is_open ? STR(CORS_ALL_METHODS) : STR(CORS_METHODS);
+    char failed[64] = "";
 
-    guard_add_origin(r, is_open);
-    reply_header(r, "access-control-allow-methods", CORS_METHODS);
+    if (!is_open && !guard_origin_is_echoed(r))
+        strcat(failed, ", origin");
+    if (!policy_list_names(methods, r->head->preflight_method))
+        strcat(failed, ", method");
+    if (r->head->has_private_network)
+        strcat(failed, ", private-network");
+    reply_header(r, "vary",
+                 "Origin, Access-Control-Request-Method, Access-Control-Request-Headers, "
+                 "Access-Control-Request-Private-Network");
+    guard_add_origin(r);
+    reply_header(r, "access-control-allow-methods", "%.*s", STR_ARG(methods));
     reply_header(r, "access-control-max-age", "600");
     if (!is_open)
         reply_header(r, "access-control-allow-credentials", "true");
-    if (r->head->preflight_headers.n)
+    if (r->head->has_preflight_headers)
         reply_header(r, "access-control-allow-headers", "%.*s",
                      STR_ARG(r->head->preflight_headers));
-    if (is_origin_good && is_method_good)
-        (void)reply_text(r, 200, TEXT_PLAIN, STR("OK"));
-    else
-        (void)reply_text(r, 400, TEXT_PLAIN, str_of(text));
+    if (failed[0] == '\0') {
+        guard_answer(r, LINES_BARE, 200, TEXT_PLAIN "; charset=utf-8", STR("OK"));
+        return;
+    }
+    guard_answer(r, LINES_BARE, 400, TEXT_PLAIN "; charset=utf-8",
+                 arena_printf(&r->arena, "Disallowed CORS %s", failed + 2));
 }
-
-/* -- all of it ------------------------------------------------------------------------------- */
 
 static bool guard_admits_origin(struct req *r)
 {
-    bool is_open = guard_list_is_open(str_of(r->worker->settings->cors_allowed_origins));
+    bool is_open = guard_policy(r)->is_any_origin;
 
-    if (r->head->method == HTTP_M_OPTIONS && r->head->preflight_method.n) {
-        guard_answer_preflight(r, is_open);
+    if (r->head->method == HTTP_M_OPTIONS && r->head->has_preflight_method) {
+        guard_answer_preflight(r);
         return false;
     }
     if (!is_open)
         reply_header(r, "access-control-allow-credentials", "true");
     reply_header(r, "access-control-expose-headers", "*");
-    guard_add_origin(r, is_open);
+    guard_add_origin(r);
     if (!is_open && (r->head->method & CHANGING_METHODS) && guard_is_api(r) &&
         !guard_origin_may_write(r)) {
-        (void)reply_text(r, 403, TEXT_PLAIN, STR("Cross-origin request blocked"));
+        guard_answer(r, LINES_VARY, 403, TEXT_PLAIN, STR("Cross-origin request blocked"));
         return false;
     }
     return true;
+}
+
+/* -- all of it ------------------------------------------------------------------------------- */
+
+/* Does the header name a workspace where it must not? server-info is for asking whether it may. */
+static bool guard_names_workspace(const struct req *r)
+{
+    struct str path = r->head->path;
+
+    if (str_trim(r->head->workspace).n == 0)
+        return false;
+    while (path.n && path.p[path.n - 1] == '/')
+        path.n--;
+    return !str_ends(path, STR("/mlflow/server-info"));
 }
 
 bool guard_admits(struct req *r)
 {
     if (r->conn->where == ON_ADMIN)
         return true; /* probes and scrapers come with any name; nothing there can be changed */
+    if (guard_names_workspace(r)) {
+        guard_answer(r, LINES_BARE, 500, "application/json",
+                     STR("{\"error_code\":\"FEATURE_DISABLED\",\"message\":\"Workspace APIs are "
+                         "not available: workspaces are not enabled on this server\","
+                         "\"sqlstate\":\"KAM00\",\"error_class\":\"FEATURE_DISABLED\"}"));
+        return false;
+    }
+    if (guard_policy(r)->is_off)
+        return true;
     if (!guard_host_is_good(r)) {
-        (void)reply_text(r, 403, TEXT_PLAIN,
-                         STR("Invalid Host header - possible DNS rebinding attack detected"));
+        guard_answer(r, LINES_BARE, 403, TEXT_PLAIN,
+                     STR("Invalid Host header - possible DNS rebinding attack detected"));
         return false;
     }
     if (r->head->has_origin && !guard_admits_origin(r))
         return false;
-    if (str_trim(r->head->workspace).n && !str_ends(r->head->path, STR("/mlflow/server-info"))) {
-        (void)reply_text(
-            r, 500, "application/json",
-            STR("{\"error_code\":\"FEATURE_DISABLED\",\"message\":\"Workspace APIs are "
-                "not available: workspaces are not enabled on this server\","
-                "\"sqlstate\":\"KAM00\",\"error_class\":\"FEATURE_DISABLED\"}"));
-        return false;
-    }
+    if (str_starts(r->head->path, STR(FRAMEABLE_PATH)))
+        r->reply.lines = LINES_FRAMEABLE;
     return true;
 }

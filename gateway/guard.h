@@ -13,5 +13,7 @@
 /* True when the request may go on; false when it has been answered. Adds the CORS headers that
  * its answer must carry either way. */
 must_check bool guard_admits(struct req *r);
+/* Is its path one of MLflow's API, as the middleware counts? */
+bool guard_is_api(const struct req *r);
 
 #endif

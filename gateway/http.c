@@ -18,7 +18,7 @@
  *   - Expect other than 100-continue (RFC 9110 10.1.1);
  *   - chunk framing that outweighs its content 16 times: it is made to waste our time.
  *
- * It does not look at trailers, does not decode content codings and never upgrades.
+ * It keeps trailers as they are, does not decode content codings and never upgrades.
  */
 #include "gateway/http.h"
 
@@ -46,7 +46,9 @@ struct http {
     bool has_coding; /* Transfer-Encoding was there */
     uint64_t body_left;
     struct http_head head;
-    struct buf decoded; /* the path, when it is not in the target as it stands */
+    struct buf decoded;  /* the path, when it is not in the target as it stands */
+    struct buf trailers; /* as they came */
+    bool is_in_value;    /* of one of them */
 
     /* of the body feed under way */
     struct buf *body;
@@ -85,27 +87,49 @@ static int http_on_url(llhttp_t *p, const char *at, size_t n)
     return 0;
 }
 
+/* The bytes of a trailer are gone with this feed, so they are copied. */
+static int http_add_trailer(struct http *h, const char *p, size_t n)
+{
+    if (buf_len(&h->trailers) + n > h->max_head_bytes)
+        return http_refuse(h, ERR_HTTP_HEAD_LARGE, "the trailer fields are too long");
+    buf_add(&h->trailers, p, n);
+    return 0;
+}
+
+static int http_begin_trailer_value(struct http *h)
+{
+    if (h->is_in_value)
+        return 0;
+    h->is_in_value = true;
+    return http_add_trailer(h, ": ", 2);
+}
+
 static int http_on_header_field(llhttp_t *p, const char *at, size_t n)
 {
     struct http *h = p->data;
 
-    if (h->phase == PHASE_HEAD)
-        span_add(&h->name, at, n);
+    if (h->phase != PHASE_HEAD)
+        return http_add_trailer(h, at, n);
+    span_add(&h->name, at, n);
     return 0;
 }
 
 static int http_on_header_value(llhttp_t *p, const char *at, size_t n)
 {
     struct http *h = p->data;
+    int e;
 
-    if (h->phase == PHASE_HEAD)
-        span_add(&h->value, at, n);
+    if (h->phase != PHASE_HEAD) {
+        e = http_begin_trailer_value(h);
+        return e ? e : http_add_trailer(h, at, n);
+    }
+    span_add(&h->value, at, n);
     return 0;
 }
 
 /* uri-host [":" port], as far as its bytes go: RFC 3986's reg-name, addresses in brackets. Whether
  * it is one of ours is for guard.c; what no host can be is not to be compared at all. */
-static bool http_is_authority(struct str s)
+bool http_is_authority(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] <= ' ' || s.p[i] >= 0x7f || strchr("\"#/<>?@\\^`{|}", s.p[i]))
@@ -141,6 +165,15 @@ static int http_note_coding(struct http *h, struct str value)
     return 0;
 }
 
+/* Each proxy adds at the end, so that is what must not get lost. */
+static void http_note_forwarded_for(struct http_head *d, struct str value)
+{
+    if (d->forwarded_for_count == FORWARDED_FOR_MAX)
+        memmove(d->forwarded_for, d->forwarded_for + 1,
+                --d->forwarded_for_count * sizeof(*d->forwarded_for));
+    d->forwarded_for[d->forwarded_for_count++] = value;
+}
+
 /* A field is complete: is it one that somebody reads? */
 static int http_note_field(struct http *h, struct str name, struct str value)
 {
@@ -151,6 +184,18 @@ static int http_note_field(struct http *h, struct str name, struct str value)
     case 4:
         if (NAMED("host"))
             return http_note_host(h, value);
+        break;
+    case 5:
+        if (NAMED("range")) {
+            d->range = value;
+            d->has_range = true;
+        }
+        break;
+    case 8:
+        if (NAMED("if-range")) {
+            d->if_range = value;
+            d->has_if_range = true;
+        }
         break;
     case 6:
         if (NAMED("origin")) {
@@ -173,22 +218,44 @@ static int http_note_field(struct http *h, struct str name, struct str value)
     case 13:
         if (NAMED("authorization"))
             d->authorization = value;
+        else if (NAMED("if-none-match"))
+            d->if_none_match = value;
+        break;
+    case 15:
+        if (NAMED("x-forwarded-for"))
+            http_note_forwarded_for(d, value);
+        break;
+    case 16:
+        if (NAMED("x-forwarded-host"))
+            d->forwarded_host = value;
         break;
     case 17:
         if (NAMED("transfer-encoding"))
             return http_note_coding(h, value);
+        if (NAMED("x-forwarded-proto"))
+            d->forwarded_proto = value;
         break;
     case 18:
         if (NAMED("x-mlflow-workspace"))
             d->workspace = value;
+        else if (NAMED("x-forwarded-prefix"))
+            d->forwarded_prefix = value;
         break;
     case 29:
-        if (NAMED("access-control-request-method"))
+        if (NAMED("access-control-request-method")) {
             d->preflight_method = value;
+            d->has_preflight_method = true;
+        }
         break;
     case 30:
-        if (NAMED("access-control-request-headers"))
+        if (NAMED("access-control-request-headers")) {
             d->preflight_headers = value;
+            d->has_preflight_headers = true;
+        }
+        break;
+    case 38:
+        if (NAMED("access-control-request-private-network"))
+            d->has_private_network = true;
         break;
     default: break;
     }
@@ -201,8 +268,13 @@ static int http_on_value_complete(llhttp_t *p)
     struct http *h = p->data;
     int e = 0;
 
-    if (h->phase == PHASE_HEAD)
+    if (h->phase == PHASE_HEAD) {
         e = http_note_field(h, h->name, str_trim(h->value));
+    } else {
+        if ((e = http_begin_trailer_value(h)) == 0)
+            e = http_add_trailer(h, "\r\n", 2);
+        h->is_in_value = false;
+    }
     h->name = h->value = (struct str){0};
     return e;
 }
@@ -275,6 +347,7 @@ void http_free(struct http *h)
     if (h == NULL)
         return;
     buf_fini(&h->decoded);
+    buf_fini(&h->trailers);
     free(h);
 }
 
@@ -291,6 +364,8 @@ void http_next(struct http *h)
     h->err = OK;
     h->why = NULL;
     buf_shrink(&h->decoded, 1024);
+    buf_shrink(&h->trailers, 1024);
+    h->is_in_value = false;
 }
 
 const struct http_head *http_head(const struct http *h)
@@ -460,9 +535,19 @@ static void http_move_head(struct http *h, const char *to)
                             &d->content_type,
                             &d->authorization,
                             &d->workspace,
+                            &d->if_none_match,
                             &d->traceparent,
+                            &d->range,
+                            &d->if_range,
                             &d->preflight_method,
                             &d->preflight_headers,
+                            &d->forwarded_for[0],
+                            &d->forwarded_for[1],
+                            &d->forwarded_for[2],
+                            &d->forwarded_for[3],
+                            &d->forwarded_proto,
+                            &d->forwarded_host,
+                            &d->forwarded_prefix,
                             &h->name,
                             &h->value};
     uintptr_t from = (uintptr_t)h->base;
@@ -561,6 +646,16 @@ enum http_event http_feed_head(struct http *h, struct str bytes, struct fail *f)
         return http_fail_as(h, ERR_HTTP_HEAD_LARGE, "the header fields are too long", f);
     }
     return HTTP_MORE;
+}
+
+struct str http_head_text(const struct http *h)
+{
+    return (struct str){h->base, h->head_bytes};
+}
+
+struct str http_trailers(const struct http *h)
+{
+    return buf_str(&h->trailers);
 }
 
 void http_keep_head(struct http *h, struct arena *a)

@@ -50,6 +50,7 @@ struct redis_call {
 struct redis {
     struct redis_config c;
     enum redis_state state;
+    SSL *ssl;               /* hiredis'; NULL: no TLS */
     redisAsyncContext *ctx; /* NULL: none, or it is ending */
     struct pg_names
         *names; /* the question, which may outlast LOOKING; NULL: the host is an address */
@@ -105,8 +106,7 @@ static void redis_miss(struct redis *r, const char *why)
         atomic_fetch_add(&p->losses, 1);
         stat_add(r->c.stats, redis_losses, 1);
         if (atomic_fetch_add(&p->away, 1) == 0)
-            log_each(LOG_WARN, "", "redis is away: reads may be behind other pods", "why=%s",
-                     why);
+            log_each(LOG_WARN, "", "redis is away: reads may be behind other pods", "why=%s", why);
     }
     redis_weigh(r);
 }
@@ -229,6 +229,16 @@ static void redis_unhook(void *r)
 
 /* -- life -------------------------------------------------------------------------------------------- */
 
+static unsigned redis_addresses(const struct redis *r)
+{
+    struct str all = str_of(r->names ? pg_names_hostaddr(r->names) : r->c.uri.host);
+    unsigned count = 1;
+
+    for (size_t i = 0; i < all.n; i++)
+        count += all.p[i] == ',';
+    return count;
+}
+
 static uint64_t redis_random(struct redis *r)
 {
     r->random ^= r->random << 13;
@@ -240,6 +250,8 @@ static uint64_t redis_random(struct redis *r)
 static void redis_fall(struct redis *r, const char *why)
 {
     uint64_t pause_us = PAUSE_MOST_US;
+    /* One of several addresses of a name, and there are others to try. */
+    bool is_first = r->state == REDIS_GREETING && r->failures + 1 < redis_addresses(r);
 
     r->ctx = NULL;
     r->is_late = r->is_refusing = false;
@@ -250,7 +262,8 @@ static void redis_fall(struct redis *r, const char *why)
     r->retry_us = clock_us() + pause_us / 2 + redis_random(r) % (pause_us / 2);
     snprintf(r->why, sizeof(r->why), "%s", why);
     redis_goto(r, REDIS_DOWN);
-    redis_miss(r, r->why);
+    if (!is_first)
+        redis_miss(r, r->why);
 }
 
 static void redis_give_up(struct redis *r, const char *why)
@@ -266,12 +279,23 @@ static void redis_give_up(struct redis *r, const char *why)
     }
 }
 
+/* A handshake that fails within a read leaves hiredis with errno, which is none. */
+static const char *redis_reason(const struct redis *r, const redisAsyncContext *ctx,
+                                const char *otherwise)
+{
+    const char *why = redis_tls_trouble(r->ssl);
+
+    if (!why && ctx->err && ctx->errstr && strcmp(ctx->errstr, strerror(0)) != 0)
+        why = ctx->errstr;
+    return why && *why ? why : otherwise;
+}
+
 static void redis_on_connect(redisAsyncContext *ctx, int status)
 {
     struct redis *r = ctx->data;
 
     if (status != REDIS_OK && r)
-        redis_fall(r, ctx->errstr && *ctx->errstr ? ctx->errstr : "it cannot be reached");
+        redis_fall(r, redis_reason(r, ctx, "it cannot be reached"));
 }
 
 static void redis_on_disconnect(const redisAsyncContext *ctx, int status)
@@ -280,7 +304,7 @@ static void redis_on_disconnect(const redisAsyncContext *ctx, int status)
 
     (void)status;
     if (r)
-        redis_fall(r, ctx->errstr && *ctx->errstr ? ctx->errstr : "the connection was closed");
+        redis_fall(r, redis_reason(r, ctx, "the connection was closed"));
 }
 
 /* The address of this attempt; they take turns. */
@@ -288,10 +312,8 @@ static const char *redis_address(const struct redis *r, char *space, size_t cap)
 {
     struct str all = str_of(r->names ? pg_names_hostaddr(r->names) : r->c.uri.host);
     struct str one = {0};
-    unsigned count = 1;
+    unsigned count = redis_addresses(r);
 
-    for (size_t i = 0; i < all.n; i++)
-        count += all.p[i] == ',';
     for (unsigned i = 0; i <= r->failures % count; i++)
         one = str_cut(&all, ',');
     str_to_cstr(one, space, cap);
@@ -300,14 +322,18 @@ static const char *redis_address(const struct redis *r, char *space, size_t cap)
 
 static bool redis_begin_tls(struct redis *r)
 {
-    SSL *ssl;
+    char why[REDIS_WHY];
 
+    r->ssl = NULL;
     if (!r->c.tls)
         return true;
-    ssl = redis_tls_new(r->c.tls, r->c.uri.host);
-    if (redisInitiateSSL(&r->ctx->c, ssl) == REDIS_OK)
+    r->ssl = redis_tls_new(r->c.tls, r->c.uri.host);
+    if (redisInitiateSSL(&r->ctx->c, r->ssl) == REDIS_OK)
         return true;
-    SSL_free(ssl);
+    snprintf(why, sizeof(why), "%s", redis_reason(r, r->ctx, r->ctx->c.errstr));
+    SSL_free(r->ssl);
+    r->ssl = NULL;
+    redis_give_up(r, why);
     return false;
 }
 
@@ -321,14 +347,12 @@ static void redis_connect(struct redis *r)
     check(r->ctx);
     r->pending = 0;
     redis_goto(r, REDIS_GREETING);
-    if (r->ctx->err || !redis_begin_tls(r)) {
-        const char *why = r->ctx->err ? r->ctx->errstr : r->ctx->c.errstr;
-        char copy[REDIS_WHY];
-
-        snprintf(copy, sizeof(copy), "%s", why);
-        redis_give_up(r, copy);
+    if (r->ctx->err) {
+        redis_give_up(r, redis_reason(r, r->ctx, "it cannot be reached"));
         return;
     }
+    if (!redis_begin_tls(r))
+        return;
     r->ctx->data = r;
     event_assign(&r->readable, r->c.base, r->ctx->c.fd, EV_READ | EV_PERSIST, redis_on_readable, r);
     event_assign(&r->writable, r->c.base, r->ctx->c.fd, EV_WRITE | EV_PERSIST, redis_on_writable,
@@ -431,9 +455,14 @@ static bool redis_put(struct redis *r, const struct str *words, unsigned n, redi
     return true;
 }
 
+bool redis_is_up(const struct redis *r)
+{
+    return r->state == REDIS_UP && !r->is_late;
+}
+
 bool redis_send(struct redis *r, const struct str *words, unsigned n, redis_done done, void *arg)
 {
-    return r->state == REDIS_UP && !r->is_late && redis_put(r, words, n, done, arg);
+    return redis_is_up(r) && redis_put(r, words, n, done, arg);
 }
 
 bool redis_is_fine(struct redis *r, const struct redisReply *reply)

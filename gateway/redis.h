@@ -55,6 +55,8 @@ struct redis *redis_open(const struct redis_config *c);
 /* Every command that waits is done with NULL. NULL is fine. */
 void redis_close(struct redis *r);
 bool redis_is_good(const struct redis *r);
+/* Would redis_send send? Also when Redis refused the last command. */
+bool redis_is_up(const struct redis *r);
 /* False: it is not UP, nothing was sent and done is not called. */
 must_check bool redis_send(struct redis *r, const struct str *words, unsigned n, redis_done done,
                            void *arg);

@@ -60,6 +60,15 @@ SSL *redis_tls_new(struct redis_tls *t, const char *host)
     return ssl;
 }
 
+const char *redis_tls_trouble(const SSL *ssl)
+{
+    long verdict = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
+
+    if (verdict != X509_V_OK)
+        return X509_verify_cert_error_string(verdict);
+    return ssl ? ERR_reason_error_string(ERR_peek_last_error()) : NULL;
+}
+
 void redis_tls_close(struct redis_tls *t)
 {
     if (t)

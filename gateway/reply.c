@@ -5,11 +5,12 @@
  * the lines that every answer has are put before them when the answer goes out. The order of the
  * lines is fixed, and nearly every answer is a 200 with JSON, so that beginning is one constant.
  *
- * An answer in parts has no content-length: each part is a chunk, the last one ends with the chunk of
- * no bytes. HTTP/1.0 knows no chunks; there the end of the connection is the end, so one that breaks off
+ * An answer in parts has a content-length when it was said in time; else each part is a chunk, the last
+ * one ends with the chunk of no bytes. HTTP/1.0 knows no chunks; there the end of the connection is the end, so one that breaks off
  * is reset (conn.c).
  *
- * What is the same on every answer is MLflow's security middleware: nosniff, SAMEORIGIN, Vary.
+ * What is the same on every answer is MLflow's security middleware: nosniff, frame options, Vary
+ * (policy.c).
  * Errors are MLflow's one-line JSON. The only place where an err_t becomes an HTTP status.
  */
 #include "gateway/reply.h"
@@ -19,12 +20,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "gateway/policy.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
 
-#define COMMON_LINES                                                                       \
-    "server: sluice\r\nx-content-type-options: nosniff\r\nx-frame-options: SAMEORIGIN\r\n" \
-    "vary: Origin\r\n"
 #define TYPE_JSON "application/json"
 
 static const struct {
@@ -40,7 +39,16 @@ static const char *reply_reason(int status)
 {
     switch (status) {
     case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
     case 204: return "No Content";
+    case 206: return "Partial Content";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 303: return "See Other";
+    case 304: return "Not Modified";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 403: return "Forbidden";
@@ -48,13 +56,17 @@ static const char *reply_reason(int status)
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
     case 409: return "Conflict";
+    case 411: return "Length Required";
+    case 412: return "Precondition Failed";
     case 413: return "Content Too Large";
     case 414: return "URI Too Long";
+    case 416: return "Range Not Satisfiable";
     case 417: return "Expectation Failed";
     case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
     case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
     case 505: return "HTTP Version Not Supported";
@@ -180,7 +192,7 @@ void reply_fail(struct req *r, const struct fail *f)
         r->state = REQ_ANSWERED;
         return;
     }
-    r->reply.is_streamed = false;
+    r->reply.is_streamed = r->reply.has_length = r->reply.is_relayed = false;
     reply_json_as(r, &j, JSON_LINE);
     json_open(&j);
     json_pair_str(&j, "error_code", str_of(row->code));
@@ -191,17 +203,28 @@ void reply_fail(struct req *r, const struct fail *f)
         json_pair_str(&j, "error_class", str_of(row->cls));
     json_close(&j);
     if (row->may_retry)
-        reply_header(r, "retry-after", "%u", reply_retry_after(r, f->err));
+        reply_header(r, "retry-after", "%u",
+                     r->reply.retry_s ? r->reply.retry_s : reply_retry_after(r, f->err));
     reply_set(r, row->status, TYPE_JSON);
+}
+
+void reply_stream_as(struct req *r, int status, const char *content_type, bool has_length,
+                     uint64_t length)
+{
+    struct reply *p = &r->reply;
+
+    p->status = status;
+    p->content_type = content_type;
+    p->is_streamed = true;
+    p->has_length = has_length;
+    p->length = p->length_left = length;
+    if (r->head->is_http_1_0 && !has_length)
+        p->must_close = true;
 }
 
 void reply_stream(struct req *r)
 {
-    r->reply.status = 200;
-    r->reply.content_type = TYPE_JSON;
-    r->reply.is_streamed = true;
-    if (r->head->is_http_1_0)
-        r->reply.must_close = true;
+    reply_stream_as(r, 200, TYPE_JSON, false, 0);
 }
 
 /* -- bytes ----------------------------------------------------------------------------------- */
@@ -240,26 +263,33 @@ struct str reply_frame(const struct req *r, bool is_last, struct buf *out)
 {
     size_t n = buf_len(&r->reply.body);
 
-    if (!r->reply.is_streamed || r->head->is_http_1_0 || !reply_has_body(r))
+    if (!r->reply.is_streamed || r->reply.has_length || r->head->is_http_1_0 || !reply_has_body(r))
         return STR("");
-    if (n == 0) /* a chunk without bytes would be the last */
-        return is_last ? STR("0\r\n\r\n") : STR("");
-    reply_add_hex(out, n);
-    buf_add_str(out, STR("\r\n"));
+    if (n == 0 && !is_last) /* a chunk without bytes would be the last */
+        return STR("");
+    if (n) {
+        reply_add_hex(out, n);
+        buf_add_str(out, STR("\r\n"));
+    }
+    if (is_last && r->reply.trailers.n)
+        return n ? r->reply.trailers : str_skip(r->reply.trailers, 2);
+    if (n == 0)
+        return STR("0\r\n\r\n");
     return is_last ? STR("\r\n0\r\n\r\n") : STR("\r\n");
 }
 
 static void reply_add_first_lines(const struct req *r, struct buf *out)
 {
-    static const struct str ok_json =
-        STR_INIT("HTTP/1.1 200 OK\r\n" COMMON_LINES "content-type: application/json\r\n");
+    const struct policy *policy = r->worker->policy;
     const struct reply *p = &r->reply;
 
-    if (p->status == 200 && p->content_type && strcmp(p->content_type, TYPE_JSON) == 0) {
-        buf_add_str(out, ok_json);
+    if (p->status == 200 && p->lines == LINES_ALL && p->content_type &&
+        strcmp(p->content_type, TYPE_JSON) == 0) {
+        buf_add_str(out, policy_ok_json(policy));
         return;
     }
-    buf_printf(out, "HTTP/1.1 %d %s\r\n" COMMON_LINES, p->status, reply_reason(p->status));
+    buf_printf(out, "HTTP/1.1 %d %s\r\n", p->status, reply_reason(p->status));
+    buf_add_str(out, policy_lines(policy, p->lines));
     if (p->content_type && p->status != 204)
         buf_printf(out, "content-type: %s\r\n", p->content_type);
 }
@@ -269,8 +299,12 @@ void reply_head(const struct req *r, struct buf *out)
     const struct reply *p = &r->reply;
 
     buf_room(out, 512); /* one growth for the usual answer */
-    reply_add_first_lines(r, out);
-    buf_add_str(out, str_of(r->worker->date));
+    if (p->is_relayed) {
+        buf_printf(out, "HTTP/1.1 %d %s\r\n", p->status, reply_reason(p->status));
+    } else {
+        reply_add_first_lines(r, out);
+        buf_add_str(out, str_of(r->worker->date));
+    }
     buf_add_str(out, buf_str(&p->headers));
     if (r->behind_us)
         buf_printf(out, "sluice-behind-ms: %llu\r\n",
@@ -279,11 +313,13 @@ void reply_head(const struct req *r, struct buf *out)
         buf_add_str(out, STR("connection: close\r\n"));
     else if (r->head && r->head->is_http_1_0)
         buf_add_str(out, STR("connection: keep-alive\r\n"));
-    if (p->is_streamed && !r->head->is_http_1_0) {
-        buf_add_str(out, STR("transfer-encoding: chunked\r\n"));
-    } else if (p->status != 204 && !p->is_streamed) {
+    if (p->is_streamed && !p->has_length) {
+        if (!r->head->is_http_1_0 && p->status != 204 && p->status != 304)
+            buf_add_str(out, STR("transfer-encoding: chunked\r\n"));
+    } else if (p->status != 204 &&
+               p->status != 304) { /* a 304 would have to say the length of the 200 */
         buf_add_str(out, STR("content-length: "));
-        reply_add_number(out, buf_len(&p->body));
+        reply_add_number(out, p->is_streamed ? p->length : buf_len(&p->body));
         buf_add_str(out, STR("\r\n"));
     }
     buf_add_str(out, STR("\r\n"));

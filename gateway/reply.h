@@ -31,6 +31,9 @@ void reply_fail(struct req *r, const struct fail *f);
 void reply_allow(struct req *r, unsigned methods);
 /* The answer is a 200 with JSON in parts: chunked, or up to the end of the connection for HTTP/1.0. */
 void reply_stream(struct req *r);
+/* The same of any status and type, with a content-length if it has one. */
+void reply_stream_as(struct req *r, int status, const char *content_type, bool has_length,
+                     uint64_t length);
 /* What stands before the bytes in body, appended to out; returns what stands behind them. */
 struct str reply_frame(const struct req *r, bool is_last, struct buf *out);
 /* Status line and header fields, appended to out. */

@@ -17,8 +17,12 @@
  *   RUN        w->runs_waiting until the query that is under way has returned, then (ASKED)
  *              w->runs_asked with the next one: however many requests miss the same run table, at
  *              most one query of a worker is under way for it
+ *   SHARED     w->sharing, LOOK and LOOKED: peers.h, for Redis, redis_wait at most
  *   TURN       w->turns, until the inbox that it rang itself is looked at: others have had the loop
  *              by then. One a ring goes on, so that many together do not make a turn long either
+ *   EVENT      w->events, until req_event or its time's end
+ *   PIECE      its connection, which reads a piece of the body: req_piece_came, req_body_failed or
+ *              req_abandon
  *
  * A step that ends a wait is called from the loop, never from within the call that began it,
  * unless nothing had to be waited for: then it is called at once, which is the usual case of
@@ -29,13 +33,19 @@
 #include <string.h>
 
 #include "base/idmap.h"
+#include "gateway/artifacts.h"
 #include "gateway/conn.h"
+#include "gateway/peers.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/req_drive.h"
+#include "gateway/req_event.h"
+#include "gateway/req_park.h"
 #include "gateway/req_part.h"
 #include "gateway/req_run.h"
+#include "gateway/req_steps.h"
 #include "gateway/route.h"
+#include "gateway/server.h"
 #include "gateway/sql_stream.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
@@ -45,11 +55,10 @@
 #include "schema/limits.h"
 
 enum {
-    ARENA_FIRST = 8192,           /* a small write is decoded without malloc */
-    KEEP_REPLY = 16384,           /* of an answer's memory, from one request to the next */
-    RUNS_ASKED_MAX = 500,         /* run ids in one query */
-    HELPED_MAX = INBOX_NOTES / 2, /* of a worker: their notes leave room for others in its inbox */
-    PART_BYTES = 65536            /* of an answer that goes out in parts */
+    ARENA_FIRST = 8192,          /* a small write is decoded without malloc */
+    KEEP_REPLY = 16384,          /* of an answer's memory, from one request to the next */
+    RUNS_ASKED_MAX = 500,        /* run ids in one query */
+    HELPED_MAX = INBOX_NOTES / 2 /* of a worker: their notes leave room for others in its inbox */
 };
 
 static const struct stmt RUN_FIND = {
@@ -68,6 +77,11 @@ static struct parked *parked_of(struct req *r)
     case PARK_RUN: return &r->worker->runs_waiting;
     case PARK_ASKED: return &r->worker->runs_asked;
     case PARK_TURN: return &r->worker->turns;
+    case PARK_EVENT: return &r->worker->events;
+    case PARK_SHARED: return &r->worker->sharing;
+    case PARK_LOOK: return &r->worker->looks_waiting;
+    case PARK_LOOKED: return &r->worker->looks_asked;
+    case PARK_COMMAND: return &r->worker->commands;
     default: check(false); return NULL;
     }
 }
@@ -104,7 +118,7 @@ static void parked_add(struct req *r, enum req_park where)
 
 /* -- steps ----------------------------------------------------------------------------------- */
 
-static void req_begin_wait(struct req *r, enum req_wait wait, req_step next)
+void req_begin_wait(struct req *r, enum req_wait wait, req_step next)
 {
     check(r->state == REQ_RUNNING);
     r->state = REQ_WAITING;
@@ -116,13 +130,15 @@ static void req_begin_wait(struct req *r, enum req_wait wait, req_step next)
     stat_add(r->worker->stats, parked_requests, 1);
 }
 
-static req_step req_end_wait(struct req *r)
+req_step req_end_wait(struct req *r)
 {
     req_step next = r->next;
 
     check(r->state == REQ_WAITING);
     if (r->parked_in != PARK_NONE)
         parked_remove(r);
+    if (r->peers.command)
+        peers_forget(r);
     r->state = REQ_RUNNING;
     r->wait = WAIT_NONE;
     r->next = NULL;
@@ -137,7 +153,7 @@ struct req_both {
 };
 
 /* What the last wait for SQL brought is not looked at any more. */
-static void req_drop_results(struct req *r)
+void req_drop_results(struct req *r)
 {
     if (r->both) {
         PQclear(r->both->call.results[0]);
@@ -160,7 +176,7 @@ static void req_refuse(struct req *r, err_t e, struct fail *f)
 }
 
 /* Runs a step: afterwards the request waits or is answered. */
-static void req_run(struct req *r, req_step step)
+void req_run(struct req *r, req_step step)
 {
     struct fail f;
     err_t e;
@@ -182,7 +198,7 @@ static void req_run(struct req *r, req_step step)
 /* Last thing in whatever ended a wait: nothing may look at the request afterwards. */
 static void req_hand_back(struct req *r)
 {
-    if (r->state == REQ_ANSWERED || r->wait == WAIT_SENT)
+    if (r->state == REQ_ANSWERED || r->wait >= WAIT_SENT)
         conn_go_on(r->conn);
 }
 
@@ -190,6 +206,24 @@ static void req_go_on(struct req *r)
 {
     req_run(r, req_end_wait(r));
     req_hand_back(r);
+}
+
+void req_park(struct req *r, enum req_park where, uint64_t until_us, req_step next)
+{
+    req_begin_wait(r, WAIT_PARKED, next);
+    r->wait_until_us = until_us;
+    parked_add(r, where);
+}
+
+void req_repark(struct req *r, enum req_park where)
+{
+    parked_remove(r);
+    parked_add(r, where);
+}
+
+void req_wake(struct req *r)
+{
+    req_go_on(r);
 }
 
 static void req_give_up(struct req *r, err_t e, const char *why)
@@ -339,39 +373,6 @@ err_t req_more_rows(struct req *r, req_step next)
     return r->sql.err ? req_sql_fail(r, r->fail) : next(r, r->fail);
 }
 
-/* -- parts ----------------------------------------------------------------------------------- */
-
-bool req_has_part(const struct req *r)
-{
-    return buf_len(&r->reply.body) >= PART_BYTES;
-}
-
-err_t req_send_part(struct req *r, req_step next)
-{
-    if (!req_has_part(r))
-        return next(r, r->fail);
-    reply_stream(r);
-    if (reply_has_body(r)) {
-        req_begin_wait(r, WAIT_SENT, next);
-        return OK;
-    }
-    return reply_ok(r); /* HEAD: what the rest would be is of no interest */
-}
-
-void req_part_sent(struct req *r)
-{
-    check(r->wait == WAIT_SENT);
-    req_run(r, req_end_wait(r));
-}
-
-void req_abandon(struct req *r)
-{
-    check(r->wait == WAIT_SENT);
-    (void)req_end_wait(r);
-    req_drop_results(r);
-    r->state = REQ_IDLE;
-}
-
 /* -- the queue ------------------------------------------------------------------------------- */
 
 #define WORDS_LOST "The write could not be made durable; send the request again."
@@ -387,6 +388,10 @@ err_t req_wait_durable(struct req *r, pos_t end, req_step next)
     struct worker *w = r->worker;
 
     r->wait_pos = end;
+    if (r->peers.shares) {
+        r->peers.next = next;
+        next = peers_share;
+    }
     switch (queue_outcome(w->queue, end)) {
     case QUEUE_DURABLE: return next(r, r->fail);
     case QUEUE_LOST: return req_lost(r, r->fail);
@@ -398,7 +403,7 @@ err_t req_wait_durable(struct req *r, pos_t end, req_step next)
     return OK;
 }
 
-static bool req_is_committed(const struct req *r)
+static bool req_is_committed_here(const struct req *r)
 {
     const struct queue *q = r->worker->queue;
 
@@ -407,13 +412,36 @@ static bool req_is_committed(const struct req *r)
     return queue_committed(q, r->wait_partition) >= r->wait_pos;
 }
 
+/* Here and, as far as is known, elsewhere. */
+static bool req_is_committed(struct req *r)
+{
+    return req_is_committed_here(r) && (!r->peers.targets || peers_reached(r));
+}
+
+/* The flusher closes its window, when what is waited for is ours. */
+static void req_hurry(const struct req *r)
+{
+    if (!req_is_committed_here(r))
+        queue_hurry(r->worker->queue, r->wait_partition);
+}
+
 /* The read goes on with what PostgreSQL has, and its answer says how old that may be. */
 static void req_note_behind(struct req *r)
 {
-    uint64_t behind_us = queue_backlog_us(r->worker->queue);
+    struct worker *w = r->worker;
+    uint64_t behind_us = queue_backlog_us(w->queue);
 
+    /* How old the points of another pod are is not known; they are older than this wait. */
+    if (r->peers.targets && w->now_us - r->wait_since_us > behind_us)
+        behind_us = w->now_us - r->wait_since_us;
     r->behind_us = behind_us ? behind_us : 1;
     stat_add(r->worker->stats, read_behind, 1);
+}
+
+void req_wake_behind(struct req *r)
+{
+    req_note_behind(r);
+    req_go_on(r);
 }
 
 static err_t req_wait_committed(struct req *r, pos_t pos, unsigned partition, req_step next)
@@ -424,7 +452,8 @@ static err_t req_wait_committed(struct req *r, pos_t pos, unsigned partition, re
     r->wait_partition = partition;
     if (req_is_committed(r))
         return next(r, r->fail);
-    queue_hurry(w->queue, partition);
+    req_hurry(r);
+    peers_ask(r);
     stat_add(w->stats, read_waits, 1);
     if (w->settings->read_wait == 0) {
         req_note_behind(r);
@@ -436,19 +465,43 @@ static err_t req_wait_committed(struct req *r, pos_t pos, unsigned partition, re
     return OK;
 }
 
+/* What other pods have is found out first: then one wait serves both. */
+static err_t req_looked_run(struct req *r, struct fail *f)
+{
+    const struct worker *w = r->worker;
+
+    (void)f;
+    return req_wait_committed(r, runs_position(w->runs, &r->wait_run),
+                              queue_partition_of(w->queue, run_id_str(&r->wait_run)),
+                              r->peers.next);
+}
+
+static err_t req_looked_all(struct req *r, struct fail *f)
+{
+    (void)f;
+    return req_wait_committed(r, r->wait_pos, QUEUE_PARTITIONS_MAX, r->peers.next);
+}
+
 err_t req_wait_run(struct req *r, struct str run_id, req_step next)
 {
-    struct run_id id;
-
-    if (!run_id_set(&id, run_id))
+    if (!run_id_set(&r->wait_run, run_id))
         return next(r, r->fail); /* no such run can exist */
-    return req_wait_committed(r, runs_position(r->worker->runs, &id),
-                              queue_partition_of(r->worker->queue, run_id), next);
+    r->peers.next = next;
+    return r->worker->peers ? peers_look(r, &r->wait_run, req_looked_run)
+                            : req_looked_run(r, r->fail);
 }
 
 err_t req_wait_all(struct req *r, req_step next)
 {
-    return req_wait_committed(r, queue_appended(r->worker->queue), QUEUE_PARTITIONS_MAX, next);
+    r->wait_pos = queue_appended(r->worker->queue);
+    r->peers.next = next;
+    return r->worker->peers ? peers_look(r, NULL, req_looked_all) : req_looked_all(r, r->fail);
+}
+
+struct str req_user(const struct req *r)
+{
+    (void)r;
+    return STR("");
 }
 
 /* -- runs ------------------------------------------------------------------------------------ */
@@ -617,6 +670,12 @@ void req_fini(struct req *r)
 void req_reset(struct req *r)
 {
     check(r->state != REQ_WAITING && r->parked_in == PARK_NONE);
+    if (r->over) {
+        void (*over)(struct req *) = r->over;
+
+        r->over = NULL;
+        over(r);
+    }
     arena_reset(&r->arena);
     buf_shrink(&r->reply.body, KEEP_REPLY);
     buf_shrink(&r->reply.headers, KEEP_REPLY);
@@ -624,20 +683,30 @@ void req_reset(struct req *r)
     r->reply.content_type = NULL;
     r->reply.must_close = false;
     r->reply.is_streamed = r->reply.is_begun = r->reply.is_broken = false;
+    r->reply.lines = LINES_ALL;
+    r->reply.has_length = false;
+    r->reply.file_left = 0;
+    r->reply.interim = r->reply.trailers = (struct str){0};
+    r->reply.is_relayed = false;
+    r->is_late = false;
     r->route = NULL;
     r->head = NULL;
     r->state = REQ_IDLE;
     r->started_us = 0;
     r->data = NULL;
     r->whole = NULL;
+    r->artifact = NULL;
+    check(r->s3 == NULL); /* over() stopped it */
     r->both = NULL;
     r->caught = NULL;
     r->has_run = false;
     r->behind_us = 0;
+    r->peers = (struct req_peers){0};
+    r->reply.retry_s = 0;
     r->wait_pos = 0;
 }
 
-static err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
+static err_t req_aside(struct req *r, struct helper *h, void (*work)(void *req), req_step next)
 {
     struct worker *w = r->worker;
 
@@ -646,8 +715,8 @@ static err_t req_aside(struct req *r, void (*work)(void *req), req_step next)
                                  .answer_to = &w->inbox,
                                  .answer = {.kind = WORKER_BODY, .ref = (uintptr_t)r},
                                  .until_us = w->now_us + w->settings->request_timeout};
-    if (w->helped_count >= HELPED_MAX || !helper_post(w->helper, &r->job))
-        return fail(r->fail, ERR_BUSY, "Too many long bodies wait to be read.");
+    if (w->helped_count >= HELPED_MAX || !helper_post(h, &r->job))
+        return fail(r->fail, ERR_BUSY, "Too many requests wait for a thread beside the workers.");
     w->helped_count++;
     req_begin_wait(r, WAIT_BODY, next);
     return OK;
@@ -677,10 +746,20 @@ err_t req_prepare(struct req *r, size_t bytes, req_step prepare, req_step next)
     if (r->input.body.n + r->input.query.n > bytes) {
         r->prepare = prepare;
         r->prepared_next = next;
-        return req_aside(r, req_do_prepare, req_end_prepare);
+        return req_aside(r, r->worker->helper, req_do_prepare, req_end_prepare);
     }
     e = prepare(r, r->fail);
     return e ? e : next(r, r->fail);
+}
+
+err_t req_on_files(struct req *r, req_step prepare, req_step next)
+{
+    const struct artifacts *x = server_artifacts(r->worker->server);
+
+    r->prepare = prepare;
+    r->prepared_next = next;
+    return req_aside(r, x->threads[r->worker->file_turn++ % x->thread_count], req_do_prepare,
+                     req_end_prepare);
 }
 
 static void req_read_body(void *arg)
@@ -695,7 +774,7 @@ static void req_read_body(void *arg)
 static err_t req_await_body(struct req *r, struct fail *f)
 {
     (void)f;
-    return req_aside(r, req_read_body, r->route->handler);
+    return req_aside(r, r->worker->helper, req_read_body, r->route->handler);
 }
 
 void req_start(struct req *r)
@@ -722,6 +801,23 @@ err_t req_pause(struct req *r, req_step next)
     stat_add(r->worker->stats, request_turns, 1);
     inbox_ring(&r->worker->inbox);
     return OK;
+}
+
+err_t req_wait_event(struct req *r, uint64_t timeout_us, req_step next)
+{
+    r->is_late = false;
+    req_begin_wait(r, WAIT_PARKED, next);
+    r->wait_until_us = r->worker->now_us + timeout_us;
+    parked_add(r, PARK_EVENT);
+    return OK;
+}
+
+bool req_event(struct req *r)
+{
+    if (r->parked_in != PARK_EVENT)
+        return false;
+    req_go_on(r);
+    return true;
 }
 
 /* False: it still waits. */
@@ -774,7 +870,7 @@ static void req_wake_committed(struct worker *w)
         if (req_is_committed(r))
             req_go_on(r);
         else
-            queue_hurry(w->queue, r->wait_partition);
+            req_hurry(r);
         r = after;
     }
 }
@@ -808,12 +904,29 @@ static void req_expire_runs(struct worker *w, struct parked *l)
     }
 }
 
+/* Who waits for something of its own is told that it is late. */
+static void req_expire_events(struct worker *w)
+{
+    struct req *r = w->events.first;
+
+    for (unsigned n = w->events.count; n > 0; n--) {
+        struct req *after = r->list_next;
+
+        if (r->wait_until_us <= w->now_us) {
+            r->is_late = true;
+            req_go_on(r);
+        }
+        r = after;
+    }
+}
+
 void req_expire_parked(struct worker *w)
 {
     struct req *r;
 
     req_expire_runs(w, &w->runs_asked);
     req_expire_runs(w, &w->runs_waiting);
+    req_expire_events(w);
     r = w->committed.first;
     for (unsigned n = w->committed.count; n > 0; n--) {
         struct req *after = r->list_next;
@@ -833,7 +946,9 @@ void req_expire_parked(struct worker *w)
 
 void req_end_parked(struct worker *w)
 {
-    struct parked *lists[] = {&w->durable, &w->committed, &w->runs_waiting, &w->turns};
+    struct parked *lists[] = {&w->durable,       &w->committed,   &w->runs_waiting,
+                              &w->turns,         &w->events,      &w->sharing,
+                              &w->looks_waiting, &w->looks_asked, &w->commands};
 
     for (size_t i = 0; i < array_len(lists); i++) {
         while (lists[i]->first)

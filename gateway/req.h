@@ -10,45 +10,36 @@
  * The peer may go away during a wait: the request stays alive until its wait ends, and the next step
  * runs as if it were there; the answer is dropped.
  *
- * gateway/req_part.h has what a handler needs for a large answer, gateway/req_aside.h for a long request.
+ * More waits: gateway/req_part.h for a large answer, gateway/req_body.h for a body of any length,
+ * gateway/req_aside.h for long work, gateway/req_event.h for what else happens.
  */
 #ifndef GATEWAY_REQ_H
 #define GATEWAY_REQ_H
 
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/fail.h"
 #include "gateway/helper.h"
 #include "gateway/http.h"
+#include "gateway/req_peers.h"
+#include "gateway/req_reply.h"
+#include "gateway/req_state.h"
 #include "gateway/sql.h"
 #include "ingest/bind.h"
 #include "ingest/document.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
 
+struct artifact_call;
 struct conn;
 struct req;
 struct route;
+struct s3_call;
 struct sql_stream;
 struct worker;
 
 typedef err_t (*req_step)(struct req *r, struct fail *f);
 /* Takes the error of a step in place of the client, and goes on like a step. */
 typedef err_t (*req_catch)(struct req *r, err_t e, struct fail *f);
-
-/* A handler or step is on the stack; one wait is under way; the reply is complete. */
-enum req_state { REQ_IDLE, REQ_RUNNING, REQ_WAITING, REQ_ANSWERED };
-enum req_park { PARK_NONE, PARK_DURABLE, PARK_COMMITTED, PARK_RUN, PARK_ASKED, PARK_TURN };
-enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT };
-
-struct reply {
-    int status;
-    const char *content_type; /* NULL = no body and no type */
-    struct buf body;
-    struct buf headers;           /* further header lines, each with CRLF */
-    bool must_close, is_streamed; /* in parts, without a content-length */
-    bool is_begun, is_broken;     /* its head is on its way; it failed after that */
-};
 
 struct req {
     struct worker *worker;
@@ -60,11 +51,14 @@ struct req {
     struct arena arena;          /* reset when the answer is written */
     struct reply reply;
     enum req_state state;
-    uint64_t started_us; /* when its head was complete */
-    void *data;          /* the handler's own, in the arena */
-    void *whole;         /* what data is a part of, where a handler has parts */
-    req_catch caught;    /* NULL = an error is the answer */
-    void *asked;         /* run_search_ask's own, until its next step */
+    uint64_t started_us;            /* when its head was complete */
+    void *data;                     /* the handler's own, in the arena */
+    void *whole;                    /* what data is a part of, where a handler has parts */
+    req_catch caught;               /* NULL = an error is the answer */
+    struct artifact_call *artifact; /* what it does with artifacts; gateway/artifact_store.h */
+    struct s3_call *s3;             /* its call to S3; gateway/s3.h */
+    void *asked;                    /* run_search_ask's own, until its next step */
+    void (*over)(struct req *r);    /* called once when the request is over; gateway/req_body.h */
 
     /* what the last wait brought; results and rows are good until the next wait for SQL */
     struct sql_call sql;  /* after req_sql: err, results */
@@ -73,6 +67,9 @@ struct req {
     struct run run;       /* after req_find_run */
     bool has_run;         /* such a run exists */
     uint64_t behind_us;   /* > 0: a read wait ran out; Sluice-Behind-Ms says it */
+    struct str piece;     /* after req_next_piece: bytes of the body, until the next wait */
+    bool is_whole;        /* nothing of the body comes behind it */
+    bool is_late;         /* after req_wait_event: its time ran out */
 
     /* private */
     struct fail *fail;     /* of the step on the stack */
@@ -92,6 +89,7 @@ struct req {
     unsigned wait_partition;               /* QUEUE_PARTITIONS = all */
     uint64_t wait_since_us, wait_until_us; /* until UINT64_MAX: another deadline bounds it */
     enum req_park parked_in;
+    struct req_peers peers;
     struct req *list_next, *list_prev; /* in one of the worker's parked lists */
 };
 
@@ -110,6 +108,8 @@ err_t req_lost(struct req *r, struct fail *f);
 must_check err_t req_wait_run(struct req *r, struct str run_id, req_step next);
 /* The same for everything accepted before now: searches. */
 must_check err_t req_wait_all(struct req *r, req_step next);
+/* Who sends it, for what is kept for each user; "" = nobody asked. */
+struct str req_user(const struct req *r);
 /* Fills r->run and r->has_run from the run table, else from PostgreSQL. */
 must_check err_t req_find_run(struct req *r, struct str run_id, req_step next);
 

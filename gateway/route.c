@@ -11,6 +11,9 @@
  * logged-models/search is a search, GET asks for the model of that name. That is MLflow's rule too.
  * There are few patterns, and nothing else costs a look at them than paths that are not constant.
  *
+ * "{name*}" ends a pattern and stands for all that is left, slashes and nothing included, but no line
+ * feed: MLflow's routers do not let one through.
+ *
  * What a placeholder stood for is found by counting segments from the end of the path, where row and
  * path agree under every prefix.
  *
@@ -27,19 +30,24 @@
 #include "ingest/python.h"
 
 /* The first half of MLflow's paths. */
-#define API_MLFLOW  "/api/2.0/mlflow"
-#define AJAX_MLFLOW "/ajax-api/2.0/mlflow"
+#define API_MLFLOW    "/api/2.0/mlflow"
+#define API_ARTIFACTS "/api/2.0/mlflow-artifacts"
+#define AJAX          "/ajax-api" /* in place of "/api" */
 
 #define GET    HTTP_M_GET
 #define POST   HTTP_M_POST
+#define PUT    HTTP_M_PUT
 #define PATCH  HTTP_M_PATCH
 #define DELETE HTTP_M_DELETE
+#define ALL    (GET | POST | PATCH | DELETE | HTTP_M_HEAD | HTTP_M_PUT | HTTP_M_OPTIONS)
 
 static const struct route rows[] = {
 #define ROUTE(methods, path, handler, body, may, where) \
     {(methods), path, false, handler, body, may, where, path},
 #define MLFLOW(methods, path, handler, body, may) \
     {(methods), API_MLFLOW path, true, handler, body, may, ON_CLIENT, path},
+#define ARTIFACTS(methods, path, handler, body, may) \
+    {(methods), API_ARTIFACTS path, true, handler, body, may, ON_CLIENT, "/mlflow-artifacts" path},
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
@@ -47,8 +55,10 @@ static const struct route rows[] = {
 
 #undef GET
 #undef POST
+#undef PUT
 #undef PATCH
 #undef DELETE
+#undef ALL
 
 enum { ROW_COUNT = array_len(rows), SLOT_COUNT = 512 /* power of two, several times the paths */ };
 
@@ -64,7 +74,8 @@ static struct route_slot chained[ROW_COUNT * 2];
 static size_t chained_count;
 static struct route_slot patterns[ROW_COUNT * 2];
 static size_t patterns_count;
-static struct arena paths; /* lives as long as the program */
+static const struct route *upstream_row; /* "(upstream)", which is no path */
+static struct arena paths;               /* lives as long as the program */
 
 static struct route_slot *route_slot_of(struct str path)
 {
@@ -95,13 +106,19 @@ static void route_put(struct str path, const struct route *row)
 }
 
 /* /metrics, /livez, /readyz and /sluice/... are not MLflow's: no prefix. */
-static bool route_is_own(const char *path)
+bool route_is_own(struct str path)
 {
-    return strncmp(path, "/sluice/", 8) == 0 || strcmp(path, "/metrics") == 0 ||
-           strcmp(path, "/livez") == 0 || strcmp(path, "/readyz") == 0;
+    return str_starts(path, STR("/sluice/")) || str_eq(path, STR("/metrics")) ||
+           str_eq(path, STR("/livez")) || str_eq(path, STR("/readyz"));
 }
 
-void route_init(const char *static_prefix)
+/* Is it there only when there is a UI to serve? Without one, such paths are somebody else's. */
+static bool route_is_ui(const struct route *row)
+{
+    return row->handler == api_ui_page || row->handler == api_ui_file;
+}
+
+void route_init(const char *static_prefix, bool has_ui)
 {
     arena_fini(&paths);
     arena_init(&paths, 8192);
@@ -109,11 +126,20 @@ void route_init(const char *static_prefix)
     chained_count = 0;
     patterns_count = 0;
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        const char *prefix = route_is_own(rows[i].path) ? "" : static_prefix;
+        const char *prefix = route_is_own(str_of(rows[i].path)) ? "" : static_prefix;
 
+        if (rows[i].path[0] == '(') {
+            upstream_row = &rows[i];
+            continue;
+        }
+        if (route_is_ui(&rows[i]) && !has_ui)
+            continue;
+        if (rows[i].handler == api_ui_page && *prefix)
+            route_put(str_of(prefix), &rows[i]); /* it sends a browser on to the slash */
         route_put(arena_printf(&paths, "%s%s", prefix, rows[i].path), &rows[i]);
         if (rows[i].has_ajax)
-            route_put(arena_printf(&paths, "%s" AJAX_MLFLOW "%s", prefix, rows[i].label), &rows[i]);
+            route_put(arena_printf(&paths, "%s" AJAX "%s", prefix, rows[i].path + strlen("/api")),
+                      &rows[i]);
     }
 }
 
@@ -123,11 +149,19 @@ static unsigned route_methods(const struct route *row)
     return row->methods | (row->methods & HTTP_M_GET ? HTTP_M_HEAD : 0) | HTTP_M_OPTIONS;
 }
 
+/* Is what is left of a pattern "{name*}"? */
+static bool route_is_rest(struct str pattern)
+{
+    return pattern.n > 0 && pattern.p[0] == '{' && str_ends(pattern, STR("*}"));
+}
+
 static bool route_matches(struct str pattern, struct str path)
 {
     if (pattern.n == 0 || path.n == 0)
         return false;
     while (pattern.n && path.n) {
+        if (route_is_rest(pattern))
+            return str_find(path, '\n') == path.n;
         bool is_last = str_find(pattern, '/') == pattern.n;
         struct str want, got;
 
@@ -138,7 +172,7 @@ static bool route_matches(struct str pattern, struct str path)
         if (want.n && want.p[0] == '{' ? got.n == 0 : !str_eq(want, got))
             return false;
     }
-    return pattern.n == 0 && path.n == 0;
+    return path.n == 0 && (pattern.n == 0 || route_is_rest(pattern));
 }
 
 /* Does the row answer? Its methods are added to those of the path. */
@@ -169,6 +203,11 @@ const struct route *route_find(unsigned method, struct str path, enum route_wher
     return NULL;
 }
 
+const struct route *route_upstream(void)
+{
+    return upstream_row;
+}
+
 /* The last segment of *path, which is cut off. */
 static struct str route_cut_last(struct str *path)
 {
@@ -196,6 +235,17 @@ struct str route_arg(struct req *r, const char *name)
     }
     check(!"a placeholder of the row");
     return STR("");
+}
+
+struct str route_rest(const struct req *r)
+{
+    struct str pattern = str_of(r->route->path), path = r->head->path;
+    struct str fixed = str_skip(str_head(pattern, str_find(pattern, '{')), strlen("/api"));
+
+    /* What stands before it is a prefix of ours, which does not hold it. */
+    while (path.n && !str_starts(path, fixed))
+        path = str_skip(path, 1);
+    return str_skip(path, fixed.n);
 }
 
 const struct route *route_rows(size_t *count)

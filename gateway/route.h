@@ -19,7 +19,8 @@ enum route_body {
     BODY_SMALL, /* LIMIT_BODY_SMALL */
     BODY_LARGE, /* LIMIT_BODY_LARGE */
     BODY_POINT, /* LIMIT_BODY_SMALL; refused at the head when the queue is full */
-    BODY_BATCH  /* max_body_bytes; refused likewise */
+    BODY_BATCH, /* max_body_bytes; refused likewise */
+    BODY_STREAM /* of any length, and not read: the handler does, gateway/req_body.h */
 };
 
 /* What a caller must be allowed to do; the auth table of a later version reads it. */
@@ -30,8 +31,10 @@ enum route_where { ON_CLIENT = 1, ON_ADMIN = 2, ON_EITHER = 3 };
 
 struct route {
     unsigned methods; /* enum http_method bits */
-    const char *path; /* always with the /api prefix; "{name}" stands for any one segment */
-    bool has_ajax;    /* also under /ajax-api */
+    const char
+        *path;     /* always with the /api prefix; "{name}" stands for any one segment, "{name*}" at
+                       * the end for all that is left */
+    bool has_ajax; /* also under /ajax-api */
     err_t (*handler)(struct req *r, struct fail *f);
     enum route_body body;
     enum route_may may;
@@ -39,15 +42,21 @@ struct route {
     const char *label; /* for metrics: the path without prefix */
 };
 
-/* Builds the table; static_prefix "" or "/prefix". Main thread, once. */
-void route_init(const char *static_prefix);
+/* Builds the table; static_prefix "" or "/prefix", which must stay. Main thread, once. */
+void route_init(const char *static_prefix, bool has_ui);
 /* The row for method and path; NULL with *allowed = methods the path has (0: no such path). OPTIONS
  * has no row: *allowed is its answer. */
 const struct route *route_find(unsigned method, struct str path, enum route_where where,
                                unsigned *allowed);
+/* The row of all that goes to the upstream; route_find never gives it. */
+const struct route *route_upstream(void);
+/* Is the path one of ours, which no MLflow server has? */
+bool route_is_own(struct str path);
 /* What stands in the request's path for the row's "{name}", in the request's arena; bytes that are no
  * UTF-8 as U+FFFD. */
 struct str route_arg(struct req *r, const char *name);
+/* What stands there for the row's "{name*}", as it was decoded. */
+struct str route_rest(const struct req *r);
 /* All rows. */
 const struct route *route_rows(size_t *count);
 /* Index of a row, for per-route statistics. */

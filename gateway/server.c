@@ -34,9 +34,13 @@
 #include "base/notify.h"
 #include "flush/flusher.h"
 #include "flush/watcher.h"
+#include "gateway/artifacts.h"
 #include "gateway/helper.h"
 #include "gateway/listen.h"
+#include "gateway/pod.h"
 #include "gateway/route.h"
+#include "gateway/tls.h"
+#include "gateway/ui_files.h"
 #include "gateway/worker.h"
 #include "ingest/queue.h"
 #include "ingest/queue_share.h"
@@ -59,14 +63,19 @@ struct server {
     _Atomic int stage;
     uint64_t started_us;
     struct cluster *cluster; /* NULL with a pg_uri */
-    const char *pg_uri;
-    struct arena arena; /* constants of this server's life */
+    const char *pg_uri;      /* NULL: everything goes upstream */
+    struct arena arena;      /* constants of this server's life */
     const char *artifact_root;
+    struct artifacts artifacts;
 
     struct queue *queue;
     struct watcher *watcher; /* NULL: the queue is this process's own, or nobody reads here */
     struct runs *runs;
+    struct pod *pod;
     struct helper *helper;
+    struct tls *tls;     /* NULL = listen is plain */
+    struct ui_files *ui; /* NULL = no ui_dir */
+    struct stats *main_stats;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
     struct stats *flusher_stats[FLUSHERS_MAX];
@@ -94,6 +103,7 @@ void server_stats(struct server *sv, struct stats_view *v)
 {
     memset(v, 0, sizeof(*v));
     stats_sum(sv->sealer_stats, v);
+    stats_sum(sv->main_stats, v);
     for (unsigned i = 0; i < sv->worker_count; i++)
         stats_sum(sv->worker_stats[i], v);
     for (unsigned i = 0; i < sv->flusher_count; i++)
@@ -154,6 +164,7 @@ bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
         {"flushing", flushing.held == 0,
          "held until somebody acts on the database; the log says why"},
     };
+    const char *redis = pod_trouble(sv->pod);
     bool is_ready = true;
 
     for (size_t i = 0; i < array_len(checks); i++) {
@@ -163,6 +174,9 @@ bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
         else if (is_verbose)
             buf_printf(why, "[+]%s ok\n", checks[i].name);
     }
+    /* Everything goes on without it. */
+    if (is_verbose && sv->pod->has_redis)
+        buf_printf(why, redis ? "[!]redis: %s\n" : "[+]redis ok\n", redis);
     return is_ready;
 }
 
@@ -176,9 +190,19 @@ uint64_t server_uptime_us(struct server *sv)
     return clock_us() - sv->started_us;
 }
 
+const struct ui_files *server_ui(const struct server *sv)
+{
+    return sv->ui;
+}
+
 const char *server_artifact_root(struct server *sv)
 {
     return sv->artifact_root;
+}
+
+const struct artifacts *server_artifacts(struct server *sv)
+{
+    return &sv->artifacts;
 }
 
 /* -- up ---------------------------------------------------------------------------------------- */
@@ -216,7 +240,8 @@ static unsigned server_workers(const struct settings *s)
 
 uint64_t server_files(const struct settings *s)
 {
-    return s->max_connections + server_workers(s) * (s->sql_connections + WORKER_FILES) + 256;
+    return s->max_connections + server_workers(s) * (s->sql_connections + WORKER_FILES) +
+           s->artifact_transfers * ARTIFACT_FILES + 256;
 }
 
 /* Asks for as many file descriptors as max_connections needs. With fewer, fewer connections are
@@ -264,6 +289,22 @@ static err_t server_bind(struct server *sv, struct fail *f)
     return listen_open("admin_listen", s->admin_listen, &sv->admin_fd, 1, sv->admin_url, f);
 }
 
+/* Its files are read before anything that takes time is begun. */
+static err_t server_open_tls(struct server *sv, struct fail *f)
+{
+    struct str rest = str_skip(str_of(sv->url), 4); /* behind "http" */
+    char url[LISTEN_URL_MAX];
+    err_t e;
+
+    if (sv->first->tls_cert[0] == '\0' || sv->url[0] == '\0')
+        return OK;
+    if ((e = tls_open(sv->first, sv->main_stats, &sv->tls, f)))
+        return e;
+    snprintf(url, sizeof(url), "https%.*s", STR_ARG(rest));
+    memcpy(sv->url, url, sizeof(url));
+    return OK;
+}
+
 /* libpq's first line says what, those behind it guess why. */
 static err_t server_refuse_database(PGconn *c, struct fail *f)
 {
@@ -293,6 +334,8 @@ static err_t server_open_database(struct server *sv, struct fail *f)
     PGconn *c;
     err_t e;
 
+    if (settings_passes_all(s))
+        return OK;
     sv->pg_uri = s->pg_uri;
     if (s->pg_uri[0] == '\0') {
         if ((e = cluster_open(s->data_dir, s->pg_bin_dir, &sv->cluster, f)))
@@ -341,8 +384,10 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .settings = sv->first,
                                   .queue = sv->queue,
                                   .runs = sv->runs,
+                                  .pod = sv->pod,
                                   .helper = sv->helper,
                                   .pg_uri = sv->pg_uri,
+                                  .tls = sv->tls ? tls_context(sv->tls) : NULL,
                                   .stats = sv->worker_stats[i],
                                   .listen_fd = sv->listen_fds[i],
                                   .admin_listen_fd = i == 0 ? sv->admin_fd : -1};
@@ -364,14 +409,19 @@ static err_t server_start(struct server *sv, struct fail *f)
     err_t e;
 
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
-    route_init(s->static_prefix);
-    if ((e = server_bind(sv, f)) || (e = server_open_database(sv, f)))
+    route_init(s->static_prefix, s->ui_dir[0] != '\0');
+    if (s->ui_dir[0] && (e = ui_files_open(s->ui_dir, &sv->ui, f)))
+        return e;
+    if ((e = artifacts_open(&sv->artifacts, &sv->arena, s, f)))
+        return e;
+    if ((e = server_bind(sv, f)) || (e = server_open_tls(sv, f)) ||
+        (e = server_open_database(sv, f)))
         return e;
     if ((e = queue_open(s, sv->url[0] ? sv->worker_count : 0, sv->sealer_stats, &sv->queue, f)))
         return e;
     sv->runs = runs_new(s->run_cache_entries);
     runs_raise_floor(sv->runs, queue_appended(sv->queue)); /* reads wait for what was replayed */
-    if ((e = server_start_flushers(sv, f)))
+    if ((e = pod_open(s, sv->queue, sv->runs, &sv->pod, f)) || (e = server_start_flushers(sv, f)))
         return e;
     if (queue_is_shared(sv->queue) && sv->url[0] &&
         (e = watcher_start(sv->queue, sv->pg_uri, s, &sv->watcher, f)))
@@ -397,11 +447,14 @@ static void server_print_example(const struct server *sv)
 {
     const char *dir = sv->first->data_dir;
     const char *port = strrchr(sv->url, ':');
-    bool is_any =
-        strncmp(sv->url, "http://0.0.0.0", 14) == 0 || strncmp(sv->url, "http://[::]", 11) == 0;
+    const char *host = strstr(sv->url, "://");
+    bool is_any = strncmp(host, "://0.0.0.0:", 11) == 0 || strncmp(host, "://[::]:", 8) == 0;
 
-    printf("  export MLFLOW_TRACKING_URI=%s%s\n", is_any ? "http://127.0.0.1" : sv->url,
-           is_any ? port : "");
+    if (is_any)
+        printf("  export MLFLOW_TRACKING_URI=%.*s://127.0.0.1%s\n", (int)(host - sv->url), sv->url,
+               port);
+    else
+        printf("  export MLFLOW_TRACKING_URI=%s\n", sv->url);
     printf("  python examples/digits.py\n");
     if (sv->cluster && strcmp(dir, "./var") != 0)
         printf(
@@ -421,7 +474,9 @@ static void server_print(const struct server *sv)
         printf("private PostgreSQL cluster in %s\n", cluster_dir(sv->cluster));
         printf("psql '%s'\n", sv->pg_uri);
     }
-    if (sv->url[0])
+    if (sv->pg_uri == NULL)
+        printf("everything is passed on to %s: pg_uri names no PostgreSQL\n", sv->first->upstream);
+    else if (sv->url[0])
         server_print_example(sv);
     fflush(stdout);
 }
@@ -484,6 +539,12 @@ static void server_reload(struct server *sv)
              STR_ARG(buf_len(&changed) ? buf_str(&changed) : STR("none")));
     buf_fini(&changed);
     buf_fini(&kept);
+}
+
+static void server_pass_tls(struct server *sv)
+{
+    for (unsigned i = 0; i < sv->worker_count; i++)
+        worker_set_tls(sv->workers[i], tls_context(sv->tls));
 }
 
 /* -- down -------------------------------------------------------------------------------------- */
@@ -566,6 +627,7 @@ static void server_stop(struct server *sv)
         sv->until_us = clock_us() + sv->current->drain_timeout;
     server_stop_workers(sv);
     helper_stop(sv->helper);
+    artifacts_close(&sv->artifacts);
     if (sv->queue)
         queue_stop(sv->queue);
     server_stop_flushers(sv);
@@ -574,6 +636,7 @@ static void server_stop(struct server *sv)
         queue_close(sv->queue);
     for (unsigned i = 0; i < workers; i++)
         worker_free(sv->workers[i]);
+    pod_close(sv->pod);
     if (sv->runs)
         runs_free(sv->runs);
     if (sv->cluster)
@@ -588,6 +651,9 @@ static void server_free(struct server *sv)
     }
     if (sv->admin_fd >= 0)
         close(sv->admin_fd);
+    tls_close(sv->tls);
+    ui_files_close(sv->ui);
+    stats_free(sv->main_stats);
     stats_free(sv->sealer_stats);
     for (unsigned i = 0; i < sv->worker_count; i++)
         stats_free(sv->worker_stats[i]);
@@ -616,7 +682,8 @@ static struct server *server_new(struct settings *s, const struct server_source 
     arena_init(&sv->arena, 1024);
     sv->artifact_root = settings_artifact_root(s, &sv->arena).p;
     sv->worker_count = server_workers(s);
-    sv->flusher_count = (unsigned)s->flushers;
+    sv->flusher_count = settings_passes_all(s) ? 0 : (unsigned)s->flushers;
+    sv->main_stats = stats_new();
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)
         sv->worker_stats[i] = stats_new();
@@ -639,6 +706,8 @@ static void server_await_signals(struct server *sv)
         }
         if (sig == SIGHUP)
             server_reload(sv);
+        if (sv->tls && (sig == SIGHUP ? tls_reload(sv->tls) : tls_tend(sv->tls)))
+            server_pass_tls(sv);
         if (sv->cluster)
             cluster_tend(sv->cluster);
     }

@@ -15,7 +15,9 @@
 #include "schema/settings.h"
 #include "schema/stats.h"
 
+struct artifacts;
 struct queue;
+struct ui_files;
 struct server;
 
 /* How a reload gets the settings once more, from where they came. */
@@ -42,7 +44,11 @@ uint64_t server_open_connections(struct server *sv);
 struct queue *server_queue(struct server *sv);
 /* Microseconds since it began to serve. Any thread. */
 uint64_t server_uptime_us(struct server *sv);
+/* The files of the web UI; NULL without ui_dir. Any thread. */
+const struct ui_files *server_ui(const struct server *sv);
 /* Where new experiments keep their artifacts; constant. Any thread. */
 const char *server_artifact_root(struct server *sv);
+/* What the calls about artifacts go by; read-only. Any thread. */
+const struct artifacts *server_artifacts(struct server *sv);
 
 #endif

@@ -21,11 +21,9 @@ enum sql_state {
     SQL_ENDING /* that transaction is being rolled back */
 };
 
-enum sql_op_kind { SQL_OP_STEP, SQL_OP_PREPARE, SQL_OP_SETTINGS };
-
 /* One command of the pipeline under way. */
 struct sql_op {
-    enum sql_op_kind kind;
+    enum { SQL_OP_STEP, SQL_OP_PREPARE, SQL_OP_SETTINGS } kind;
     unsigned step;
 };
 

@@ -10,6 +10,10 @@
  * which they are replaced does not matter, and a text like "%252525..." costs its length and not
  * its square. Bytes that are no UTF-8 stay such; Python would have U+FFFD.
  *
+ * Putting together. A path that begins with "//" is written behind an empty host, as Python does since
+ * 3.12.4. Before that "mlflow-artifacts:////h/x", in which nobody finds a host, came out as
+ * "mlflow-artifacts://h/x", which names one, and nobody had looked at it.
+ *
  * Left out, because no location has them: parameters (";x") in the middle segments of a path, and
  * IPv6 zone texts.
  */
@@ -17,11 +21,20 @@
 
 #include <string.h>
 
+#include "gateway/say.h"
+
 /* urllib.parse.uses_params */
 static const struct str params_schemes[] = {
-    STR_INIT(""),     STR_INIT("ftp"),  STR_INIT("hdl"),   STR_INIT("prospero"), STR_INIT("http"),
-    STR_INIT("imap"), STR_INIT("https"), STR_INIT("shttp"), STR_INIT("rtsp"),    STR_INIT("rtspu"),
-    STR_INIT("sip"),  STR_INIT("sips"), STR_INIT("mms"),   STR_INIT("sftp"),     STR_INIT("tel"),
+    STR_INIT(""),     STR_INIT("ftp"),   STR_INIT("hdl"),   STR_INIT("prospero"), STR_INIT("http"),
+    STR_INIT("imap"), STR_INIT("https"), STR_INIT("shttp"), STR_INIT("rtsp"),     STR_INIT("rtspu"),
+    STR_INIT("sip"),  STR_INIT("sips"),  STR_INIT("mms"),   STR_INIT("sftp"),     STR_INIT("tel"),
+};
+
+/* urllib.parse.uses_netloc: those that an artifact location may have. */
+static const struct str netloc_schemes[] = {
+    STR_INIT("ftp"),   STR_INIT("http"),    STR_INIT("file"),    STR_INIT("https"),
+    STR_INIT("sftp"),  STR_INIT("nfs"),     STR_INIT("git"),     STR_INIT("svn"),
+    STR_INIT("rsync"), STR_INIT("git+ssh"), STR_INIT("svn+ssh"),
 };
 
 static bool is_letter(char c)
@@ -144,6 +157,21 @@ struct str uri_host(struct arena *a, const struct uri *u)
         host = str_head(host, str_find(host, ':'));
     }
     return uri_to_lower(a, host);
+}
+
+struct str uri_unparse(struct arena *a, const struct uri *u)
+{
+    bool has_slashes = u->netloc.n > 0 || str_starts(u->path, STR("//"));
+    bool wants_slash;
+
+    for (size_t i = 0; u->scheme.n > 0 && i < array_len(netloc_schemes); i++)
+        has_slashes |= str_eq(u->scheme, netloc_schemes[i]);
+    wants_slash = has_slashes && u->path.n > 0 && u->path.p[0] != '/';
+
+    return SAY_TEXT(a, u->scheme, u->scheme.n ? STR(":") : STR(""),
+                    has_slashes ? STR("//") : STR(""), u->netloc, wants_slash ? STR("/") : STR(""),
+                    u->path, u->query.n ? STR("?") : STR(""), u->query,
+                    u->fragment.n ? STR("#") : STR(""), u->fragment);
 }
 
 bool uri_is_local_host(struct str host)

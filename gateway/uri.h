@@ -14,7 +14,7 @@
 struct uri {
     struct str scheme; /* lower case */
     struct str netloc;
-    struct str path;   /* with its parameters */
+    struct str path; /* with its parameters */
     struct str query;
     struct str fragment;
     bool has_params;   /* a ';' in the last segment, where the scheme knows parameters */
@@ -27,6 +27,8 @@ struct uri uri_parse(struct arena *a, struct str text);
 struct uri uri_parse_whole(struct arena *a, struct str text);
 /* The path without parameters: that of urlparse. */
 struct str uri_path(const struct uri *u);
+/* urlunsplit: the parts as one text. */
+struct str uri_unparse(struct arena *a, const struct uri *u);
 /* SplitResult.hostname, in lower case; empty = none. */
 struct str uri_host(struct arena *a, const struct uri *u);
 /* Does it name a file of this machine by its host, or by having none? */

@@ -24,6 +24,7 @@
  */
 #define _GNU_SOURCE /* accept4 */
 #include "gateway/worker.h"
+#include "gateway/s3.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -37,9 +38,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/conn.h"
+#include "gateway/peers.h"
+#include "gateway/pod.h"
+#include "gateway/policy.h"
 #include "gateway/req_drive.h"
 #include "gateway/route.h"
 #include "gateway/server.h"
+#include "gateway/upstream.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
 
@@ -93,6 +98,8 @@ void worker_yield(struct conn *c)
 {
     struct worker_net *net = c->worker->net;
 
+    if (c->is_queued)
+        return;
     c->is_queued = true;
     c->next = NULL;
     *net->yielded_end = c;
@@ -158,6 +165,7 @@ void worker_put_exchange(struct worker *w, struct exchange *x)
     buf_shrink(&x->in, KEEP_IN);
     worker_empty_body(w, x, KEEP_BODY);
     x->taken_bytes = x->sent_bytes = 0;
+    x->is_streaming = x->owes_continue = false;
     x->req.conn = NULL;
     x->next = w->net->pool;
     w->net->pool = x;
@@ -311,8 +319,7 @@ static void worker_expire(struct worker *w, enum conn_timer timer, uint64_t limi
     }
 }
 
-/* How often a body that is coming is looked at. */
-static uint64_t worker_receive_us(const struct worker *w)
+uint64_t worker_receive_us(const struct worker *w)
 {
     uint64_t all_us = w->settings->request_timeout;
 
@@ -332,9 +339,12 @@ static void worker_on_tick(evutil_socket_t fd, short what, void *arg)
     worker_expire(w, TIMER_HEAD, w->settings->head_timeout);
     worker_expire(w, TIMER_RECEIVE, worker_receive_us(w));
     worker_expire(w, TIMER_SEND, w->settings->request_timeout);
+    worker_expire(w, TIMER_TUNNEL, w->settings->upstream_timeout);
     worker_expire(w, TIMER_LINGER, LINGER_US);
     worker_unpause(w);
     req_expire_parked(w);
+    if (w->peers)
+        peers_on_tick(w->peers);
 }
 
 /* -- the inbox ------------------------------------------------------------------------------- */
@@ -359,9 +369,12 @@ static void worker_begin_drain(struct worker *w, uint64_t until_us)
 static void worker_take_settings(struct worker *w, const struct settings *s)
 {
     w->settings = s;
+    policy_free(w->policy);
+    w->policy = policy_new(s);
     w->net->good_host_len = 0; /* the list of hosts may be another one */
     if (w->sql)
         sql_pool_reload(w->sql, s);
+    upstream_reload(w->upstream, s);
     atomic_store_explicit(&w->net->settings_seen, s, memory_order_release);
 }
 
@@ -377,10 +390,15 @@ static void worker_take_notes(struct worker *w)
         case WORKER_SETTINGS:
             worker_take_settings(w, (const struct settings *)(uintptr_t)n.ref);
             break;
+        case WORKER_TLS:
+            SSL_CTX_free(w->net->tls);
+            w->net->tls = (SSL_CTX *)(uintptr_t)n.ref;
+            break;
         case WORKER_BODY:
             req_on_body((struct req *)(uintptr_t)n.ref);
             inbox_ring(&w->inbox); /* it may have been much: others come first */
             return;
+        case WORKER_NEWS: news_take(w, n.ref); break;
         }
     }
 }
@@ -392,7 +410,10 @@ static void worker_on_inbox(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     worker_touch(w);
     worker_take_notes(w);
+    news_take_missed(w);
     req_wake_parked(w);
+    if (w->peers)
+        peers_on_ring(w->peers);
 }
 
 /* -- the loop -------------------------------------------------------------------------------- */
@@ -402,6 +423,7 @@ static void worker_run_yielded(struct worker *w)
     struct worker_net *net = w->net;
     struct conn *c = net->yielded;
 
+    net->greetings_count = 0; /* those that waited are not behind those that came meanwhile */
     net->yielded = NULL;
     net->yielded_end = &net->yielded;
     while (c) {
@@ -431,6 +453,7 @@ static void worker_turn_end(struct worker *w)
 {
     struct worker_net *net = w->net;
 
+    net->greetings_count = 0;
     while (net->closed) {
         struct conn *c = net->closed;
 
@@ -464,6 +487,8 @@ static void worker_end_now(struct worker *w)
     w->sql = NULL;       /* nothing new goes there */
     sql_pool_close(sql); /* the requests that wait for it are answered 503 */
     req_end_parked(w);
+    peers_close(w->peers);
+    w->peers = NULL;
     for (unsigned t = 0; t < TIMER_COUNT; t++) {
         while (net->timers[t].first)
             conn_close(net->timers[t].first, "draining");
@@ -502,6 +527,7 @@ struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class
 void worker_free(struct worker *w)
 {
     struct worker_net *net = w->net;
+    struct note n;
 
     worker_stop_listening(w);
     while (net->pool) {
@@ -518,6 +544,12 @@ void worker_free(struct worker *w)
     }
     if (w->sql)
         sql_pool_close(w->sql);
+    while (inbox_take(&w->inbox, &n)) {
+        if (n.kind == WORKER_NEWS)
+            news_drop(n.ref);
+    }
+    s3_close(w->s3);
+    upstream_close(w->upstream);
     if (net->inbox_event)
         event_free(net->inbox_event);
     if (net->tick)
@@ -528,6 +560,8 @@ void worker_free(struct worker *w)
         close(net->reserve_fd);
     inbox_fini(&w->inbox);
     arena_fini(&w->run_arena);
+    policy_free(w->policy);
+    SSL_CTX_free(net->tls);
     free(w->route_hists);
     free(net);
     free(w);
@@ -557,16 +591,21 @@ static struct worker *worker_new(const struct worker_config *c)
     w->server = c->server;
     w->index = c->index;
     w->settings = c->settings;
+    w->policy = policy_new(c->settings);
     w->queue = c->queue;
     w->runs = c->runs;
+    w->pod = c->pod;
     w->helper = c->helper;
     w->stats = c->stats;
+    w->passes_all = c->pg_uri == NULL;
     w->base = worker_new_base();
     route_rows(&rows);
     w->route_hists = calloc((rows + 1) * STATUS_CLASSES, sizeof(struct hist));
     check(w->route_hists != NULL);
     arena_init(&w->run_arena, 4096);
     net->yielded_end = &net->yielded;
+    if (c->tls && SSL_CTX_up_ref(c->tls) == 1)
+        net->tls = c->tls;
     net->max_connections = c->max_connections;
     net->worker_count = c->count;
     net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -589,12 +628,16 @@ err_t worker_start(const struct worker_config *c, struct worker **out, struct fa
     worker_listen(w, 0, c->listen_fd, ON_CLIENT);
     worker_listen(w, 1, c->admin_listen_fd, ON_ADMIN);
     check(event_add(w->net->inbox_event, NULL) == 0 && event_add(w->net->tick, &tick) == 0);
-    e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
+    e = upstream_open(w->base, c->settings, w->stats, &w->upstream, f);
+    if (e == OK && c->pg_uri)
+        e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
     if (e) {
         worker_free(w);
         return e;
     }
     queue_subscribe(w->queue, &w->inbox);
+    pod_join(w->pod, &w->inbox);
+    w->peers = peers_open(w);
     check(pthread_create(&w->net->thread, NULL, worker_main, w) == 0);
     *out = w;
     return OK;
@@ -624,6 +667,13 @@ void worker_reload(struct worker *w, const struct settings *s)
     struct note n = {.kind = WORKER_SETTINGS, .ref = (uintptr_t)s};
 
     check(inbox_send(&w->inbox, &n));
+}
+
+void worker_set_tls(struct worker *w, SSL_CTX *context)
+{
+    struct note n = {.kind = WORKER_TLS, .ref = (uintptr_t)context};
+
+    check(SSL_CTX_up_ref(context) == 1 && inbox_send(&w->inbox, &n));
 }
 
 bool worker_has_reloaded(const struct worker *w, const struct settings *s)

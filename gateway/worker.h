@@ -1,33 +1,36 @@
 /*
  * worker: one thread, one event loop, its own listener, connections, pools and parked requests.
  *
- * Order of calls: worker_start, worker_leave (may be left out), worker_drain (stop accepting, close
- * idle connections, answer what is open), worker_join, worker_free. The fields belong to the
- * worker's thread.
+ * Order of calls: worker_start, worker_leave (may be left out), worker_drain (stop accepting, close idle
+ * connections, answer what is open), worker_join, worker_free. The fields are its thread's.
  */
 #ifndef GATEWAY_WORKER_H
 #define GATEWAY_WORKER_H
 
 #include "base/inbox.h"
+#include "gateway/news.h"
 #include "gateway/req.h"
+#include "gateway/worker_note.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
 #include "schema/settings.h"
 #include "schema/stats.h"
 
 struct event_base;
+struct peers;
+struct pod;
 struct server;
 struct conn;
+struct upstream;
 
 enum {
     SHED_MAX = 64,               /* refused connections that wait until their peers have read it */
-    WORKER_FILES = SHED_MAX + 16 /* descriptors it may need besides max_connections and sessions */
+    WORKER_FILES = SHED_MAX + 32 /* descriptors it may need besides max_connections and sessions */
 };
 
 /* Requests that wait for the same kind of thing, oldest first. */
 struct parked {
-    struct req *first;
-    struct req *last;
+    struct req *first, *last;
     unsigned count;
 };
 
@@ -35,39 +38,44 @@ struct worker {
     struct server *server;
     unsigned index;                  /* also its producer index in the queue */
     const struct settings *settings; /* the snapshot of this turn */
+    struct policy *policy;           /* what it says of hosts, origins and proxies */
     struct event_base *base;
     struct queue *queue;
     struct runs *runs;
-    struct sql_pool *sql;
+    struct pod *pod;
+    struct peers *peers; /* NULL = no Redis */
+    struct news news;
+    struct sql_pool *sql;      /* NULL: there is no PostgreSQL, or not any more */
+    struct upstream *upstream; /* NULL: what is not answered here is 404 */
+    bool passes_all;           /* there is no PostgreSQL: every path goes upstream */
     struct stats *stats;
-    struct hist *route_hists;        /* one a route and status class; written here only */
+    struct hist *route_hists; /* one a route and status class; written here only */
     struct inbox inbox;
     struct helper *helper;
-    unsigned helped_count;           /* requests whose bodies it has */
-    uint64_t now_us;                 /* of this loop turn */
-    uint64_t busy_since_us;          /* first ERR_BUSY since a write was accepted; 0 = none */
-    uint64_t busy_last_us;           /* the newest one */
-    char date[40];                   /* header line of this second, with CRLF; constant length */
+    unsigned helped_count; /* requests whose bodies it has */
+    uint64_t now_us;       /* of this loop turn */
+    uint64_t busy_since_us,
+        busy_last_us; /* first ERR_BUSY since a write was accepted, 0 = none; newest */
+    char date[40];    /* header line of this second, with CRLF; constant length */
 
     /* private: worker.c, conn.c and req.c */
-    struct parked durable;           /* in pos order */
-    struct parked committed;         /* any order */
-    struct parked runs_waiting;      /* for the next run query */
-    struct parked runs_asked;        /* for the one under way */
-    struct parked turns;             /* for a later turn of the loop */
-    struct sql_call run_call;        /* one run query at a time */
+    struct parked durable;                    /* in pos order */
+    struct parked committed;                  /* any order */
+    struct parked runs_waiting, runs_asked;   /* for the next run query; for the one under way */
+    struct parked turns;                      /* for a later turn of the loop */
+    struct parked events;                     /* for what calls req_event */
+    struct parked sharing;                    /* peers_share.c: for Redis */
+    struct parked looks_waiting, looks_asked; /* peers_look.c */
+    struct parked commands;                   /* peers_command.c */
+    struct s3_pool *s3;                       /* NULL until it is needed */
+    unsigned transfers;                       /* of artifacts, under way */
+    unsigned s3_gathers;                      /* uploads that are kept in memory */
+    unsigned file_turn;                       /* which file thread is next */
+    struct sql_call run_call;                 /* one run query at a time */
     bool is_run_call_open;
-    uint64_t run_asked_us;           /* when the one under way was sent */
+    uint64_t run_asked_us; /* when the one under way was sent */
     struct arena run_arena;
-    struct worker_net *net;          /* listeners, connections, timers */
-};
-
-/* What the notes in a worker's inbox say. */
-enum worker_note {
-    WORKER_LEAVE,    /* answers close their connections from now on */
-    WORKER_DRAIN,    /* pos: until when */
-    WORKER_SETTINGS, /* ref: the new snapshot */
-    WORKER_BODY      /* ref: the request whose body the helper has read */
+    struct worker_net *net; /* listeners, connections, timers */
 };
 
 struct worker_config {
@@ -79,10 +87,13 @@ struct worker_config {
     const struct settings *settings;
     struct queue *queue;
     struct runs *runs;
-    const char *pg_uri;
+    struct pod *pod;
+    const char *pg_uri; /* NULL: all goes upstream */
     struct stats *stats;
     int listen_fd;       /* owned by the worker from here on; -1 = none */
     int admin_listen_fd; /* worker 0 only, else -1 */
+
+    struct ssl_ctx_st *tls; /* for listen; NULL = plain. The worker adds a reference */
 };
 
 must_check err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f);
@@ -96,6 +107,8 @@ bool worker_has_ended(const struct worker *w);
 /* Takes a newer snapshot of the settings; true once every request goes by it. Any thread. */
 void worker_reload(struct worker *w, const struct settings *s);
 bool worker_has_reloaded(const struct worker *w, const struct settings *s);
+/* Connections taken from here on are made with that context. Any thread. */
+void worker_set_tls(struct worker *w, struct ssl_ctx_st *context);
 /* The latency histogram of a route (its index; the number of routes stands for none found) and the
  * first digit of a status. Written by its thread, read by any. */
 struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class);

@@ -5,6 +5,7 @@
 #define GATEWAY_WORKER_NET_H
 
 #include <event2/event.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -53,6 +54,9 @@ struct worker_net {
     size_t good_host_len;
     time_t date_second;
     uint64_t turn_cpu_us;                /* of the thread, when this turn began */
+
+    SSL_CTX *tls;             /* for new connections of listen; NULL = plain */
+    unsigned greetings_count; /* steps of handshakes in this turn */
 };
 
 /* Takes an exchange from the pool, or makes one. */
@@ -67,6 +71,8 @@ void worker_set_timer(struct conn *c, enum conn_timer timer);
 void worker_yield(struct conn *c);
 /* c is closed: out of its list, freed when the turn ends. */
 void worker_drop(struct conn *c);
+/* How often a body that is coming is looked at. */
+uint64_t worker_receive_us(const struct worker *w);
 /* Reads the clock for this event. */
 void worker_touch(struct worker *w);
 

@@ -238,6 +238,29 @@ err_t kafka_reader_begin(struct queue_reader *reader, const pos_t *from, struct 
     return OK;
 }
 
+/* The partition is given back and taken anew, which the group does not hear of. A seek would do, were it
+ * not that librdkafka (2.0) refuses one while it does not fetch, and it stops fetching where an offset is
+ * not in the log. */
+bool kafka_group_read_again(struct kafka_reader *r, unsigned p)
+{
+    rd_kafka_topic_partition_list_t *list;
+    rd_kafka_error_t *error;
+
+    if (r->arriving) /* the group waits for a word, and would take this for it */
+        return false;
+    list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, r->queue->settings->kafka_topic, (int32_t)p)->offset =
+        (int64_t)r->cursors[p];
+    if ((error = rd_kafka_incremental_unassign(r->rk, list)) == NULL)
+        error = rd_kafka_incremental_assign(r->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (error == NULL)
+        return true;
+    group_start_over(r, rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return false;
+}
+
 /* -- leaving -------------------------------------------------------------------------------------- */
 
 static void group_serve(struct kafka_reader *r)

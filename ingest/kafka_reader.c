@@ -122,23 +122,6 @@ void kafka_reader_close(struct queue_reader *reader)
 
 /* -- offsets that are not there ------------------------------------------------------------------- */
 
-/* Sets where the partition is read on. */
-static bool reader_seek(struct kafka_reader *r, unsigned p, pos_t pos)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_error_t *error;
-
-    rd_kafka_topic_partition_list_add(list, r->queue->settings->kafka_topic, (int32_t)p)->offset =
-        (int64_t)pos;
-    error = rd_kafka_seek_partitions(r->rk, list, READER_ANSWER_MS);
-    bool is_good = !error && list->elems[0].err == 0;
-
-    if (error)
-        rd_kafka_error_destroy(error);
-    rd_kafka_topic_partition_list_destroy(list);
-    return is_good;
-}
-
 /* True when it is found again. */
 static bool reader_find(struct kafka_reader *r, unsigned p)
 {
@@ -163,8 +146,9 @@ static bool reader_find(struct kafka_reader *r, unsigned p)
                   "partition=%u entries=%" PRIu64, p, gap);
         stat_add(r->queue->stats, kafka_expired, gap);
         r->cursors[p] = (pos_t)low;
+        r->has_gap = true;
     }
-    return reader_seek(r, p, r->cursors[p]);
+    return kafka_group_read_again(r, p);
 }
 
 static void reader_find_astray(struct kafka_reader *r)
@@ -210,8 +194,7 @@ static void reader_keep(struct kafka_reader *r, const rd_kafka_message_t *m)
 
     if (!(r->owned & bit & ~(r->held | r->astray)) || (pos_t)m->offset < r->cursors[p])
         return;
-    if ((pos_t)m->offset > r->cursors[p] && r->gaps[p] != r->cursors[p] + 1 &&
-        !r->begins_at_end) {
+    if ((pos_t)m->offset > r->cursors[p] && r->gaps[p] != r->cursors[p] + 1 && !r->begins_at_end) {
         r->gaps[p] = r->cursors[p] + 1;
         reader_set_astray(r, bit);
         return;
@@ -347,6 +330,7 @@ err_t kafka_reader_take(struct queue_reader *reader, uint64_t max_points, uint64
                          .cursors = r->cursors,
                          .mask = r->owned,
                          .has_moved = reader_has_moved(r),
+                         .has_gap = r->has_gap,
                          .is_hurried = is_hurried,
                          .has_more = reader_see_ends(r)};
     return OK;
@@ -365,6 +349,7 @@ void kafka_reader_commit(struct queue_reader *reader, const pos_t *cursors, uint
     struct kafka_reader *r = kafka_reader_of(reader);
 
     (void)points;
+    r->has_gap = false;
     for (unsigned p = 0; p < QUEUE_PARTITIONS_MAX; p++) {
         if (!(r->told >> p & 1))
             continue;

@@ -26,6 +26,7 @@ struct kafka_reader {
     uint64_t astray_at_us; /* when they are looked for again */
     bool was_assigned;     /* ever, if only nothing */
     bool is_closing;
+    bool has_gap;                     /* passed what retention removed; until the next commit */
     bool begins_at_end;               /* a test breaks the promise on purpose */
     pos_t gaps[QUEUE_PARTITIONS_MAX]; /* the cursor + 1 at which a gap was asked about; 0 = none */
     pos_t cursors[QUEUE_PARTITIONS_MAX]; /* the next to hand out */
@@ -55,6 +56,8 @@ void kafka_group_set_held(struct kafka_reader *r, uint64_t mask, bool is_held);
 void kafka_group_hear(struct kafka_reader *r, rd_kafka_conf_t *conf);
 /* Asks for a share of the partitions; they come with a later take. */
 must_check err_t kafka_group_join(struct kafka_reader *r, struct fail *f);
+/* Reads the partition from its cursor, and forgets what was fetched ahead. False: not now. */
+must_check bool kafka_group_read_again(struct kafka_reader *r, unsigned p);
 /* Gives all back, so that the others need not wait for the session's end. False: not until then, and the
  * client must be left alone. What was gathered is dropped either way. */
 bool kafka_group_leave(struct kafka_reader *r, uint64_t until_us);

@@ -2,7 +2,9 @@
  * kafka_topic: made when absent, refused when it would lose points, warned about when it is weak.
  *
  * A topic that we make has 16 partitions, as many replicas as there are brokers but three at most,
- * min.insync.replicas one less than that, and takes messages of 4 MiB.
+ * min.insync.replicas one less than that, takes messages of 4 MiB, and stamps them with the brokers'
+ * time (LogAppendTime): with the writer's a gateway whose clock is an hour ahead is refused, and what one
+ * writes whose clock is a week behind is older than retention at once.
  *
  * Refused: compaction, which keeps the newest message of each key, and the key is the run; more
  * partitions than a mask has bits (64), of which one process would not know all.
@@ -10,16 +12,19 @@
  * Warned about: a broker answers before its disk has synced, so an ack means that min.insync.replicas
  * machines have the message in memory. With one, a power cut loses acked points, which the journal
  * never does; with two, both must lose power in the same second. An unclean election may drop
- * what was acked as well.
+ * what was acked as well, and so may retention by the writers' clocks.
  *
  * The list of all topics is asked for, because asking for one by name makes brokers create it, with
  * one partition, where auto.create.topics.enable is on.
  */
 #include "ingest/kafka_topic.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <xxhash.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -105,6 +110,7 @@ static err_t topic_make(rd_kafka_t *rk, const char *name, int brokers, struct fa
     rd_kafka_NewTopic_set_config(topic, "cleanup.policy", "delete");
     rd_kafka_NewTopic_set_config(topic, "min.insync.replicas", replicas > 1 ? "2" : "1");
     rd_kafka_NewTopic_set_config(topic, "max.message.bytes", TOPIC_MESSAGE_MAX);
+    rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "LogAppendTime");
     rd_kafka_CreateTopics(rk, &topic, 1, NULL, q);
     answer = topic_answer(q);
     e = topic_made(answer, name, f);
@@ -187,6 +193,8 @@ static err_t topic_see_entry(const char *topic, const char *name, const char *va
         out->message_max_bytes = strtoull(value, NULL, 10);
     else if (strcmp(name, "unclean.leader.election.enable") == 0)
         out->is_unclean = strcmp(value, "true") == 0;
+    else if (strcmp(name, "message.timestamp.type") == 0)
+        out->has_writers_time = strcmp(value, "CreateTime") == 0;
     return OK;
 }
 
@@ -263,6 +271,11 @@ static void topic_judge(const char *name, const struct kafka_topic *t)
     if (t->is_unclean)
         log_warn("", "an unclean election may lose acked points",
                  "topic=%s unclean.leader.election.enable=true", name);
+    if (t->has_writers_time)
+        log_warn(
+            "",
+            "retention goes by the clocks of gateways: one that is behind may lose acked points",
+            "topic=%s message.timestamp.type=CreateTime remedy=LogAppendTime", name);
 }
 
 static err_t topic_see_cluster(rd_kafka_t *rk, struct kafka_topic *out, struct fail *f)
@@ -291,4 +304,35 @@ err_t kafka_topic_look(const struct settings *s, struct kafka_topic *out, struct
         topic_judge(s->kafka_topic, out);
     rd_kafka_destroy(rk);
     return e;
+}
+
+err_t kafka_topic_peek(rd_kafka_t *rk, const struct settings *s, struct kafka_topic *out,
+                       int *brokers, struct fail *f)
+{
+    const struct rd_kafka_metadata *md = NULL;
+    const struct rd_kafka_metadata_topic *topic;
+    err_t e;
+
+    memset(out, 0, sizeof(*out));
+    *brokers = 0;
+    if ((e = topic_ask(rk, s, &md, &topic, f)))
+        return e;
+    *brokers = md->broker_cnt;
+    if (topic)
+        e = topic_see_partitions(topic, out, f);
+    rd_kafka_metadata_destroy(md);
+    if (e || !topic || (e = topic_see_cluster(rk, out, f)))
+        return e;
+    return topic_ask_configs(rk, s->kafka_topic, out, f);
+}
+
+void kafka_topic_id(const struct kafka_topic *t, const char *name, char id[QUEUE_ID_BYTES + 1])
+{
+    char text[512];
+    XXH128_hash_t h;
+
+    snprintf(text, sizeof(text), "%s/%s", t->cluster, name);
+    h = XXH3_128bits(text, strlen(text));
+    snprintf(id, QUEUE_ID_BYTES + 1, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64,
+             (uint64_t)h.low64);
 }

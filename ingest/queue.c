@@ -215,6 +215,27 @@ void queue_see_committed(struct queue *q, unsigned partition, pos_t pos)
     ops(q)->see_committed(q, partition, pos);
 }
 
+bool queue_place(const struct queue *q, struct str run_id, pos_t end, unsigned *partition,
+                 pos_t *pos)
+{
+    if (queue_outcome(q, end) != QUEUE_DURABLE)
+        return false;
+    *partition = queue_partition_of(q, run_id);
+    *pos = ops(q)->place(q, *partition, end);
+    return true;
+}
+
+pos_t queue_flushed(const struct queue *q, unsigned partition)
+{
+    return partition < head(q)->partitions ? ops(q)->flushed(q, partition) : 0;
+}
+
+void queue_hurry_to(struct queue *q, unsigned partition, pos_t pos)
+{
+    if (partition < head(q)->partitions)
+        ops(q)->hurry_to(q, partition, pos);
+}
+
 void queue_await_question(struct queue *q, uint64_t deadline_us)
 {
     ops(q)->await_question(q, deadline_us);

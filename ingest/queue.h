@@ -16,7 +16,6 @@
 #define INGEST_QUEUE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -41,8 +40,7 @@ enum queue_outcome { QUEUE_PENDING, QUEUE_DURABLE, QUEUE_LOST };
 /* One entry as a flusher sees it; payload lives until the next queue_take on the same reader. */
 struct entry {
     pos_t pos, end; /* where it begins, and where the next one may */
-    unsigned partition;
-    unsigned version; /* record version of payload */
+    unsigned partition, version; /* version: of the payload's record */
     struct str payload;
 };
 
@@ -56,6 +54,7 @@ struct take {
     const pos_t *cursors; /* of each partition; NULL (the ring): cursor is every partition's */
     uint64_t mask;        /* 0 (the ring): the reader's partitions are what they were */
     bool has_moved;       /* partitions have come or gone: queue_reader_begin */
+    bool has_gap;         /* cursors have passed what is no more: apply it, even when empty */
 };
 
 /* Opens the queue that the settings name, replays what is there and starts its thread. producers

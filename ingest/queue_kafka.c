@@ -25,12 +25,9 @@
  */
 #include "ingest/queue_kafka.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -51,17 +48,6 @@ static const struct kafka_queue *kafka(const struct queue *q)
 }
 
 /* -- life --------------------------------------------------------------------------------------- */
-
-static void kafka_name(struct kafka_queue *q)
-{
-    char text[512];
-    XXH128_hash_t h;
-
-    snprintf(text, sizeof(text), "%s/%s", q->topic.cluster, q->settings->kafka_topic);
-    h = XXH3_128bits(text, strlen(text));
-    snprintf(q->id, sizeof(q->id), "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64,
-             (uint64_t)h.low64);
-}
 
 static void kafka_stop(struct queue *queue)
 {
@@ -122,7 +108,7 @@ err_t kafka_open(const struct settings *s, unsigned producers, struct stats *sta
     e = kafka_take_dir(q, f);
     if (!e && !(e = kafka_topic_look(s, &q->topic, f))) {
         q->head.partitions = q->topic.partitions;
-        kafka_name(q);
+        kafka_topic_id(&q->topic, s->kafka_topic, q->id);
         q->tickets = tickets_new(q->topic.partitions, KAFKA_TICKETS);
     }
     if (!e && producers > 0) {
@@ -210,12 +196,46 @@ static bool kafka_is_healthy(const struct queue *q)
 
 /* -- reads that wait ---------------------------------------------------------------------------- */
 
+/* PostgreSQL is asked again and again for a while. */
+static void kafka_question(struct kafka_queue *q)
+{
+    uint64_t now_us = clock_us();
+
+    if (atomic_exchange(&q->question_until_us, now_us + QUESTION_HOT_US) < now_us)
+        inbox_ring(&q->question);
+}
+
+static void kafka_hurry_to(struct queue *queue, unsigned partition, pos_t pos)
+{
+    struct kafka_queue *q = kafka_of(queue);
+    struct kafka_part *part = &q->parts[partition];
+    unsigned slot = atomic_load(&part->slot);
+
+    kafka_question(q);
+    if (pos <= atomic_load(&part->hurry))
+        return;
+    atomic_store(&part->hurry, pos);
+    if (slot)
+        inbox_ring(&q->slots[slot - 1].inbox);
+}
+
+static pos_t kafka_place(const struct queue *q, unsigned partition, pos_t end)
+{
+    return tickets_place(kafka(q)->tickets, partition, end);
+}
+
+static pos_t kafka_flushed(const struct queue *q, unsigned partition)
+{
+    bool is_known;
+
+    return tickets_reached(kafka(q)->tickets, partition, &is_known);
+}
+
 static void kafka_hurry(struct queue *queue, unsigned partition)
 {
     struct kafka_queue *q = kafka_of(queue);
     unsigned first = partition < q->topic.partitions ? partition : 0;
     unsigned last = partition < q->topic.partitions ? partition : q->topic.partitions - 1;
-    uint64_t now_us = clock_us();
 
     for (unsigned p = first; p <= last; p++) {
         unsigned slot = atomic_load(&q->parts[p].slot);
@@ -227,8 +247,7 @@ static void kafka_hurry(struct queue *queue, unsigned partition)
         if (slot)
             inbox_ring(&q->slots[slot - 1].inbox);
     }
-    if (atomic_exchange(&q->question_until_us, now_us + QUESTION_HOT_US) < now_us)
-        inbox_ring(&q->question);
+    kafka_question(q);
 }
 
 static void kafka_await_question(struct queue *queue, uint64_t deadline_us)
@@ -326,8 +345,7 @@ static uint64_t kafka_backlog_us(const struct queue *queue)
         uint64_t mark_us = atomic_load(&part->mark_us);
         bool is_known;
 
-        if (mark_us == 0 ||
-            tickets_reached(q->tickets, p, &is_known) >= atomic_load(&part->mark))
+        if (mark_us == 0 || tickets_reached(q->tickets, p, &is_known) >= atomic_load(&part->mark))
             continue;
         if (now_us > mark_us && now_us - mark_us > most)
             most = now_us - mark_us;
@@ -358,6 +376,9 @@ const struct queue_ops kafka_ops = {
     .committed = kafka_committed,
     .committed_all = kafka_committed_all,
     .hurry = kafka_hurry,
+    .place = kafka_place,
+    .flushed = kafka_flushed,
+    .hurry_to = kafka_hurry_to,
     .is_healthy = kafka_is_healthy,
     .backlog_points = kafka_backlog_points,
     .backlog_us = kafka_backlog_us,

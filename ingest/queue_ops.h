@@ -29,6 +29,10 @@ struct queue_ops {
     pos_t (*committed)(const struct queue *q, unsigned partition);
     pos_t (*committed_all)(const struct queue *q);
     void (*hurry)(struct queue *q, unsigned partition);
+    pos_t (*place)(const struct queue *q, unsigned partition,
+                   pos_t end); /* of one that is durable */
+    pos_t (*flushed)(const struct queue *q, unsigned partition);
+    void (*hurry_to)(struct queue *q, unsigned partition, pos_t pos);
     bool (*is_healthy)(const struct queue *q);
     uint64_t (*backlog_points)(const struct queue *q);
     uint64_t (*backlog_us)(const struct queue *q);

@@ -375,6 +375,22 @@ static void ring_hurry(struct queue *q, unsigned partition)
     }
 }
 
+/* The ring has one kind of position. */
+static pos_t ring_place(const struct queue *q, unsigned partition, pos_t end)
+{
+    (void)q, (void)partition;
+    return end;
+}
+
+/* Who asks may not know how far this ring has come: beyond its end nothing is waited for. */
+static void ring_hurry_to(struct queue *q, unsigned partition, pos_t pos)
+{
+    pos_t end = atomic_load(&q->reserved);
+
+    ring_raise(&q->hurry[partition], pos < end ? pos : end);
+    inbox_ring(&q->slots[atomic_load(&q->slot_of[partition])].inbox);
+}
+
 static bool ring_is_healthy(const struct queue *q)
 {
     return atomic_load(&q->is_healthy);
@@ -415,6 +431,9 @@ const struct queue_ops ring_ops = {
     .committed = ring_committed,
     .committed_all = ring_committed_all,
     .hurry = ring_hurry,
+    .place = ring_place,
+    .flushed = ring_committed,
+    .hurry_to = ring_hurry_to,
     .is_healthy = ring_is_healthy,
     .backlog_points = ring_backlog_points,
     .backlog_us = ring_backlog_us,

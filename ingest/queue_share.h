@@ -19,6 +19,14 @@ bool queue_is_shared(const struct queue *q);
 const char *queue_kind(const struct queue *q);
 /* Partition of a run in this queue; the same as long as it is open. Any thread. */
 unsigned queue_partition_of(const struct queue *q, struct str run_id);
+/* Where the durable entry of this process that ends at end (of this run) lies, as flushers count: a
+ * position of its partition behind it. False: it is lost. Any thread. */
+must_check bool queue_place(const struct queue *q, struct str run_id, pos_t end,
+                            unsigned *partition, pos_t *pos);
+/* What PostgreSQL is known to have of the partition, as flushers count. Any thread. */
+pos_t queue_flushed(const struct queue *q, unsigned partition);
+/* A reader elsewhere waits for this position of the partition: close the window. Any thread. */
+void queue_hurry_to(struct queue *q, unsigned partition, pos_t pos);
 /* Do entries become durable in the order of their positions? The ring's do. Any thread. */
 bool queue_is_ordered(const struct queue *q);
 /* The partitions that have come are read from these positions on, which PostgreSQL has just said.

@@ -152,6 +152,20 @@ enum queue_outcome tickets_outcome(const struct tickets *t, pos_t end)
     }
 }
 
+pos_t tickets_place(const struct tickets *t, unsigned partition, pos_t end)
+{
+    const struct slot *s = slot_of(t, end - 1);
+    uint64_t word = (end - 1) << STATE_BITS | STATE_DURABLE;
+    uint64_t place;
+
+    if (atomic_load(&s->word) == word) {
+        place = atomic_load(&s->place);
+        if (atomic_load(&s->word) == word)
+            return (place & PLACE_OFFSET) + 1;
+    }
+    return tickets_delivered(t, partition);
+}
+
 pos_t tickets_end(const struct tickets *t)
 {
     return atomic_load(&t->next);

@@ -28,6 +28,9 @@ pos_t tickets_take(struct tickets *t, unsigned partition);
 void tickets_settle(struct tickets *t, pos_t ticket, bool is_durable, pos_t offset);
 /* Of the entry that ends there. One that is no longer remembered is lost: the client sends again. */
 enum queue_outcome tickets_outcome(const struct tickets *t, pos_t end);
+/* The offset behind a durable entry; when that is no longer remembered, behind the newest of its
+ * partition. */
+pos_t tickets_place(const struct tickets *t, unsigned partition, pos_t end);
 /* End of the newest entry. */
 pos_t tickets_end(const struct tickets *t);
 /* PostgreSQL has all before that offset of the partition. Never goes back. */

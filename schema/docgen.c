@@ -29,17 +29,20 @@ struct route_text {
     const char *body;
     const char *may;
     const char *where;
-    bool is_mlflow; /* the path stands below MLflow's two prefixes */
+    const char *prefix;
 };
 
 static const struct route_text routes[] = {
 #define ROUTE(methods, path, handler, body, may, where) \
-    {#methods, path, #handler, #body, #may, #where, false},
+    {#methods, path, #handler, #body, #may, #where, ""},
 #define MLFLOW(methods, path, handler, body, may) \
-    {#methods, path, #handler, #body, #may, "ON_CLIENT", true},
+    {#methods, path, #handler, #body, #may, "ON_CLIENT", "…"},
+#define ARTIFACTS(methods, path, handler, body, may) \
+    {#methods, path, #handler, #body, #may, "ON_CLIENT", "…-artifacts"},
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
+#undef ARTIFACTS
 };
 
 static const struct manual_command commands[] = {
@@ -82,7 +85,8 @@ static void routes_doc(struct buf *out)
                     "Every path that Sluice answers itself; any other gets 404 with MLflow's "
                     "error JSON. `…` stands for\n`/api/2.0/mlflow` and `/ajax-api/2.0/mlflow`; "
                     "`static_prefix` goes before both. Body: `none` is read\nand ignored, "
-                    "`small` is at most 1 MiB, `large` at most 4 MiB, `point` as `small` and "
+                    "`small` is at most 1 MiB, `large` at most 4 MiB, `stream` any length, `point` "
+                    "as `small` and "
                     "`batch` at most\n`max_body_bytes`; the last two are refused at the head when "
                     "the queue is full. Permission is what the caller needs once "
                     "authentication is on. Listener: `client`\nis `listen`, `admin` is "
@@ -94,7 +98,7 @@ static void routes_doc(struct buf *out)
 
         buf_add_str(out, STR("| "));
         add_methods(out, r->methods);
-        buf_printf(out, " | `%s%s` | ", r->is_mlflow ? "…" : "", r->path);
+        buf_printf(out, " | `%s%s` | ", r->prefix, r->path);
         add_word(out, r->body);
         buf_add_str(out, STR(" | "));
         add_word(out, r->may);

@@ -31,6 +31,7 @@ enum {
     LIMIT_REGISTRY_TAG = 100000,   /* by check; a model's column takes 5000 */
     LIMIT_MODEL_ALIAS = 255,
     LIMIT_RUN_ID = 32,             /* bytes we keep of a run id: the column is varchar(32) */
+    LIMIT_ARTIFACT_LIST = 200000,  /* artifacts that one directory may show */
     LIMIT_JSON_DEPTH = 100,        /* nesting a request body may have */
     LIMIT_JSON_VALUES = 1 << 16,   /* values and keys in it; 1000 full metrics are 17 000 */
     LIMIT_FILTER = 256 << 10,      /* bytes of a filter, and of an order_by's items together */
@@ -38,7 +39,8 @@ enum {
     LIMIT_BODY_ASIDE = 256 << 10,  /* a longer body is read by the helper thread */
     LIMIT_SEARCH_ASIDE = 16 << 10, /* a longer search is parsed by it: 250 KiB can take 50 ms */
     LIMIT_BODY_SMALL = 1 << 20,    /* body bytes of most calls */
-    LIMIT_BODY_LARGE = 4 << 20     /* of those that bring descriptions of datasets */
+    LIMIT_BODY_LARGE = 4 << 20,    /* of those that bring descriptions of datasets */
+    LIMIT_FRAME_OPTIONS = 200      /* of x_frame_options, a line of every answer */
 };
 
 #endif

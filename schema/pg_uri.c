@@ -41,6 +41,18 @@ bool pg_uri_is_postgresql(struct str text)
     return str_eq(scheme, STR("postgresql")) || str_eq(scheme, STR("postgres"));
 }
 
+bool pg_uri_is_foreign(struct str text)
+{
+    struct str scheme;
+    struct str rest;
+
+    if (!pg_uri_scheme(text, &scheme, &rest))
+        return false;
+    scheme = str_cut(&scheme, '+');
+    return str_eq(scheme, STR("sqlite")) || str_eq(scheme, STR("mysql")) ||
+           str_eq(scheme, STR("mssql"));
+}
+
 bool pg_uri_has_driver(struct str text)
 {
     struct str scheme;

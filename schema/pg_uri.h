@@ -14,6 +14,8 @@
 
 /* Does it begin with postgresql:// or postgres://, a +driver allowed? */
 bool pg_uri_is_postgresql(struct str text);
+/* Another store of MLflow's, which this program does not speak: sqlite, mysql, mssql, a +driver allowed? */
+bool pg_uri_is_foreign(struct str text);
 /* Has the scheme a +driver? */
 bool pg_uri_has_driver(struct str text);
 /* A SQLAlchemy URL of PostgreSQL as a libpq URI; parameters unknown to libpq are dropped. */

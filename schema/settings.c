@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "base/conf.h"
+#include "base/net.h"
 #include "schema/errors.h"
+#include "schema/limits.h"
 #include "schema/pg_uri.h"
 #include "schema/redis_uri.h"
 #include "schema/settings_rows.h"
@@ -200,30 +202,30 @@ static err_t setting_set_text(struct settings *s, const struct setting_row *row,
     if (row == &setting_rows[SETTING_pg_uri] && pg_uri_has_driver(text))
         text = pg_uri_from_sqlalchemy(text, &s->arena);
     value = arena_cstr(&s->arena, text);
-    if (row == &setting_rows[SETTING_pg_uri] && *value && !pg_uri_is_valid(value))
+    if (row == &setting_rows[SETTING_pg_uri] && *value && !pg_uri_is_foreign(text) &&
+        !pg_uri_is_valid(value))
         return setting_refuse(row, text, "such as postgresql://user:password@host/database", f);
     memcpy((char *)s + row->offset, &value, sizeof(value));
     return OK;
 }
 
-/* What a file holds, blanks and line ends around it dropped; text lives in s. */
-static err_t setting_read_file(struct settings *s, const struct setting_row *row, struct str path,
-                               struct str *text, struct fail *f)
+err_t setting_read_file(struct settings *s, struct str name, struct str path, struct str *text,
+                        struct fail *f)
 {
-    const char *name = arena_cstr(&s->arena, path);
+    const char *where = arena_cstr(&s->arena, path);
     char *bytes = arena_alloc(&s->arena, SECRET_FILE_MAX);
-    FILE *file = fopen(name, "re");
+    FILE *file = fopen(where, "re");
     size_t n;
 
     if (file == NULL)
-        return fail(f, ERR_SETTING, "setting %s_file: cannot read %s: %s", row->name, name,
+        return fail(f, ERR_SETTING, "setting %.*s_file: cannot read %s: %s", STR_ARG(name), where,
                     strerror(errno));
     n = fread(bytes, 1, SECRET_FILE_MAX, file);
     if (ferror(file) || n == SECRET_FILE_MAX) {
         int why = ferror(file) ? errno : EFBIG;
 
         fclose(file);
-        return fail(f, ERR_SETTING, "setting %s_file: cannot read %s: %s", row->name, name,
+        return fail(f, ERR_SETTING, "setting %.*s_file: cannot read %s: %s", STR_ARG(name), where,
                     strerror(why));
     }
     fclose(file);
@@ -241,7 +243,7 @@ err_t settings_set(struct settings *s, struct str name, struct str value, struct
         return setting_pass_set(s, name, value, f);
     if (row == NULL)
         return setting_unknown(name, f);
-    if (is_file && (e = setting_read_file(s, row, value, &value, f)))
+    if (is_file && (e = setting_read_file(s, str_of(row->name), value, &value, f)))
         return e;
     switch (row->type) {
     case SETTING_IS_SIZE:
@@ -334,6 +336,49 @@ static err_t check_redis(const struct settings *s, struct fail *f)
     return OK;
 }
 
+/* It becomes a line of every answer. */
+static err_t check_frame_options(const struct settings *s, struct fail *f)
+{
+    struct str text = str_of(s->x_frame_options);
+    bool is_line = text.n <= LIMIT_FRAME_OPTIONS;
+
+    for (size_t i = 0; i < text.n; i++)
+        is_line = is_line && text.p[i] >= ' ' && text.p[i] < 0x7f;
+    if (is_line)
+        return OK;
+    return setting_refuse(&setting_rows[SETTING_x_frame_options], text, "SAMEORIGIN, DENY or NONE",
+                          f);
+}
+
+static err_t check_proxies(const struct settings *s, struct fail *f)
+{
+    struct str list = str_of(s->trusted_proxies);
+
+    if (str_eq(list, STR("*")))
+        return OK;
+    while (list.n) {
+        struct str entry = str_trim(str_cut(&list, ','));
+        struct net net;
+
+        if (!net_parse(entry, &net))
+            return setting_refuse(&setting_rows[SETTING_trusted_proxies], entry,
+                                  "such as 10.0.0.7, 10.0.0.0/8 or fd00::/8", f);
+    }
+    return OK;
+}
+
+static err_t check_tls(const struct settings *s, struct fail *f)
+{
+    if (*s->tls_cert && *s->tls_key == '\0')
+        return setting_refuse(&setting_rows[SETTING_tls_key], STR(""), "a file, with tls_cert", f);
+    if (*s->tls_key && *s->tls_cert == '\0')
+        return setting_refuse(&setting_rows[SETTING_tls_cert], STR(""), "a file, with tls_key", f);
+    if (*s->tls_client_ca && *s->tls_cert == '\0')
+        return setting_refuse(&setting_rows[SETTING_tls_cert], STR(""),
+                              "a file, with tls_client_ca", f);
+    return OK;
+}
+
 /* What a queue must be told. Half a program on a journal is odd, but a use: settings_advice.c. */
 static err_t check_queue(const struct settings *s, struct fail *f)
 {
@@ -347,6 +392,25 @@ static err_t check_queue(const struct settings *s, struct fail *f)
     return OK;
 }
 
+bool settings_passes_all(const struct settings *s)
+{
+    return pg_uri_is_foreign(str_of(s->pg_uri));
+}
+
+static err_t check_store(const struct settings *s, struct fail *f)
+{
+    if (!settings_passes_all(s))
+        return OK;
+    if (*s->upstream == '\0')
+        return fail(
+            f, ERR_SETTING,
+            "setting pg_uri (or MLFLOW_BACKEND_STORE_URI) names a store that is not "
+            "PostgreSQL: set upstream, a stock MLflow server on it to which all is passed on");
+    if (str_eq(str_of(s->listen), STR("none")))
+        return fail(f, ERR_SETTING, "setting listen = \"none\" wants a pg_uri of PostgreSQL");
+    return OK;
+}
+
 err_t settings_check(const struct settings *s, struct fail *f)
 {
     struct str listen = str_of(s->listen);
@@ -357,7 +421,11 @@ err_t settings_check(const struct settings *s, struct fail *f)
         return e;
     if ((e = check_address(s, SETTING_admin_listen, f)))
         return e;
-    if ((e = check_prefix(s, f)))
+    if ((e = check_tls(s, f)))
+        return e;
+    if ((e = check_prefix(s, f)) || (e = check_frame_options(s, f)) || (e = check_proxies(s, f)))
+        return e;
+    if ((e = check_store(s, f)))
         return e;
     if (*s->data_dir == '\0')
         return setting_refuse(&setting_rows[SETTING_data_dir], STR(""), "a directory", f);

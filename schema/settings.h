@@ -32,6 +32,7 @@ enum setting {
 struct setting_pass {
     const char *name; /* without "kafka." */
     const char *value;
+    bool is_secret; /* it came from a file of its own: never shown */
     struct setting_pass *next;
 };
 
@@ -65,6 +66,8 @@ must_check err_t settings_load_args(struct settings *s, int argc, char **argv, i
                                     struct fail *f);
 /* The rules between settings, and the forms of addresses. */
 must_check err_t settings_check(const struct settings *s, struct fail *f);
+/* Is pg_uri a store that only a stock server speaks, so that everything goes upstream? */
+bool settings_passes_all(const struct settings *s);
 /* What is allowed and hardly meant, a sentence each, with a text between them; how many. */
 unsigned settings_advise(const struct settings *s, const char *between, struct buf *out);
 /* File named by --config or SLUICE_CONFIG, then environment, then flags; then settings_check. */

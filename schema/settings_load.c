@@ -27,9 +27,14 @@ const struct setting_fallback setting_fallbacks[] = {
     {"MLFLOW_BACKEND_STORE_URI", SETTING_pg_uri},
     {"MLFLOW_DEFAULT_ARTIFACT_ROOT", SETTING_default_artifact_root},
     {"MLFLOW_SERVE_ARTIFACTS", SETTING_serve_artifacts},
+    {"MLFLOW_ARTIFACTS_DESTINATION", SETTING_artifacts_destination},
+    {"MLFLOW_ARTIFACTS_ONLY", SETTING_artifacts_only},
     {"MLFLOW_STATIC_PREFIX", SETTING_static_prefix},
     {"MLFLOW_SERVER_ALLOWED_HOSTS", SETTING_allowed_hosts},
     {"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", SETTING_cors_allowed_origins},
+    {"MLFLOW_SERVER_X_FRAME_OPTIONS", SETTING_x_frame_options},
+    {"MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", SETTING_disable_security_middleware},
+    {"FORWARDED_ALLOW_IPS", SETTING_trusted_proxies}, /* uvicorn's own, MLflow's server being that */
     {"MLFLOW_TRUNCATE_LONG_VALUES", SETTING_truncate_long_values},
 };
 const size_t setting_fallback_count = array_len(setting_fallbacks);
@@ -158,6 +163,8 @@ static struct str setting_of_variable(struct str variable, char space[SETTING_NA
     if (str_starts(str_of(space), STR("kafka_")) && !setting_find(str_of(space), &is_file)) {
         for (char *c = space; *c; c++)
             *c = *c == '_' ? '.' : *c;
+        if (str_ends(str_of(space), STR(".file"))) /* kafka.sasl.password_file */
+            space[strlen(space) - sizeof("file")] = '_';
     }
     return str_of(space);
 }
@@ -173,12 +180,14 @@ static err_t load_fallback(struct settings *s, const struct setting_fallback *fr
     if (from->id == SETTING_pg_uri) {
         if (*s->pg_uri)
             return OK;
-        if (!pg_uri_is_postgresql(value)) {
-            log_warn("", "store is not PostgreSQL, variable ignored", "variable=%s",
-                     from->variable);
+        if (!pg_uri_is_postgresql(value) && !pg_uri_is_foreign(value)) {
+            log_warn("", "store is no database, variable ignored", "variable=%s", from->variable);
             return OK;
         }
-        value = pg_uri_from_sqlalchemy(value, &s->arena);
+        if (pg_uri_is_postgresql(value))
+            value = pg_uri_from_sqlalchemy(value, &s->arena);
+    } else if (from->id == SETTING_disable_security_middleware && !str_eq(value, STR("true"))) {
+        return OK; /* "1" and "True" switch nothing off in MLflow either */
     } else if (s->is_set[from->id]) {
         return OK;
     }

@@ -43,9 +43,13 @@ extern const size_t setting_fallback_count;
 
 /* The row of a name (underscores or dashes), or NULL; *is_file: it was a secret's name_file. */
 const struct setting_row *setting_find(struct str name, bool *is_file);
+/* What the file of a secret holds, blanks and line ends around it dropped; text lives in s. name: of
+ * the secret, for words. */
+must_check err_t setting_read_file(struct settings *s, struct str name, struct str path,
+                                   struct str *text, struct fail *f);
 /* Does the name begin with "kafka."? */
 bool setting_is_pass(struct str name);
-/* Keeps kafka.NAME; the last value stands. */
+/* Keeps kafka.NAME; the last value stands. With kafka.NAME_file value is the path of a file that holds it. */
 must_check err_t setting_pass_set(struct settings *s, struct str name, struct str value,
                                   struct fail *f);
 /* `kafka.NAME = value` for each, passwords and keys as ***. */

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs the suites, shows what each prints, adds up their counts.
 
-    tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [crash]
-                 [crash-asan] [states] [fault] [fault-long] [load] [pods] [deploy] [deploy-clean] [chart]
+    tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [edge] [ui]
+                 [crash] [crash-asan] [states] [fault] [fault-long] [load] [pods] [pods-long]
+                 [deploy] [deploy-clean] [chart]
                  [tsan] [valgrind]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
@@ -149,6 +150,9 @@ SUITES = {
     "api": lambda: pytest(SANITIZED, 1200, "tests/api"),
     # One seed, so that a run of today and one of next year test the same; the full one looks on.
     "conform": lambda: conform(2000, 1200, "--seed", "1"),
+    "edge": lambda: counted([VENV, "tests/conform/edge.py"], 900,
+                            {"SLUICE_TEST_BINARY": SANITIZED}),
+    "ui": lambda: pytest(SANITIZED, 900, "tests/ui"),
     "conform-full": lambda: conform(20000, 7200),
     "hostile": lambda: pytest(SANITIZED, 1200, "tests/hostile"),
     "crash": lambda: counted([VENV, "tests/crash/run.py", RELEASE], 1500),
@@ -158,7 +162,8 @@ SUITES = {
     "fault": lambda: counted([VENV, "tests/fault/run.py", RELEASE], 1200),
     "fault-long": lambda: counted([VENV, "tests/fault/run.py", RELEASE, "--long"], 7200),
     "pods": lambda: added(counted([VENV, "tests/pods/run.py", RELEASE], 1500),
-                          counted([VENV, "tests/pods/fleet.py", RELEASE], 1500)),
+                          counted([VENV, "tests/pods/redis_pods.py", RELEASE], 900)),
+    "pods-long": lambda: counted([VENV, "tests/pods/run.py", RELEASE, "--long"], 7200),
     "deploy": lambda: counted([VENV, "tests/deploy/run.py"], 300),
     "chart": lambda: counted([os.path.join(ROOT, "build/kube/venv/bin/python"), "tests/deploy/chart.py"], 300),
     "deploy-clean": lambda: counted([VENV, "tests/deploy/run.py", "--clean"], 1200),
@@ -169,8 +174,8 @@ SUITES = {
 
 def main():
     os.chdir(ROOT)
-    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "crash",
-                              "states", "fault", "load", "pods", "deploy", "chart"]
+    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "edge",
+                              "ui", "crash", "states", "fault", "load", "pods", "deploy", "chart"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")

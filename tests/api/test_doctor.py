@@ -9,11 +9,13 @@ import uuid
 import psycopg
 import pytest
 
+from redis_server import RedisServer
 from server import BINARY, Sluice, clean_environment
 
 CHECKS = ["settings", "data_dir", "owner", "filesystem", "disk", "fdatasync", "files", "memory",
           "listen", "admin_listen", "postgresql", "schema", "indexes", "grants", "durability",
-          "clock", "backlog", "deadletters", "redis", "kafka", "upstream"]
+          "clock", "backlog", "deadletters", "redis", "kafka",
+          "topic", "flushers", "upstream"]
 
 
 def sluice(*words, env=None, **more):
@@ -113,6 +115,26 @@ def test_what_the_role_lacks(data, uri):
         pg.execute(f"REVOKE SET ON PARAMETER session_replication_role FROM {role}")
         pg.execute(f"DROP OWNED BY {role}")
         pg.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_redis_that_forgets_hangs_and_is_gone(data, uri, tls):
+    with RedisServer(tls) as redis:
+        verdict, words = examine(data, uri, *redis.args)["redis"]
+        assert "maxmemory-policy noeviction" in words and "round trip" in words
+        assert ("with TLS" if tls else "without TLS") in words
+        assert verdict == "ok" or "run it nearer" in words, words
+        redis.command("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
+        verdict, words = examine(data, uri, *redis.args)["redis"]
+        assert verdict == "warn" and "may forget positions" in words, words
+        redis.pause()
+        verdict, words = examine(data, uri, *redis.args)["redis"]
+        assert verdict == "warn" and "no answer" in words, words
+        redis.resume()
+        redis.kill()
+        verdict, words = examine(data, uri, *redis.args)["redis"]
+        assert verdict == "warn" and "no answer" in words, words
+        assert "s3cret" not in words
 
 
 def test_a_port_that_is_taken(data, uri):

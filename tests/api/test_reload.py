@@ -16,8 +16,10 @@ OTHERS = {"listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:2", "data_dir": "/
           "redis_uri": "redis://127.0.0.1:9", "redis_ca": "/elsewhere", "redis_prefix": "elsewhere",
           "kafka_brokers": "127.0.0.1:9", "kafka_topic": "elsewhere",
           "pg_uri": "postgresql://elsewhere/db", "pg_bin_dir": "/elsewhere",
-          "default_artifact_root": "/elsewhere", "static_prefix": "/elsewhere",
-          "allowed_hosts": "*", "cors_allowed_origins": "http://elsewhere", "log_level": "debug"}
+          "default_artifact_root": "/elsewhere", "artifacts_destination": "/elsewhere", "static_prefix": "/elsewhere",
+          "allowed_hosts": "*", "cors_allowed_origins": "http://elsewhere", "log_level": "debug",
+          "x_frame_options": "DENY", "trusted_proxies": "10.0.0.0/8",  # tls_*: test_tls.py
+          "upstream": "http://127.0.0.1:3", "ui_dir": "/elsewhere"}
 
 
 def another(setting):

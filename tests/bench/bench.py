@@ -8,6 +8,9 @@
           `psql \\copy` of the same points in the same order into the same tables of another
           database (all indexes and foreign keys; \\copy keeps no latest_metrics)
   stock   the same calls against a stock MLflow server with four workers on a database of its own
+  kafka   accepted and applied points/s with queue = kafka beside queue = journal (queues.py)
+  artifacts  a large file put and taken, Sluice with a directory and with S3, beside nginx (dav) and
+          stock MLflow, with each server's peak of memory (exchange.py)
   reads   searches, histories and runs/get on one database, Sluice and stock MLflow in turns
           (reads.py)
 
@@ -36,6 +39,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tools"))
 
 from cluster import Cluster, bin_dir  # noqa: E402
+from queues import measure_queues  # noqa: E402
+from exchange import artifact_table, measure_artifacts  # noqa: E402
 from reads import measure_reads  # noqa: E402
 from server import ROOT, Sluice, Stock, free_port, is_port_open, wait_until  # noqa: E402
 
@@ -325,7 +330,9 @@ def rows_of(found):
                                                  (", tuned", "tuned", "", "stock"),
                                                  (", tuned", "tuned", ", tuned", "stock_tuned"))
              if ours in read and theirs in read]
-    return (write_rows(found) if "apply" in found else []) + reads
+    queues = [(f"{what}, queue = kafka", both["kafka"], "queue = journal", both["journal"])
+              for what, both in found.get("queues", {}).items()]
+    return (write_rows(found) if "apply" in found else []) + queues + reads
 
 
 def write_rows(found):
@@ -369,6 +376,8 @@ def report(found):
             row.update(against=name, figure=theirs["per_second"],
                        ratio=ratio_of(ours, theirs))
             line += f"  {name:<20}{figure_text(theirs):>10}{row['ratio']:>8.2f}x"
+        for side, figures in (("", ours), ("against_", theirs or {})):
+            row.update({side + key: figures[key] for key in ("p50_ms", "p99_ms") if key in figures})
         found["table"].append(row)
         lines.append(line)
     return "\n".join(lines)
@@ -386,7 +395,9 @@ def main():
     parser.add_argument("--wide-runs", type=int, default=100, help="these runs")
     parser.add_argument("--match", default="", help="only the reads whose name has this")
     parser.add_argument("--no-stock", action="store_true", help="leave stock MLflow out")
-    parser.add_argument("--only", choices=["writes", "reads"], help="half of the table")
+    parser.add_argument("--only", choices=["writes", "kafka", "reads", "artifacts"],
+                        help="a part of the table")
+    parser.add_argument("--artifact-mb", type=int, default=1000, help="size of the file")
     parser.add_argument("--args", default="", help="settings for sluice, as on its command line")
     options = parser.parse_args()
 
@@ -394,14 +405,25 @@ def main():
     folder = tempfile.mkdtemp(prefix="bench-")
     try:
         with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
-            if options.only != "reads":
+            if options.only in (None, "writes"):
                 measure(cluster, folder, options, found)
-            if options.only != "writes" and not options.no_stock:
+            if options.only in (None, "kafka"):
+                say("kafka: queue = kafka, one broker here, and queue = journal in turns")
+                found["queues"] = measure_queues(
+                    cluster, Sluice, {"make_runs": make_runs, "wrk": wrk, "drained": drained,
+                                      "apply": apply_sluice}, folder, options, say)
+            if options.only in (None, "artifacts"):
+                say("artifacts: one file to each server and back, in turns")
+                found["artifacts"] = measure_artifacts(cluster, Sluice, Stock, folder, options, say)
+            if options.only in (None, "reads") and not options.no_stock:
                 say("reads: Sluice and stock MLflow in turns")
                 found["reads"] = measure_reads(cluster, Sluice, Stock, wrk, folder, options, say)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    say("\n" + report(found))
+    if options.only != "artifacts":
+        say("\n" + report(found))
+    if "artifacts" in found:
+        say("\n" + artifact_table(found["artifacts"]))
     path = os.path.join(ROOT, "build", "bench.json")
     with open(path, "w", encoding="utf-8") as f:
         json.dump(found, f, indent=2)

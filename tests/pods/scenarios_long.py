@@ -12,9 +12,6 @@ import psycopg
 from scene import FLUSHER, FRONT, PARTITIONS, Scene, Skip, more
 from server import wait_until
 
-IDLE_S = 60  # idle_in_transaction_session_timeout of a flusher's session (flush/session.c)
-
-
 def hang_in_transaction(scene, pod):
     """Stops a flusher at a moment at which a transaction of its own is open."""
     def is_caught():
@@ -45,11 +42,12 @@ def rebalance_amid(suite):
             wait_until(lambda s=second: s.holds(PARTITIONS), 60, "the second has all")
             third = scene.pod(*FLUSHER)
             wait_until(lambda t=third: t.holds(PARTITIONS // 4), 60, "the third has its share")
-            # The rows that the first has locked are waited for until PostgreSQL ends its session.
+            # The rows that the first has locked are waited for until PostgreSQL ends its session
+            # (idle_in_transaction_session_timeout).
             applied = sum(pod.stat("sluice_applied_points_total") for pod in (second, third))
             wait_until(lambda a=applied, s=second, t=third: sum(
                 pod.stat("sluice_applied_points_total") for pod in (s, t)) > a + 1000,
-                2 * IDLE_S, "others apply")
+                120, "others apply")
             third.stop()
             first.resume()
             wait_until(lambda: first.holds(PARTITIONS // 4), 90, "the first is back")
@@ -130,14 +128,18 @@ def retention(suite):
         ends = scene.ends()
         drop(scene, ends)
         flusher.start()
-        third = scene.begin(front, rest_s=0.005)
-        more(third, 100, "after the loss")
         gone = sum(ends[p] - held[p] for p in ends)
         wait_until(lambda: flusher.stat("sluice_kafka_expired_total") == gone, 60,
                    f"{gone} lost entries are counted")
         assert "retention removed entries" in flusher.output()
-        # What was sent meanwhile may be sent again, and is then there.
+        # Though nothing comes behind the gap, nothing is behind.
+        scene.await_flush()
+        wait_until(lambda: flusher.stat("sluice_backlog_points") == 0, 30, "no backlog")
+        wait_until(lambda: front.stat("sluice_backlog_points") == 0, 30, "no backlog")
+        third = scene.begin(front, rest_s=0.005)
+        more(third, 100, "after the loss")
         third.stop()
+        # What was sent and lost may be sent again, and is then there.
         third.ledger.sent_points = {run: points | lost.ledger.sent_points.get(run, set())
                                     for run, points in third.ledger.sent_points.items()}
         problems = scene.problems(first.ledger, second.ledger, third.ledger)

@@ -189,11 +189,19 @@ class Scene:
         """Until PostgreSQL has every offset of the topic."""
         ends = self.ends()
 
+        behind = {}
+
         def is_flushed():
             have = self.positions()
-            return all(have.get(p, 0) >= end for p, end in ends.items() if p not in but)
+            behind.clear()
+            behind.update({p: f"{have.get(p, 0)} of {end}" for p, end in ends.items()
+                           if p not in but and have.get(p, 0) < end})
+            return not behind
 
-        wait_until(is_flushed, limit_s, f"positions reach {ends}")
+        try:
+            wait_until(is_flushed, limit_s, "every offset is applied")
+        except AssertionError as e:
+            raise AssertionError(f"{e}: {behind}") from None
 
     def problems(self, *ledgers):
         self.await_flush()

@@ -29,8 +29,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 LIBS = os.path.join(ROOT, "build/kafka/libs")
 
 # Small and quick: a test wants a rebalance in seconds and little memory.
-JAVA = ["java", "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-        "-cp", LIBS + "/*"]
+JAVA = ["-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 SETTINGS = {
     "process.roles": "broker,controller",
     "controller.listener.names": "CONTROLLER",
@@ -58,6 +57,10 @@ TOGETHER = {
     "num.io.threads": "4",
     "log.cleaner.dedupe.buffer.size": "2097152",
 }
+
+
+def java(options):
+    return ["java", *options, "-cp", LIBS + "/*"]
 
 
 class Here:
@@ -107,7 +110,8 @@ class Broker:
         with open(os.path.join(self.folder, "output"), "ab") as out:
             # start_new_session: the Ctrl-C of whoever runs the tests is for the tests.
             self.process = subprocess.Popen(
-                self.host.inside(*JAVA, "kafka.Kafka", self.config), stdout=out, stderr=out,
+                self.host.inside(*java(self.kafka.java), "kafka.Kafka", self.config),
+                stdout=out, stderr=out,
                 stdin=subprocess.DEVNULL, cwd=self.folder, start_new_session=True)
 
     def await_open(self, limit_s=90):
@@ -145,7 +149,8 @@ class Broker:
 
 
 class Kafka:
-    def __init__(self, settings=None, hosts=None):
+    def __init__(self, settings=None, hosts=None, java=None):
+        self.java = java or JAVA + (["-Xmx256m"] if hosts else [])
         self.folder = tempfile.mkdtemp(prefix="kafka-")
         self.brokers = [Broker(self, i + 1, host) for i, host in enumerate(hosts or [Here()])]
         count = str(len(self.brokers))
@@ -161,7 +166,7 @@ class Kafka:
 
     def run(self, *command):
         """One of Kafka's own programs, to its end."""
-        return subprocess.run([*JAVA, *command], capture_output=True, text=True, timeout=120,
+        return subprocess.run([*java(JAVA), *command], capture_output=True, text=True, timeout=120,
                               check=True, cwd=self.folder).stdout
 
     def __enter__(self):

@@ -154,7 +154,7 @@ class Sluice(Server):
         self.spawn(self.command(), clean_environment(self.env))
 
         def address(word):
-            found = re.search(rf"{word} on (http://\S+:\d+)", self.output()[begin:])
+            found = re.search(rf"{word} on (https?://\S+:\d+)", self.output()[begin:])
             if not found and self.process.poll() is not None:
                 raise AssertionError(
                     f"exit code {self.process.returncode} at start:\n{self.output()}")
@@ -198,22 +198,25 @@ class Sluice(Server):
 class Stock(Server):
     """`mlflow server` of the version in requirements.txt."""
 
-    def __init__(self, pg_uri, workers=1, env=None):
+    def __init__(self, pg_uri, workers=1, env=None, prefix=""):
         super().__init__(pg_uri)
         self.workers = workers
         self.env = env or {}
+        self.prefix = prefix
 
     def start(self):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        uri = self.pg_uri.replace("postgresql://", "postgresql+psycopg://", 1)
+        uri = "sqlite:///mlflow.db"  # in the folder it runs in
+        if self.pg_uri:
+            uri = self.pg_uri.replace("postgresql://", "postgresql+psycopg://", 1)
         # A worker that does not say within 5 s that it lives would be killed, its requests with it: on a
         # busy machine a long read is enough for that.
         self.spawn([sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
                     "--host", "127.0.0.1", "--port", str(port), "--workers", str(self.workers),
                     "--uvicorn-opts", "--timeout-worker-healthcheck 120"],
                    clean_environment(self.env), start_new_session=True)
-        wait_until(lambda: self.is_answering(self.url + "/health"), 240, "stock MLflow /health")
+        wait_until(lambda: self.is_answering(self.url + self.prefix + "/health"), 240, "stock MLflow /health")
         return self
 
     def signal_all(self, how):

@@ -15,7 +15,7 @@ static uint64_t until_us; /* of the test under way */
 
 static int set_up_all(void **state)
 {
-    return kafkatest_open_scenes(state, 8);
+    return kafkatest_open_scenes(state, 9);
 }
 
 static int set_up(void **state)
@@ -179,6 +179,37 @@ static void test_a_position_behind_the_end_holds(void **state)
     assert_int_equal(atomic_load(&fixture_stats->kafka_expired), 0);
 }
 
+/* The mock cluster keeps 5 MiB of a partition, which is its retention. */
+static void test_what_retention_removed_is_counted_and_passed_over(void **state)
+{
+    static char bytes[400000];
+    struct str value = {bytes, sizeof(bytes)};
+    size_t seen = 0;
+    pos_t first;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)(i * 2654435761u >> 13); /* nothing that compresses */
+    for (unsigned i = 0; i < 20; i++)
+        kafkatest_produce(2, value);
+    wait_for((take_once(1000, 50000), take.count > 0));
+    first = take.entries[0].pos;
+    assert_in_range(first, 5, 15);
+    assert_int_equal(atomic_load(&fixture_stats->kafka_expired), first);
+    for (seen = take.count; seen < 20 - first; seen += take.count)
+        take_once(1000, 50000);
+    assert_int_equal(take.cursors[2], 20);
+    assert_int_equal(atomic_load(&kafka_->held), 0);
+    assert_true(take.has_gap); /* until the positions are past it */
+    queue_commit_each(reader, take.cursors, 0);
+    take_once(1000, 1000);
+    assert_false(take.has_gap);
+    /* It is read on. */
+    kafkatest_produce(2, STR("more"));
+    wait_for((take_once(1000, 50000), take.count > 0));
+    assert_int_equal(take.entries[0].pos, 20);
+}
+
 static void test_a_hurry_ends_the_take(void **state)
 {
     uint64_t begin;
@@ -251,6 +282,7 @@ int main(void)
         TEST(test_it_begins_at_the_stored_position),
         TEST(test_what_is_not_ours_has_version_zero_and_a_newer_record_holds),
         TEST(test_a_position_behind_the_end_holds),
+        TEST(test_what_retention_removed_is_counted_and_passed_over),
         TEST(test_a_hurry_ends_the_take),
         cmocka_unit_test_setup_teardown(test_a_gap_is_asked_about_once, set_up_alone,
                                         tear_down_alone),

@@ -42,6 +42,10 @@ static void test_configurations_are_judged(void **state)
     assert_ok(topic_see_entry("t", "max.message.bytes", "4194304", &t, &fixture_fail));
     assert_ok(topic_see_entry("t", "unclean.leader.election.enable", "true", &t, &fixture_fail));
     assert_ok(topic_see_entry("t", "cleanup.policy", "delete", &t, &fixture_fail));
+    assert_ok(topic_see_entry("t", "message.timestamp.type", "LogAppendTime", &t, &fixture_fail));
+    assert_false(t.has_writers_time);
+    assert_ok(topic_see_entry("t", "message.timestamp.type", "CreateTime", &t, &fixture_fail));
+    assert_true(t.has_writers_time);
     assert_int_equal(t.in_sync, 2);
     assert_int_equal(t.message_max_bytes, 4194304);
     assert_true(t.is_unclean);

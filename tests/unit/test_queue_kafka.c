@@ -20,6 +20,16 @@ static int tear_down(void **state)
     return kafkatest_tear_down(state);
 }
 
+/* The run of what append appends. */
+static struct str fixture_run(void)
+{
+    static struct batch b;
+    struct point memory[5];
+
+    b = fixture_batch(memory, 5, 1, 0);
+    return run_id_str(&b.run);
+}
+
 static pos_t append(unsigned *partition)
 {
     struct point memory[5];
@@ -67,11 +77,23 @@ static void test_what_others_commit_moves_the_marks_and_rings(void **state)
     inbox_clear(&inbox);
     assert_true(queue_committed(queue, p) < end);
     assert_int_equal(queue_backlog_points(queue), 5);
+    unsigned at;
+    pos_t pos;
+
+    /* As flushers count, and as others are told: the offset behind it. */
+    assert_true(queue_place(queue, fixture_run(), end, &at, &pos));
+    assert_int_equal(at, p);
+    assert_int_equal(pos, 1);
+    assert_int_equal(queue_flushed(queue, p), 0);
+    queue_hurry_to(queue, p, pos);
+    assert_int_equal(atomic_load(&((struct kafka_queue *)(void *)queue)->parts[p].hurry), 1);
+    queue_hurry_to(queue, QUEUE_PARTITIONS_MAX, pos); /* a partition that is none */
     for (unsigned other = 0; other < KAFKATEST_PARTITIONS; other++)
         queue_see_committed(queue, other, other == p ? 1 : 0);
     assert_true(inbox_wait(&inbox, clock_us() + DEADLINE_US));
     assert_int_equal(queue_committed(queue, p), end);
     assert_int_equal(queue_committed_all(queue), end);
+    assert_int_equal(queue_flushed(queue, p), 1);
     assert_int_equal(queue_backlog_points(queue), 0);
     queue_see_committed(queue, QUEUE_PARTITIONS_MAX, 1); /* a partition that nobody reads */
     inbox_fini(&inbox);

@@ -72,6 +72,20 @@ static void test_an_append_becomes_durable_and_rings(void **state)
         assert_true(inbox_wait(&inbox, soon(DEADLINE_US)));
     assert_int_equal(queue_outcome(queue, end), QUEUE_DURABLE);
     assert_int_equal(queue_outcome(queue, end + 8), QUEUE_PENDING);
+    unsigned partition;
+    pos_t pos;
+
+    assert_true(queue_place(queue, STR("run"), end, &partition, &pos));
+    assert_int_equal(partition, queue_partition(STR("run")));
+    assert_int_equal(pos, end);
+    assert_false(queue_place(queue, STR("run"), end + 8, &partition, &pos));
+    assert_int_equal(queue_flushed(queue, partition), queue_committed(queue, partition));
+    assert_int_equal(queue_flushed(queue, QUEUE_PARTITIONS), 0);
+    queue_hurry_to(queue, partition, end - 1);
+    assert_int_equal(atomic_load(&queue->hurry[partition]), end - 1);
+    queue_hurry_to(queue, partition, end + 1000); /* not beyond what there is */
+    assert_int_equal(atomic_load(&queue->hurry[partition]), end);
+    queue_hurry_to(queue, QUEUE_PARTITIONS, end);
     assert_true(queue_is_healthy(queue));
     assert_int_equal(queue_backlog_points(queue), 3);
     assert_int_equal(strlen(queue_id(queue)), QUEUE_ID_BYTES);

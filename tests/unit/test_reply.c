@@ -15,11 +15,18 @@ struct fixture {
     struct buf out;
 };
 
+static const struct settings settings = {.x_frame_options = "SAMEORIGIN",
+                                         .trusted_proxies = "",
+                                         .allowed_hosts = "",
+                                         .cors_allowed_origins = "",
+                                         .static_prefix = ""};
+
 static int setup(void **state)
 {
     struct fixture *t = calloc(1, sizeof(*t));
 
     check(t != NULL);
+    t->worker.policy = policy_new(&settings);
     strcpy(t->worker.date, "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
     t->head.method = HTTP_M_POST;
     t->req.worker = &t->worker;
@@ -37,6 +44,7 @@ static int teardown(void **state)
     buf_fini(&t->req.reply.body);
     buf_fini(&t->req.reply.headers);
     buf_fini(&t->out);
+    policy_free(t->worker.policy);
     free(t);
     return 0;
 }
@@ -73,6 +81,19 @@ static void test_usual_answer(void **state)
     assert_int_equal(t->req.state, REQ_ANSWERED);
     expect(t, "HTTP/1.1 200 OK\r\n" COMMON "content-type: application/json\r\n" DATE
               "content-length: 2\r\n\r\n{}");
+}
+
+static void test_a_refusal_of_the_guard_is_bare(void **state)
+{
+    struct fixture *t = *state;
+
+    t->req.reply.lines = LINES_BARE;
+    (void)reply_text(&t->req, 403, "text/plain", STR("no"));
+    expect(t, "HTTP/1.1 403 Forbidden\r\nserver: sluice\r\ncontent-type: text/plain\r\n" DATE
+              "content-length: 2\r\n\r\nno");
+    t->req.reply.lines = LINES_FRAMEABLE;
+    (void)reply_ok(&t->req);
+    assert_false(has(t, "x-frame-options"));
 }
 
 static void test_json_is_pretty(void **state)
@@ -334,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_usual_answer),
         TEST(test_json_is_pretty),
+        TEST(test_a_refusal_of_the_guard_is_bare),
         TEST(test_error_is_mlflows_line),
         TEST(test_busy_says_when_to_come_back),
         TEST(test_a_queue_that_stays_full_is_waited_for_longer),

@@ -23,7 +23,7 @@ static void test_every_row_is_found_under_its_paths(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("");
+    route_init("", true);
     for (size_t i = 0; i < count; i++) {
         unsigned method = all[i].methods & -all[i].methods; /* one of them */
         const struct route *r = find(method, all[i].path, all[i].where, &allowed);
@@ -49,7 +49,7 @@ static void test_paths_are_exact(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("");
+    route_init("", false);
     for (size_t i = 0; i < array_len(absent); i++) {
         assert_null(find(HTTP_M_GET, absent[i], ON_CLIENT, &allowed));
         assert_int_equal(allowed, 0);
@@ -63,7 +63,7 @@ static void test_methods(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("");
+    route_init("", false);
     assert_non_null(find(HTTP_M_HEAD, get, ON_CLIENT, &allowed));
     assert_null(find(HTTP_M_POST, get, ON_CLIENT, &allowed));
     assert_int_equal(allowed, HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS);
@@ -79,10 +79,36 @@ static void test_admin_listener_serves_its_own(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("");
+    route_init("", false);
     assert_non_null(find(HTTP_M_GET, "/metrics", ON_ADMIN, &allowed));
     assert_null(find(HTTP_M_GET, "/api/2.0/mlflow/runs/get", ON_ADMIN, &allowed));
     assert_int_equal(allowed, 0);
+}
+
+static void test_the_ui_has_paths_when_it_is_served(void **state)
+{
+    unsigned allowed;
+    const struct route *file;
+    struct req r = {0};
+    struct http_head head = {.path = STR("/p/static-files/static/js/a.js")};
+
+    (void)state;
+    route_init("", false);
+    assert_null(find(HTTP_M_GET, "/", ON_CLIENT, &allowed));
+    assert_null(find(HTTP_M_GET, "/static-files/a.js", ON_CLIENT, &allowed));
+    route_init("", true);
+    assert_non_null(find(HTTP_M_GET, "/", ON_CLIENT, &allowed));
+    assert_null(find(HTTP_M_GET, "/", ON_ADMIN, &allowed));
+    assert_null(find(HTTP_M_GET, "/static-files", ON_CLIENT, &allowed));
+    route_init("/p", true);
+    assert_non_null(find(HTTP_M_GET, "/p", ON_CLIENT, &allowed));
+    assert_non_null(find(HTTP_M_GET, "/p/", ON_CLIENT, &allowed));
+    assert_null(find(HTTP_M_GET, "/", ON_CLIENT, &allowed));
+    file = find(HTTP_M_GET, "/p/static-files/static/js/a.js", ON_CLIENT, &allowed);
+    assert_non_null(file);
+    r.route = file;
+    r.head = &head;
+    assert_true(str_eq(route_rest(&r), STR("static/js/a.js")));
 }
 
 static void test_static_prefix_moves_mlflow_paths_only(void **state)
@@ -90,14 +116,46 @@ static void test_static_prefix_moves_mlflow_paths_only(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("/pfx");
+    route_init("/pfx", false);
     assert_non_null(find(HTTP_M_GET, "/pfx/health", ON_CLIENT, &allowed));
     assert_null(find(HTTP_M_GET, "/health", ON_CLIENT, &allowed));
     assert_non_null(find(HTTP_M_GET, "/pfx/ajax-api/2.0/mlflow/runs/get", ON_CLIENT, &allowed));
     assert_null(find(HTTP_M_GET, "/api/2.0/mlflow/runs/get", ON_CLIENT, &allowed));
     assert_non_null(find(HTTP_M_GET, "/metrics", ON_CLIENT, &allowed));
     assert_non_null(find(HTTP_M_GET, "/readyz", ON_ADMIN, &allowed));
+    route_init("", false);
+}
+
+static void test_a_rest_is_all_that_is_left(void **state)
+{
+    static const char *const rests[] = {"",     "a",      "a/b//c",
+                                        "/etc", "a b%41", "mlflow-artifacts/artifacts/x"};
+    struct http_head head = {.method = HTTP_M_GET};
+    struct req r = {.head = &head};
+    unsigned allowed;
+    char path[200];
+
+    (void)state;
+    for (int i = 0; i < 2 * (int)array_len(rests); i++) {
+        const char *prefix = i % 2 ? "/pfx" : "";
+
+        route_init(prefix);
+        snprintf(path, sizeof(path), "%s%s/2.0/mlflow-artifacts/artifacts/%s", prefix,
+                 i % 3 ? "/api" : "/ajax-api", rests[i / 2]);
+        head.path = str_of(path);
+        r.route = find(HTTP_M_PUT, path, ON_CLIENT, &allowed);
+        assert_non_null(r.route);
+        assert_int_equal(r.route->methods, HTTP_M_PUT);
+        assert_true(str_eq(route_rest(&r), str_of(rests[i / 2])));
+    }
     route_init("");
+    assert_null(find(HTTP_M_PUT, "/api/2.0/mlflow-artifacts/artifacts", ON_CLIENT, &allowed));
+    assert_int_equal(allowed, HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS);
+    assert_null(find(HTTP_M_PUT, "/api/2.0/mlflow-artifacts/artifacts/a\nb", ON_CLIENT, &allowed));
+    assert_int_equal(allowed, 0);
+    assert_null(find(HTTP_M_POST, "/api/2.0/mlflow-artifacts/artifacts/a", ON_CLIENT, &allowed));
+    assert_int_equal(allowed,
+                     HTTP_M_GET | HTTP_M_HEAD | HTTP_M_PUT | HTTP_M_DELETE | HTTP_M_OPTIONS);
 }
 
 static void test_placeholders_stand_for_one_segment(void **state)
@@ -113,7 +171,7 @@ static void test_placeholders_stand_for_one_segment(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("");
+    route_init("", false);
     assert_non_null(find(HTTP_M_GET, model, ON_CLIENT, &allowed));
     assert_non_null(find(HTTP_M_DELETE, model, ON_CLIENT, &allowed));
     assert_ptr_not_equal(find(HTTP_M_GET, model, ON_CLIENT, &allowed),
@@ -136,7 +194,7 @@ static void test_constant_paths_come_before_placeholders(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("");
+    route_init("", false);
     assert_string_equal(find(HTTP_M_POST, path, ON_CLIENT, &allowed)->label,
                         "/logged-models/search");
     assert_string_equal(find(HTTP_M_GET, path, ON_CLIENT, &allowed)->label,
@@ -169,7 +227,7 @@ static void test_arguments_are_found_by_name(void **state)
 
     (void)state;
     arena_init(&a, 256);
-    route_init("/p");
+    route_init("/p", false);
     assert_string_equal(arg(&a, HTTP_M_DELETE, tag, "model_id").p, "m-1");
     assert_string_equal(arg(&a, HTTP_M_DELETE, tag, "tag_key").p, "a b");
     assert_string_equal(arg(&a, HTTP_M_GET, "/p/api/2.0/mlflow/logged-models/search", "model_id").p,
@@ -177,7 +235,7 @@ static void test_arguments_are_found_by_name(void **state)
     assert_string_equal(
         arg(&a, HTTP_M_GET, "/p/api/2.0/mlflow/logged-models/a\xFF\xC3\xA9", "model_id").p,
         "a\xEF\xBF\xBD\xC3\xA9");
-    route_init("");
+    route_init("", false);
     arena_fini(&a);
 }
 
@@ -195,7 +253,9 @@ int main(void)
         cmocka_unit_test(test_paths_are_exact),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_admin_listener_serves_its_own),
+        cmocka_unit_test(test_the_ui_has_paths_when_it_is_served),
         cmocka_unit_test(test_static_prefix_moves_mlflow_paths_only),
+        cmocka_unit_test(test_a_rest_is_all_that_is_left),
         cmocka_unit_test(test_placeholders_stand_for_one_segment),
         cmocka_unit_test(test_constant_paths_come_before_placeholders),
         cmocka_unit_test(test_arguments_are_found_by_name),

@@ -180,15 +180,23 @@ static void test_mlflows_variables_fill_what_is_not_set(void **state)
     assert_string_equal(x->s->default_artifact_root, "s3://b");
 }
 
-static void test_store_uri_counts_only_for_postgresql_and_empty_pg_uri(void **state)
+static void test_store_uri_counts_for_databases_and_empty_pg_uri(void **state)
 {
     struct fixture *x = *state;
 
     log_set_level(LOG_ERROR);
     assert_int_equal(
+        settings_load_env(x->s, vector(x, "MLFLOW_BACKEND_STORE_URI=./mlruns", NULL), &x->f), OK);
+    assert_string_equal(x->s->pg_uri, "");
+    assert_int_equal(
         settings_load_env(x->s, vector(x, "MLFLOW_BACKEND_STORE_URI=sqlite:///x.db", NULL), &x->f),
         OK);
-    assert_string_equal(x->s->pg_uri, "");
+    assert_string_equal(x->s->pg_uri, "sqlite:///x.db");
+    assert_true(settings_passes_all(x->s));
+    assert_int_equal(settings_check(x->s, &x->f), ERR_SETTING); /* to whom? */
+    assert_int_equal(settings_set(x->s, STR("upstream"), STR("http://h"), &x->f), OK);
+    assert_int_equal(settings_check(x->s, &x->f), OK);
+    assert_int_equal(settings_set(x->s, STR("pg_uri"), STR(""), &x->f), OK);
     assert_int_equal(settings_load_env(x->s,
                                        vector(x, "MLFLOW_BACKEND_STORE_URI=postgresql://h/one",
                                               "SLUICE_PG_URI=postgresql://h/two", NULL),
@@ -289,8 +297,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_secret_from_a_file_named_in_the_environment, begin,
                                         end),
         cmocka_unit_test_setup_teardown(test_mlflows_variables_fill_what_is_not_set, begin, end),
-        cmocka_unit_test_setup_teardown(test_store_uri_counts_only_for_postgresql_and_empty_pg_uri,
-                                        begin, end),
+        cmocka_unit_test_setup_teardown(test_store_uri_counts_for_databases_and_empty_pg_uri, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(test_flags_in_all_their_forms, begin, end),
         cmocka_unit_test_setup_teardown(test_flag_refusals, begin, end),
         cmocka_unit_test_setup_teardown(test_later_sources_win, begin, end),

@@ -52,6 +52,35 @@ static void test_the_last_value_stands(void **state)
     assert_int_equal(settings_set(s, STR("kafka.x"), (struct str){"a\0b", 3}, &f), ERR_SETTING);
 }
 
+static void test_a_secret_comes_from_a_file_and_is_never_shown(void **state)
+{
+    char path[] = "/tmp/sluice-pass-XXXXXX";
+    char variable[128];
+    char *envp[] = {variable, NULL};
+    struct buf out;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_int_equal(write(fd, " hunter2\n", 9), 9);
+    close(fd);
+    assert_int_equal(settings_set(s, STR("kafka.sasl.password_file"), str_of(path), &f), OK);
+    assert_string_equal(value_of("sasl.password"), "hunter2");
+    assert_int_equal(settings_set(s, STR("kafka.sasl.username-file"), str_of(path), &f), OK);
+    snprintf(variable, sizeof(variable), "SLUICE_KAFKA_SSL_KEY_PASSWORD_FILE=%s", path);
+    assert_int_equal(settings_load_env(s, envp, &f), OK);
+    assert_string_equal(value_of("ssl.key.password"), "hunter2");
+    buf_init(&out);
+    setting_pass_dump(s, &out);
+    buf_add_byte(&out, 0);
+    assert_string_equal(buf_str(&out).p, "kafka.sasl.password = ***\nkafka.sasl.username = ***\n"
+                                         "kafka.ssl.key.password = ***\n");
+    buf_fini(&out);
+    unlink(path);
+    assert_int_equal(settings_set(s, STR("kafka.sasl.password_file"), str_of(path), &f),
+                     ERR_SETTING);
+    assert_non_null(strstr(f.small, "kafka.sasl.password_file: cannot read"));
+}
+
 static void test_all_three_ways_lead_there(void **state)
 {
     char path[] = "/tmp/sluice-pass-XXXXXX";
@@ -100,6 +129,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_the_last_value_stands, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_secret_comes_from_a_file_and_is_never_shown, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_all_three_ways_lead_there, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_dump_hides_what_is_secret, setup, teardown),
     };

@@ -47,6 +47,21 @@ static void test_outcomes_come_in_any_order(void **state)
     assert_int_equal(tickets_delivered(t, 1), 0);
 }
 
+static void test_a_place_is_the_offset_or_behind_it(void **state)
+{
+    pos_t a = tickets_take(t, 1), b;
+
+    (void)state;
+    tickets_settle(t, a, true, 40);
+    assert_int_equal(tickets_place(t, 1, a + 1), 41);
+    for (unsigned i = 0; i < CAP; i++) {
+        b = tickets_take(t, 1);
+        tickets_settle(t, b, true, 50 + i);
+    }
+    assert_int_equal(tickets_place(t, 1, b + 1), 50 + CAP);
+    assert_int_equal(tickets_place(t, 1, a + 1), 50 + CAP); /* no longer remembered: never less */
+}
+
 static void test_a_full_table_takes_no_more_and_forgets_nothing_that_waits(void **state)
 {
     pos_t first = tickets_take(t, 0);
@@ -110,7 +125,8 @@ static void test_a_lapped_mark_goes_on_behind_its_fence(void **state)
 
     assert_int_equal(tickets_committed(t, 0), begin);
     tickets_reach(t, 0, 2 * CAP + 1); /* all that is still in the table, but the last 7 */
-    assert_int_equal(tickets_committed(t, 0), begin); /* the fence is at the newest offset of then */
+    assert_int_equal(tickets_committed(t, 0),
+                     begin); /* the fence is at the newest offset of then */
     tickets_reach(t, 0, 3 * CAP);
     assert_int_equal(tickets_committed(t, 0), last + 1);
     /* A partition without entries has nothing to wait for. */
@@ -173,10 +189,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_outcomes_come_in_any_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_place_is_the_offset_or_behind_it, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_full_table_takes_no_more_and_forgets_nothing_that_waits, setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            test_a_mark_waits_for_both_of_two_that_the_log_has_swapped, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_mark_waits_for_both_of_two_that_the_log_has_swapped,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_partition_that_stands_still_holds_back_itself_only,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_lapped_mark_goes_on_behind_its_fence, setup,

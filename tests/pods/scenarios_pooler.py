@@ -1,21 +1,20 @@
-"""Scenarios of the fleet suite: PgBouncer between the pods and PostgreSQL."""
+"""PgBouncer in transaction mode between the pods and PostgreSQL, and sessions that hang."""
 
 import concurrent.futures
 import signal
 import subprocess
 import time
+import types
 
 import psycopg
 import requests
 
 from cluster import Cluster
-from journals import Pods
 from pgbouncer import PgBouncer
-from run import ARGS as KAFKA_ARGS
-from run import FLUSHER, FRONT
+from scenarios_journals import Pods, TopicPods
+from scene import API, FLUSHER, FRONT
 from server import clean_environment, wait_until
 
-API = "/api/2.0/mlflow/"
 # Fewer sessions of PostgreSQL than connections of the pods, so that each goes from hand to hand.
 SESSIONS = 6
 
@@ -86,7 +85,7 @@ def is_clean(suite, pool, database):
 def pooled(suite):
     """Gateways and flushers behind PgBouncer in transaction mode: load, reads, searches, kills."""
     with Pods(suite, "pooled") as pods, PgBouncer(suite.cluster, sessions=SESSIONS) as pool:
-        database = "fleet_pooled"
+        database = "pods_pooled"
         uri = pool.uri(database)
         first, second = (pods.pod(str(i), "--read-wait", "30s", uri=uri) for i in range(2))
         loads = [pods.begin(second, clients=1)]  # other transactions in the same sessions
@@ -148,11 +147,9 @@ def parts(gateway):
 
 def pooled_kafka(suite):
     """The same with Kafka: a front end and two flushers; the watcher asks through the pooler."""
-    suite.with_kafka()
-    with Pods(suite, "pooled_kafka") as pods, PgBouncer(suite.cluster, sessions=SESSIONS) as pool:
-        uri = pool.uri("fleet_pooled_kafka")
-        pods.args = KAFKA_ARGS + ["--queue", "kafka", "--kafka-brokers", suite.kafka.bootstrap,
-                                  "--kafka-topic", "fleet.pooled", "--read-wait", "10s"]
+    with TopicPods(suite, "pooled_kafka", "--read-wait", "10s") as pods, \
+            PgBouncer(suite.cluster, sessions=SESSIONS) as pool:
+        uri = pool.uri("pods_pooled_kafka")
         front = pods.pod("front", *FRONT, uri=uri)
         flushers = [pods.flusher(f"flusher{i}", *FLUSHER, uri=uri) for i in range(2)]
         load = pods.begin(front)
@@ -167,19 +164,17 @@ def pooled_kafka(suite):
         wait_until(lambda acks=load.acks: load.acks > acks + 200, 60, "acks")
         flushers[0].start()
         pods.end(load)
-        wait_until(lambda: front.stat("sluice_backlog_points") == 0, 90, "no backlog")
-        is_clean(suite, pool, "fleet_pooled_kafka")
+        pods.await_flush()
+        is_clean(suite, pool, "pods_pooled_kafka")
         return f"20 own writes read at once, {pods.sound(500)} points acked"
 
 
 def hung_flusher(suite):
     """A flusher that hangs in the middle of a transaction frees its rows in 15 s, not in 60."""
-    suite.with_kafka()
     with Cluster(fsync=True) as cluster:
-        mine = type("Mine", (), {"cluster": cluster, "binary": suite.binary, "seed": suite.seed})
-        with Pods(mine, "hung") as pods:
-            pods.args = KAFKA_ARGS + ["--queue", "kafka", "--kafka-brokers", suite.kafka.bootstrap,
-                                      "--kafka-topic", "fleet.hung"]
+        mine = types.SimpleNamespace(cluster=cluster, binary=suite.binary, seed=suite.seed,
+                                     brokers=suite.brokers)
+        with TopicPods(mine, "hung") as pods:
             front = pods.pod("front", *FRONT)
             hangs = pods.flusher("hangs", *FLUSHER)
             load = pods.begin(front)
@@ -188,7 +183,7 @@ def hung_flusher(suite):
             def is_caught():
                 """Stopped between two statements of a transaction?"""
                 hangs.process.send_signal(signal.SIGSTOP)
-                with cluster.connect("fleet_hung") as pg:
+                with cluster.connect("pods_hung") as pg:
                     deadline = time.monotonic() + 0.2
                     while time.monotonic() < deadline:
                         states = {r[0] for r in pg.execute(
@@ -205,7 +200,7 @@ def hung_flusher(suite):
             begin = time.monotonic()
             other = pods.flusher("other", *FLUSHER)
             pods.end(load)
-            wait_until(lambda: front.stat("sluice_backlog_points") == 0, 90, "no backlog")
+            pods.await_flush()
             took = time.monotonic() - begin
             assert took < 50, f"{took:.0f} s: the rows were freed by the 60 s of a journal's flusher"
             hangs.process.send_signal(signal.SIGCONT)
@@ -214,4 +209,5 @@ def hung_flusher(suite):
             return f"flushed {took:.0f} s after it hung, {pods.sound(100)} points acked"
 
 
-SCENARIOS = [pooled, pooled_kafka, hung_flusher]
+SCENARIOS = [pooled]
+LONG = [pooled_kafka, hung_flusher]

@@ -1,4 +1,4 @@
-"""Scenarios of the fleet suite: pods that have a journal each, and what becomes of it."""
+"""Pods that have a journal each, and what becomes of it: no Kafka, but for who else wants its directory."""
 
 import os
 import random
@@ -14,8 +14,9 @@ import psycopg
 import requests
 
 import oracle
-import run
 from load import Load
+from scene import ARGS as KAFKA_ARGS
+from scene import Pod, Scene
 from server import Sluice, clean_environment, wait_until
 
 # Small segments, and windows that are full or late, so that a killed pod leaves something behind.
@@ -32,8 +33,8 @@ class Pods:
         self.suite = suite
         self.name = name
         self.random = random.Random(f"{suite.seed}/{name}")
-        self.uri = suite.cluster.create_database("fleet_" + name)
-        self.folder = tempfile.mkdtemp(prefix="fleet-")
+        self.uri = suite.cluster.create_database("pods_" + name)
+        self.folder = tempfile.mkdtemp(prefix="pods-")
         self.args = ARGS + list(args)
         self.pods = []
         self.loads = []
@@ -65,14 +66,6 @@ class Pods:
     def pod(self, name, *args, uri=None):
         pod = Sluice(uri or self.uri, data_dir=self.directory(name), args=self.args + list(args),
                      binary=self.suite.binary)
-        self.pods.append(pod)
-        return pod.start()
-
-    def flusher(self, name, *args, uri=None):
-        """A flusher of Kafka mode: no address for clients."""
-        scene = types.SimpleNamespace(uri=uri or self.uri, args=self.args, suite=self.suite)
-        pod = run.Pod(scene, *args)
-        pod.data_dir = self.directory(name)
         self.pods.append(pod)
         return pod.start()
 
@@ -135,6 +128,27 @@ class Pods:
                 if f != "lock"}
 
 
+class TopicPods(Pods):
+    """The same on a topic."""
+
+    def __init__(self, suite, name, *args):
+        super().__init__(suite, name)
+        self.kafka = suite.brokers(1)
+        self.topic = "pods." + name
+        self.args = KAFKA_ARGS + ["--queue", "kafka", "--kafka-brokers", self.kafka.bootstrap,
+                                  "--kafka-topic", self.topic, *args]
+
+    ends, positions, await_flush = Scene.ends, Scene.positions, Scene.await_flush
+
+    def flusher(self, name, *args, uri=None):
+        """No address for clients."""
+        scene = types.SimpleNamespace(uri=uri or self.uri, args=self.args, suite=self.suite)
+        pod = Pod(scene, *args)
+        pod.data_dir = self.directory(name)
+        self.pods.append(pod)
+        return pod.start()
+
+
 def own_journals(suite):
     """Each pod its own journal: one that is killed and returns replays its own."""
     with Pods(suite, "own_journals") as pods:
@@ -168,14 +182,14 @@ def refuses(command, words):
 
 def one_directory(suite):
     """Two processes on one directory: the second does not start, and says who is there."""
-    suite.with_kafka()
+    bootstrap = suite.brokers(1).bootstrap
     with Pods(suite, "one_directory") as pods:
         first = pods.pod("shared")
         words = f"{first.data_dir} is in use by process {first.process.pid}"
         refuses(first.command(), words)
         load = pods.begin(first, least=50)  # the first goes on
-        kafka = ["--queue", "kafka", "--kafka-brokers", suite.kafka.bootstrap, "--kafka-topic",
-                 "fleet.one_directory"]
+        kafka = ["--queue", "kafka", "--kafka-brokers", bootstrap, "--kafka-topic",
+                 "pods.one_directory"]
         refuses(first.command() + kafka, words)  # a journal's owner and a flusher of Kafka mode
         pods.end(load)
         pods.flushed(first)

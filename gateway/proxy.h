@@ -1,0 +1,35 @@
+/*
+ * proxy: requests that this server does not answer itself, streamed to the upstream and back.
+ *
+ * proxy_handle (gateway/api.h) is the handler of the row that route_upstream() gives; the worker's thread.
+ */
+#ifndef GATEWAY_PROXY_H
+#define GATEWAY_PROXY_H
+
+#include "gateway/req.h"
+#include "gateway/upstream.h"
+
+/* One request on its way through; in the request's arena. */
+struct proxy {
+    struct req *r;
+    struct upstream_conn *up; /* NULL = none, or given back */
+    struct str head;          /* of the request, as it goes out */
+    struct str guarded;       /* header lines that were the answer's before it was known */
+    struct str out[3]; /* not yet taken by the upstream: head, or frame, piece, end of frame */
+    char frame[24];
+    uint64_t asked_us;
+    bool is_upgrade;
+    bool is_retry;
+    bool has_given_piece; /* some of the body is gone: it cannot be sent again */
+    bool has_sent_all;    /* the last byte of the body is in out, or beyond */
+    bool is_deaf;         /* the upstream takes no more of the body */
+    bool has_head;        /* of the final answer */
+    bool awaits_continue; /* the client waits for a 100, and so does the body */
+};
+
+/* The upstream has agreed to another protocol: bytes go through as they come. */
+must_check err_t proxy_open_tunnel(struct req *r);
+/* Gives the upstream's connection back, if it has not been; the exchange is over. */
+void proxy_over(struct req *r);
+
+#endif
