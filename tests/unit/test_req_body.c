@@ -292,6 +292,8 @@ const struct route *route_find(unsigned method, struct str path, enum route_wher
     return NULL;
 }
 
+const struct route route_unknown, route_asked;
+
 const struct route *route_upstream(void)
 {
     return &routes[0];
@@ -318,6 +320,24 @@ uint64_t server_open_connections(struct server *sv)
 {
     (void)sv;
     return 0;
+}
+
+/* Nobody is asked who it is. */
+const struct auth_config *server_auth_config(const struct server *sv)
+{
+    (void)sv;
+    return NULL;
+}
+
+struct worker *server_worker(struct server *sv, unsigned index)
+{
+    (void)sv, (void)index;
+    return NULL;
+}
+
+void server_hurry_logins(struct server *sv)
+{
+    (void)sv;
 }
 
 /* Asked for by handlers of files only. */

@@ -155,7 +155,7 @@ static void test_a_rest_is_all_that_is_left(void **state)
     for (int i = 0; i < 2 * (int)array_len(rests); i++) {
         const char *prefix = i % 2 ? "/pfx" : "";
 
-        route_init(prefix, false);
+        route_init(prefix, false, false);
         snprintf(path, sizeof(path), "%s%s/2.0/mlflow-artifacts/artifacts/%s", prefix,
                  i % 3 ? "/api" : "/ajax-api", rests[i / 2]);
         head.path = str_of(path);
