@@ -622,12 +622,14 @@ static void test_a_sender_that_trickles_is_answered_408(void **state)
 
 static void test_a_sender_that_falls_silent_is_answered_408(void **state)
 {
+    unsigned before = over_count;
     int fd = dial();
 
     (void)state;
     say(fd, "POST /take HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     assert_non_null(strstr(hear_until(fd, "\r\n\r\n"), "HTTP/1.1 408"));
     close(fd);
+    wait_for(over_count == before + 1);
 }
 
 static void test_the_handler_hears_of_a_peer_that_goes(void **state)
