@@ -406,6 +406,13 @@ static uint64_t held_bytes(void)
     return atomic_load_explicit(&stats->held_bytes, memory_order_relaxed);
 }
 
+/* Once the connections of other tests, whose requests end after their answers, are gone. */
+static unsigned over_so_far(void)
+{
+    wait_for(atomic_load_explicit(&stats->open_connections, memory_order_relaxed) == 0);
+    return over_count;
+}
+
 /* -- a client ---------------------------------------------------------------------------------- */
 
 static int dial(void)
@@ -524,7 +531,7 @@ static void test_a_chunked_body_is_put_together(void **state)
 
 static void test_a_body_that_breaks_the_framing_is_answered_400(void **state)
 {
-    unsigned before = over_count;
+    unsigned before = over_so_far();
     size_t n;
     int fd = dial();
 
@@ -604,7 +611,7 @@ static void test_a_limit_holds_for_a_length_and_for_chunks(void **state)
 
 static void test_a_sender_that_trickles_is_answered_408(void **state)
 {
-    unsigned before = over_count;
+    unsigned before = over_so_far();
     uint64_t began_us = clock_us();
     int fd = dial();
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -622,7 +629,7 @@ static void test_a_sender_that_trickles_is_answered_408(void **state)
 
 static void test_a_sender_that_falls_silent_is_answered_408(void **state)
 {
-    unsigned before = over_count;
+    unsigned before = over_so_far();
     int fd = dial();
 
     (void)state;
@@ -634,7 +641,7 @@ static void test_a_sender_that_falls_silent_is_answered_408(void **state)
 
 static void test_the_handler_hears_of_a_peer_that_goes(void **state)
 {
-    unsigned before = over_count;
+    unsigned before = over_so_far();
     uint64_t taken = taken_bytes;
     int fd = dial();
 
@@ -756,7 +763,7 @@ static void test_a_reader_that_takes_a_file_slowly_is_waited_for(void **state)
 
 static void test_a_file_that_is_shorter_ends_in_a_reset(void **state)
 {
-    unsigned before = over_count;
+    unsigned before = over_so_far();
     size_t n;
     int fd = dial();
 
