@@ -309,6 +309,7 @@ def refused():
             (merged(STORE, {"queue": {"mode": "kafka"}}), "queue.kafka.brokers"),
             (merged(STORE, {"autoscaling": {"enabled": True}, "keda": {"enabled": True}}), "both scale"),
             (merged(STORE, {"keda": {"enabled": True}}), "prometheusAddress"),
+            (merged(STORE, {"server": {"flag_options": ["enable_workspaces"]}}), "no workspaces"),
             (merged(STORE, {"tls": {"enabled": True}}), "tls.secretName")):
         said = refusal(values)
         assert words in said, said
