@@ -82,6 +82,7 @@ static int start(void **state)
     (void)state;
     memset(&pulse, 0, sizeof(pulse));
     redistest.password = NULL;
+    redistest.lacks_auth = false;
     redistest.tls_port = 0;
     redistest_start();
     return 0;
@@ -114,7 +115,7 @@ static void on_answer(void *arg, const struct redisReply *reply)
 
 static bool ask(struct answer *a, const char *line)
 {
-    struct str words[8], rest = str_of(line);
+    struct str words[16], rest = str_of(line);
     unsigned n = 0;
 
     while (rest.n)
@@ -170,6 +171,48 @@ static void test_wrong_password_is_away_and_says_why(void **state)
     assert_false(redis_is_good(redis));
     assert_int_equal(pulse.away, 1);
     assert_int_equal(ups, 0);
+}
+
+static void test_a_password_that_is_repeated_is_not_said(void **state)
+{
+    (void)state;
+    redistest_kill();
+    redistest.password = "hidden";
+    redistest.lacks_auth = true;
+    redistest_start();
+    connect_with(uri_of("redis", ":hidden@", "127.0.0.1", redistest.port, ""), NULL, 1000000);
+    AWAIT(strncmp(redis->why, "ERR unknown command", 19) == 0);
+    assert_null(strstr(redis->why, "hidden"));
+}
+
+static void subscribe_again(void *arg)
+{
+    ups++;
+    assert_true(redis_subscribe(redis, STR("news"), on_answer, arg));
+}
+
+static void test_a_subscription_that_is_refused_is_not_hurried(void **state)
+{
+    struct redis_config c;
+    struct answer a = {0};
+
+    (void)state;
+    connect_plainly();
+    assert_true(ask(&a, "ACL SETUSER deaf on >x ~* +@all resetchannels"));
+    AWAIT(a.count);
+    assert_string_equal(a.text, "OK");
+    c = redis->c;
+    redis_close(redis);
+    assert_true(redis_uri_parse(str_of(uri_of("redis", "deaf:x@", "127.0.0.1", redistest.port, "")),
+                                &arena, &c.uri));
+    c.on_up = subscribe_again;
+    c.on_good = NULL;
+    c.arg = &a;
+    ups = 0;
+    redis = redis_open(&c);
+    AWAIT(ups >= 4); /* greeted each time, and closed for the subscription */
+    assert_int_equal(strncmp(redis->why, "NOPERM", 6), 0);
+    assert_in_range(redis->failures, 3, ups);
 }
 
 static void test_tls_compares_issuer_and_host(void **state)
@@ -384,6 +427,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_commands_are_answered_in_order, start, stop),
         cmocka_unit_test_setup_teardown(test_password_and_database_are_used, start, stop),
         cmocka_unit_test_setup_teardown(test_wrong_password_is_away_and_says_why, start, stop),
+        cmocka_unit_test_setup_teardown(test_a_password_that_is_repeated_is_not_said, start, stop),
+        cmocka_unit_test_setup_teardown(test_a_subscription_that_is_refused_is_not_hurried, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(test_tls_compares_issuer_and_host, start, stop),
         cmocka_unit_test_setup_teardown(test_messages_are_heard_after_a_restart_too, start, stop),
         cmocka_unit_test_setup_teardown(test_subscriber_stays_up_without_traffic, start, stop),
