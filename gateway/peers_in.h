@@ -75,7 +75,8 @@ struct peers {
         struct buf text;
     } * asks;
     unsigned ask_count, ask_cap;
-    char deaf[DEAF_MAX][QUEUE_ID_BYTES + 1]; /* the last question reached nobody; "" = free */
+    char deaf[DEAF_MAX][QUEUE_ID_BYTES + 1]; /* the last question reached nobody; "" = none */
+    unsigned deaf_turn;                      /* the oldest of them, which makes room */
     struct sql_call sql;
     struct str sql_value;
     struct arena sql_arena;
