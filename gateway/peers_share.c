@@ -18,7 +18,7 @@
  *
  * Debt. What Redis did not take (away, slow, full, read-only) is owed as one position for each partition,
  * and told as a floor with the next command that is sent; a connection that comes back up owes the
- * newest positions too, since Redis may have forgotten everything. So reads elsewhere may miss points
+ * newest positions too, since Redis may have forgotten everything, and a start those that it replays. So reads elsewhere may miss points
  * only from when Redis was not good until it is good again.
  *
  * kill -9 between durable and told: nobody was answered.

@@ -15,6 +15,7 @@ know of A's points is stale nearly always: what passes here is not luck.
   full           Redis takes no writes (maxmemory): everything goes on, and recovers
   debts          what was acked while Redis was away is read at once when it is back
   gone           a pod dies with points in its journal: reads elsewhere say so soon, and are whole again
+  reborn         the same, and Redis forgets meanwhile: what the pod replays is waited for elsewhere
   lost           a pod that never comes back is waited for no longer than redis_position_ttl
   news           deletes and restores at A count at B at once, though run_cache_ttl is long
   rate           rate_limit holds for both pods together; for each alone when Redis is gone
@@ -386,6 +387,33 @@ def gone(suite):
         return f"behind is said, in {seconds:.1f} s for two reads; whole again after its return"
 
 
+def reborn(suite):
+    """A pod is killed with points in its journal, and so is Redis: what it replays is known elsewhere."""
+    with Scene(suite, "reborn") as scene:
+        writer = scene.pod("--flush-interval", "60s", *PATIENT)
+        reader = scene.pod(*PATIENT)
+        run = new_runs(reader, 1)[0]
+        write(writer, run, 1)
+        writer.kill()
+        scene.redis.kill()
+        scene.redis.start()
+        with psycopg.connect(scene.uri) as pg:
+            pg.execute("LOCK TABLE metrics IN SHARE MODE")  # read, and not written
+            writer.start()
+            for pod in scene.pods:
+                wait_until(lambda p=pod: "[+]redis ok" in ready(p), 30, "redis is back")
+            answers = []
+            thread = threading.Thread(target=lambda: answers.append(read(reader, run, "get")))
+            thread.start()
+            wait_until(lambda: answers or reader.stat("sluice_redis_waits_total") > 0, 10,
+                       "the read waits")
+            assert not answers, f"stale: {answers}"
+            pg.rollback()
+        thread.join()
+        assert answers == [(1, False)], answers
+        return "the read waited for what was replayed"
+
+
 def lost(suite):
     """A pod is gone with its journal: the others forget it after redis_position_ttl."""
     with Scene(suite, "lost") as scene:
@@ -552,7 +580,7 @@ def replay(suite):
         return f"{len(answers) + 5} requests, 2 runs"
 
 
-SCENARIOS = [journal, kafka, tls, kill, hang, full, debts, gone, lost, news, rate, replay, caught_skip]
+SCENARIOS = [journal, kafka, tls, kill, hang, full, debts, gone, reborn, lost, news, rate, replay, caught_skip]
 
 
 class Suite:
