@@ -540,6 +540,12 @@ def rate(suite):
         return f"{accepted} of {most:.0f} points together; {alone} in {seconds:.1f} s without redis"
 
 
+def under_way(redis):
+    """Keys of requests that have no answer yet."""
+    return [key for key in redis.command("KEYS", "sluice:create:*").split()
+            if redis.command("GET", key) == ""]
+
+
 def replay(suite):
     """runs/create again, byte for byte."""
     with Scene(suite, "replay") as scene:
@@ -559,6 +565,17 @@ def replay(suite):
         # What failed is tried again.
         bad = {"experiment_id": "4711", "start_time": 5}
         assert [call(pod, "runs/create", **bad).status_code for pod in pods] == [404, 404]
+        # One that is under way keeps others out for as long as its statements may take.
+        with psycopg.connect(scene.uri) as pg:
+            pg.execute("LOCK TABLE experiments IN ACCESS EXCLUSIVE MODE")
+            slow = threading.Thread(target=call, args=(pods[0], "runs/create"),
+                                    kwargs={**body, "start_time": 9})
+            slow.start()
+            wait_until(lambda: under_way(scene.redis), 20, "it is under way")
+            left = int(scene.redis.command("PTTL", under_way(scene.redis)[0]))
+            pg.rollback()
+        slow.join()
+        assert 15000 < left <= 21000, f"two statements of 10 s, and {left} ms"
         # All at once: one makes it, the others get its answer, or are told to come again.
         body["start_time"] = 77
         answers = []
@@ -573,7 +590,7 @@ def replay(suite):
         assert all("Retry-After" in a.headers for a in answers if a.status_code == 503)
         with psycopg.connect(scene.uri) as pg:
             made = pg.execute("SELECT count(*) FROM runs").fetchone()[0]
-        assert made == 4, f"{made} runs"
+        assert made == 5, f"{made} runs"
         scene.redis.kill()
         wait_until(lambda: "[!]redis" in ready(pods[0]), 30, "redis is away")
         assert call(pods[0], "runs/create", **body).status_code == 200, "without Redis it is made"
