@@ -257,7 +257,10 @@ static void redis_fall(struct redis *r, const char *why)
 
     if (r->state == REDIS_UP && clock_us() - r->since_us > PAUSE_MOST_US)
         r->failures = 0;
+    if (r->state == REDIS_LOOKING)
+        event_del(&r->named); /* the question goes on, and is waited for by the next attempt */
     r->ctx = NULL;
+    r->ssl = NULL; /* ends with it */
     r->is_late = r->is_refusing = false;
     r->channel_count = 0;
     if (r->failures < 7)
@@ -380,9 +383,9 @@ static void redis_on_named(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     if (!pg_names_are_known(r->names))
         return;
-    event_del(&r->named);
     trouble = pg_names_trouble(r->names);
     if (!trouble) {
+        event_del(&r->named);
         redis_connect(r);
         return;
     }

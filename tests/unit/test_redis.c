@@ -1,6 +1,11 @@
 /* redis: a connection to a real redis-server that refuses, hangs, dies and comes back. */
+#define _GNU_SOURCE /* RTLD_NEXT */
 #include "gateway/redis.c"
 #include "gateway/redis_tls.c"
+
+#include <dlfcn.h>
+#include <netdb.h>
+#include <pthread.h>
 
 #include "tests/unit/redistest.h"
 
@@ -160,6 +165,42 @@ static void test_password_and_database_are_used(void **state)
     assert_string_equal(b.text, "");
 }
 
+/* The C library's, but names are looked up while nobody holds the server. */
+static pthread_mutex_t name_server = PTHREAD_MUTEX_INITIALIZER;
+
+int getaddrinfo(const char *restrict node, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict out)
+{
+    int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    void *found = dlsym(RTLD_NEXT, "getaddrinfo");
+
+    check(found);
+    memcpy(&next, &found, sizeof(next));
+    if (!(hints->ai_flags & AI_NUMERICHOST)) {
+        pthread_mutex_lock(&name_server);
+        pthread_mutex_unlock(&name_server);
+    }
+    return next(node, service, hints, out);
+}
+
+static void test_a_silent_name_server_is_waited_for_again_and_again(void **state)
+{
+    (void)state;
+    pthread_mutex_lock(&name_server);
+    connect_with(uri_of("redis", "", "localhost", redistest.port, ""), NULL, 100000);
+    AWAIT(redis->failures > 2);
+    assert_int_equal(redis->state, REDIS_DOWN);
+    pthread_mutex_unlock(&name_server);
+    AWAIT(redis_is_good(redis));
+    pthread_mutex_lock(&name_server);
+    redis_close(redis);
+    connect_with(uri_of("redis", "", "localhost", redistest.port, ""), NULL, 100000);
+    AWAIT(redis->failures > 0);
+    redis_close(redis); /* with a question that is not answered */
+    redis = NULL;
+    pthread_mutex_unlock(&name_server);
+}
+
 static void test_wrong_password_is_away_and_says_why(void **state)
 {
     (void)state;
@@ -241,6 +282,15 @@ static void test_tls_compares_issuer_and_host(void **state)
 
     connect_with(uri_of("rediss", ":x@", "127.0.0.1", redistest.tls_port, ""), good, 1000000);
     AWAIT(redis_is_good(redis));
+    redis_close(redis);
+
+    /* One that ends, and then no way to connect at all. */
+    connect_with(uri_of("rediss", ":x@", "127.0.0.1", redistest.tls_port, ""), good, 1000000);
+    AWAIT(redis_is_good(redis));
+    redis->c.uri.host = "255.255.255.255";
+    assert_true(ask(&a, "QUIT"));
+    AWAIT(redis->failures > 2);
+    assert_null(redis->ssl); /* it went with its connection, and is not asked why */
     redis_close(redis);
 
     connect_with(uri_of("rediss", ":x@", "127.0.0.1", redistest.tls_port, ""), other, 1000000);
@@ -426,6 +476,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_commands_are_answered_in_order, start, stop),
         cmocka_unit_test_setup_teardown(test_password_and_database_are_used, start, stop),
+        cmocka_unit_test_setup_teardown(test_a_silent_name_server_is_waited_for_again_and_again,
+                                        start, stop),
         cmocka_unit_test_setup_teardown(test_wrong_password_is_away_and_says_why, start, stop),
         cmocka_unit_test_setup_teardown(test_a_password_that_is_repeated_is_not_said, start, stop),
         cmocka_unit_test_setup_teardown(test_a_subscription_that_is_refused_is_not_hurried, start,
