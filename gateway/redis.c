@@ -397,15 +397,12 @@ static void redis_on_named(evutil_socket_t fd, short what, void *arg)
 /* An answer that brought no connection is asked for anew; one that is not there yet is waited for on. */
 static void redis_look(struct redis *r)
 {
-    char question[320];
-
     if (r->names && pg_names_are_known(r->names)) {
         pg_names_drop(r->names);
         r->names = NULL;
     }
-    snprintf(question, sizeof(question), "host='%s' port=%u", r->c.uri.host, r->c.uri.port);
     if (!r->names)
-        r->names = pg_names_ask(question);
+        r->names = pg_names_ask_host(str_of(r->c.uri.host));
     if (!r->names) {
         redis_connect(r);
         return;
