@@ -264,20 +264,6 @@ void peers_on_tick(struct peers *p)
 
 /* -- life ------------------------------------------------------------------------------------------------ */
 
-/* What a journal holds from before this start was told by a process that is gone, to a Redis that may have
- * forgotten it. Of which runs it is nobody knows, so reads elsewhere wait for all of it, as ours do
- * (runs_raise_floor). Idle partitions reach the end by themselves. */
-static void peers_owe_replayed(struct peers *p)
-{
-    const struct queue *q = p->pod->queue;
-    pos_t end = queue_appended(q);
-
-    if (queue_is_shared(q) || end == 0)
-        return;
-    for (unsigned partition = 0; partition < QUEUE_PARTITIONS; partition++)
-        newest_raise(&p->newest, partition, end);
-}
-
 struct peers *peers_open(struct worker *w)
 {
     struct pod *pod = w->pod;
@@ -310,13 +296,13 @@ struct peers *peers_open(struct worker *w)
     p->again = event_new(w->base, -1, 0, peers_on_again, p);
     check(p->turn && p->bound && p->again);
     c.arg = p;
+    if (w->index == 0 && !queue_is_shared(pod->queue))
+        p->replayed = queue_appended(pod->queue);
     p->voice = redis_open(&c);
     c.on_up = peers_on_ear_up;
     c.on_good = NULL;
-    if (w->index == 0) {
-        peers_owe_replayed(p);
+    if (w->index == 0)
         p->ear = redis_open(&c);
-    }
     return p;
 }
 

@@ -62,8 +62,10 @@ struct peers {
     struct idmap batch_runs; /* run id to index in batch */
     uint64_t seq;            /* of the newest batch */
     uint64_t told_seq;       /* of the newest that Redis has, or has not taken */
-    struct newest newest;    /* ever told here, or replayed by this start */
+    struct newest newest;    /* ever told here */
     struct newest debt;      /* not told, or perhaps forgotten */
+
+    pos_t replayed; /* where our journal ended at this start; 0 = not ours to tell */
 
     bool is_look_open; /* one look is under way */
 

@@ -384,6 +384,7 @@ def gone(suite):
                    read(reader, runs[0], "get") == (2, False), 30, "it is replayed")
         assert read(reader, runs[0], "get") == (2, False)
         assert read(reader, runs[0], "search") == (2, False)
+        assert scene.redis.command("EXISTS", "sluice:floors") == "0", "Redis knew it still"
         return f"behind is said, in {seconds:.1f} s for two reads; whole again after its return"
 
 
