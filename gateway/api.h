@@ -12,9 +12,16 @@
     err_t handler(struct req *r, struct fail *f);
 #define MLFLOW(methods, path, handler, body, may)    err_t handler(struct req *r, struct fail *f);
 #define ARTIFACTS(methods, path, handler, body, may) err_t handler(struct req *r, struct fail *f);
+#define USERS(methods, path, handler, body, may)     err_t handler(struct req *r, struct fail *f);
+#define USERS_3(methods, path, handler, body, may)   err_t handler(struct req *r, struct fail *f);
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
 #undef ARTIFACTS
+#undef USERS
+#undef USERS_3
+
+/* There is no row for method and path: an answer to OPTIONS, 405 or 404. */
+err_t api_unknown(struct req *r, struct fail *f);
 
 #endif

@@ -20,6 +20,7 @@
 #include "gateway/artifact_uri.h"
 #include "gateway/entity.h"
 #include "gateway/experiment_id.h"
+#include "gateway/grant_write.h"
 #include "gateway/reply.h"
 #include "gateway/server.h"
 #include "gateway/worker.h"
@@ -81,21 +82,32 @@ static void location_parts(struct arena *a, struct str root, struct str *before,
     *behind = sql_text(a, str_skip(whole, at + 1));
 }
 
+static err_t create_answer(struct req *r, struct fail *f)
+{
+    const struct str *id = r->data;
+    struct json j;
+
+    (void)f;
+    reply_json(r, &j);
+    json_open(&j);
+    json_pair_str(&j, "experiment_id", *id);
+    json_close(&j);
+    return reply_ok(r);
+}
+
 static err_t create_done(struct req *r, struct fail *f)
 {
     const struct msg_experiments_create *m = r->data;
-    struct json j;
+    struct str *id;
 
     if (strncmp(r->sql.sqlstate, "23", 2) == 0)
         return fail(f, ERR_ALREADY_EXISTS, "Experiment(name=%.*s) already exists. Error: %.*s",
                     STR_ARG(m->name.s), STR_ARG(r->sql.message));
     if (r->sql.err)
         return req_sql_fail(r, f);
-    reply_json(r, &j);
-    json_open(&j);
-    json_pair_str(&j, "experiment_id", sql_get(r->sql.results[0], 0, 0));
-    json_close(&j);
-    return reply_ok(r);
+    id = r->data = arena_alloc(&r->arena, sizeof(*id));
+    *id = arena_dup(&r->arena, sql_get(r->sql.results[0], 0, 0));
+    return grant_own(r, GRANT_EXPERIMENT, *id, create_answer);
 }
 
 err_t api_experiment_create(struct req *r, struct fail *f)
@@ -104,6 +116,7 @@ err_t api_experiment_create(struct req *r, struct fail *f)
     struct msg_experiments_create *m = r->data = arena_zalloc(a, sizeof(*m));
     struct str root = str_of(server_artifact_root(r->worker->server));
     struct str *values = arena_array(a, 7, sizeof(*values));
+    struct sql_step steps[2];
     struct str *keys, *texts;
     struct str location;
     err_t e;
@@ -124,7 +137,9 @@ err_t api_experiment_create(struct req *r, struct fail *f)
     values[4] = sql_i64(a, clock_wall_ms());
     values[5] = sql_text_array(a, keys, m->tags.n);
     values[6] = sql_text_array(a, texts, m->tags.n);
-    return req_sql_try(r, &(struct sql_step){&CREATE, values, 7}, 1, create_done);
+    steps[0] = (struct sql_step){&CREATE, values, 7};
+    return req_sql_try(r, steps, 1 + grant_own_step(r, GRANT_EXPERIMENT, sql_null(), &steps[1]),
+                       create_done);
 }
 
 /* -- read ------------------------------------------------------------------------------------ */

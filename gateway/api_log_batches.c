@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/idmap.h"
 #include "gateway/log_call.h"
+#include "gateway/may.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/req_run.h"
@@ -209,6 +210,16 @@ static err_t stream_wait(struct req *r, struct fail *f)
     return last ? req_wait_durable(r, last, stream_durable) : stream_durable(r, f);
 }
 
+/* Each batch is judged by its own run. Whose the logged models are that points name is not looked up for a
+ * stream: who may not do everything sends those by log-batch. */
+static bool item_is_denied(const struct req *r, const struct item *item)
+{
+    if (!may_hides(r))
+        return false;
+    return !item->has_run || item->call.d.has_models ||
+           !may_updates_run_of(r, item->run.experiment_id);
+}
+
 /* Params and points, item by item, as many as a turn of the worker's loop may take. */
 static err_t stream_append(struct req *r, struct fail *f)
 {
@@ -223,6 +234,10 @@ static err_t stream_append(struct req *r, struct fail *f)
 
         if (item->err || item->is_done || item_is_late(r, item, f))
             continue;
+        if (item_is_denied(r, item)) {
+            item_fail(item, &r->arena, ERR_DENIED, f);
+            continue;
+        }
         batches++;
         points += item->call.d.batch.npoints;
         r->data = item;

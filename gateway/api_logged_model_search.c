@@ -14,9 +14,11 @@
 #include "gateway/model_filter.h"
 #include "gateway/model_search.h"
 #include "gateway/model_token.h"
+#include "gateway/may.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/search_batch.h"
+#include "gateway/search_seen.h"
 #include "schema/errors.h"
 #include "schema/limits.h"
 
@@ -63,7 +65,7 @@ static err_t models_end(struct req *r, struct fail *f)
     if (b->page.has_more)
         json_pair_str(
             &b->json, "next_page_token",
-            model_token_make(&r->arena, &p->token, p->search.offset + b->page.max_results));
+            model_token_make(&r->arena, &p->token, p->search.offset + search_page_step(&b->page)));
     json_close(&b->json);
     return reply_ok(r);
 }
@@ -76,10 +78,26 @@ static const struct search_list MODELS = {.name = "models",
                                           .write = model_write,
                                           .end = models_end};
 
+static bool model_shows(const struct req *r, const PGresult *keys, int row)
+{
+    return !may_denies(r, GRANT_LOGGED_MODEL) &&
+           may_lists(r, GRANT_EXPERIMENT, sql_get(keys, row, PQnfields(keys) - 1));
+}
+
+static const struct search_seen MODELS_SEEN = {
+    .before = "SELECT k.*, (SELECT l.experiment_id FROM logged_models l"
+              " WHERE l.model_id = k.model_id) FROM (",
+    .behind = ") k",
+    .shows = model_shows,
+    .is_filled = true,
+    .ends_at_all = true};
+
 static err_t page_ask(struct req *r, struct fail *f)
 {
     struct model_page *p = r->data;
 
+    if (may_hides(r))
+        return search_seen_ask(r, &p->batch, &MODELS_SEEN, f);
     return search_page_ask(r, &p->batch.page, search_batch_begin, f);
 }
 
@@ -162,6 +180,8 @@ static err_t page_prepare(struct req *r, struct fail *f)
         (e = model_filter_check(a, clauses, s->clauses_count, f)))
         return e;
     s->clauses = clauses;
+    search_seen_open(r, &MODELS_SEEN, &p->batch.page);
+    s->limit = p->batch.page.search.limit;
     if ((e = page_experiments(a, p, f)) ||
         (e = model_search_check_order(a, s->orders, s->orders_count, f)) ||
         (e = model_filter_fits(clauses, s->clauses_count, f)))

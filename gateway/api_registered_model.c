@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "gateway/entity_registry.h"
+#include "gateway/grant_write.h"
 #include "gateway/registry.h"
 #include "gateway/reply.h"
 #include "gateway/sql.h"
@@ -81,15 +82,12 @@ static err_t create_is_taken(struct req *r, struct fail *f)
     return ERR_ALREADY_EXISTS;
 }
 
-static err_t create_done(struct req *r, struct fail *f)
+static err_t create_answer(struct req *r, struct fail *f)
 {
     const struct create_call *c = r->data;
     struct json j;
 
-    if (strncmp(r->sql.sqlstate, "23", 2) == 0)
-        return req_sql(r, &(struct sql_step){&IS_PROMPT, c->values, 1}, 1, create_is_taken);
-    if (r->sql.err)
-        return req_sql_fail(r, f);
+    (void)f;
     reply_json(r, &j);
     json_open(&j);
     json_key(&j, "registered_model");
@@ -109,6 +107,27 @@ static err_t create_done(struct req *r, struct fail *f)
     json_close(&j);
     json_close(&j);
     return reply_ok(r);
+}
+
+/* A prompt by its tag is nobody's registered model. */
+static enum grant_type create_type(const struct create_call *c)
+{
+    for (size_t i = 0; i < c->tags.n; i++) {
+        if (str_eq(c->tags.keys[i], STR(REGISTRY_PROMPT_TAG)))
+            return str_ieq(c->tags.values[i], STR("true")) ? GRANT_PROMPT : GRANT_REGISTERED_MODEL;
+    }
+    return GRANT_REGISTERED_MODEL;
+}
+
+static err_t create_done(struct req *r, struct fail *f)
+{
+    const struct create_call *c = r->data;
+
+    if (strncmp(r->sql.sqlstate, "23", 2) == 0)
+        return req_sql(r, &(struct sql_step){&IS_PROMPT, c->values, 1}, 1, create_is_taken);
+    if (r->sql.err)
+        return req_sql_fail(r, f);
+    return grant_own(r, create_type(c), c->m.name.s, create_answer);
 }
 
 static err_t create_check(struct arena *a, struct create_call *c, struct fail *f)
@@ -131,6 +150,8 @@ err_t api_model_create(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
     struct create_call *c = r->data = arena_zalloc(a, sizeof(*c));
+    struct sql_step steps[3];
+    unsigned n = 0;
     err_t e;
 
     if ((e = bind_request(a, &r->input, &MSG_models_create, &c->m, f)) ||
@@ -143,9 +164,11 @@ err_t api_model_create(struct req *r, struct fail *f)
     c->tag_values[0] = c->values[0];
     c->tag_values[1] = sql_text_array(a, c->tags.keys, c->tags.n);
     c->tag_values[2] = sql_text_array(a, c->tags.values, c->tags.n);
-    return req_sql_try(
-        r, (struct sql_step[]){{&CREATE, c->values, 3}, {&CREATE_TAGS, c->tag_values, 3}},
-        c->tags.n ? 2 : 1, create_done);
+    steps[n++] = (struct sql_step){&CREATE, c->values, 3};
+    if (c->tags.n)
+        steps[n++] = (struct sql_step){&CREATE_TAGS, c->tag_values, 3};
+    n += grant_own_step(r, create_type(c), c->m.name.s, &steps[n]);
+    return req_sql_try(r, steps, n, create_done);
 }
 
 /* -- read ------------------------------------------------------------------------------------ */
@@ -286,6 +309,24 @@ struct change_call {
     struct str values[3]; /* of the longest statement; the name comes first */
 };
 
+static err_t rename_shown(struct req *r, struct fail *f)
+{
+    const struct change_call *c = r->data;
+
+    return model_reply(r, r->sql.results, c->values[2], f);
+}
+
+/* Behind the permissions, which took the place of what the rename brought. */
+static err_t rename_show(struct req *r, struct fail *f)
+{
+    const struct change_call *c = r->data;
+    struct sql_step steps[MODEL_PARTS];
+
+    (void)f;
+    entity_model_steps(steps, entity_model_name(&r->arena, c->values[2]), false);
+    return req_sql(r, steps, MODEL_PARTS, rename_shown);
+}
+
 static err_t rename_done(struct req *r, struct fail *f)
 {
     const struct change_call *c = r->data;
@@ -298,6 +339,8 @@ static err_t rename_done(struct req *r, struct fail *f)
         return req_sql_fail(r, f);
     if (PQntuples(r->sql.results[0]) == 0)
         return registry_no_model(c->values[0], f);
+    if (r->user)
+        return grant_rename(r, c->values[0], c->values[2], rename_show);
     return model_reply(r, r->sql.results + 3, c->values[2], f);
 }
 
@@ -363,13 +406,19 @@ static const struct stmt DELETE_TAGS = {"model_delete_tags",
                                         "DELETE FROM registered_model_tags" OF_MODEL};
 static const struct stmt DELETE = {"model_delete", "DELETE FROM registered_models" OF_MODEL};
 
+static err_t delete_answer(struct req *r, struct fail *f)
+{
+    (void)f;
+    return reply_empty(r);
+}
+
 static err_t delete_done(struct req *r, struct fail *f)
 {
     const struct str *name = r->data;
 
     if (PQntuples(r->sql.results[0]) == 0)
         return registry_no_model(*name, f);
-    return reply_empty(r);
+    return grant_sweep(r, *name, delete_answer);
 }
 
 err_t api_model_delete(struct req *r, struct fail *f)
@@ -377,7 +426,7 @@ err_t api_model_delete(struct req *r, struct fail *f)
     static const struct stmt *const stmts[] = {
         &LOCK, &LOCK_VERSIONS, &DELETE_VERSION_TAGS, &DELETE_VERSIONS, &DELETE_TAGS, &DELETE};
     struct str *name = r->data = arena_alloc(&r->arena, sizeof(*name));
-    struct sql_step steps[array_len(stmts)];
+    struct sql_step steps[array_len(stmts) + 1];
     struct msg_models_name m;
     err_t e;
 
@@ -387,7 +436,9 @@ err_t api_model_delete(struct req *r, struct fail *f)
     *name = sql_text(&r->arena, m.name.s);
     for (size_t i = 0; i < array_len(stmts); i++)
         steps[i] = (struct sql_step){stmts[i], name, 1};
-    return req_sql(r, steps, array_len(stmts), delete_done);
+    return req_sql(r, steps,
+                   array_len(stmts) + grant_sweep_step(r, *name, &steps[array_len(stmts)]),
+                   delete_done);
 }
 
 /* -- tags ------------------------------------------------------------------------------------ */

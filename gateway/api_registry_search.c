@@ -10,8 +10,11 @@
 #include "gateway/entity_registry.h"
 #include "gateway/filter.h"
 #include "gateway/order.h"
+#include "gateway/may.h"
+#include "gateway/registry.h"
 #include "gateway/req_aside.h"
 #include "gateway/search_batch.h"
+#include "gateway/search_seen.h"
 #include "schema/errors.h"
 #include "schema/limits.h"
 
@@ -52,6 +55,23 @@ static const struct search_list MODELS = {.name = "registered_models",
                                           .group = models_group,
                                           .write = model_write};
 
+/* A prompt is seen by its own grants. */
+static bool model_shows(const struct req *r, const PGresult *keys, int row)
+{
+    bool is_prompt = sql_get_bool(keys, row, PQnfields(keys) - 1);
+
+    return may_lists(r, is_prompt ? GRANT_PROMPT : GRANT_REGISTERED_MODEL,
+                     sql_get(keys, row, COL_NAME));
+}
+
+static const struct search_seen MODELS_SEEN = {
+    .before = "SELECT k.*, EXISTS (SELECT 1 FROM registered_model_tags t"
+              " WHERE t.workspace = 'default' AND t.name = k.name"
+              " AND t.key = '" REGISTRY_PROMPT_TAG "' AND lower(t.value) = 'true') FROM (",
+    .behind = ") k",
+    .shows = model_shows,
+    .is_filled = true};
+
 static err_t models_prepare(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
@@ -74,6 +94,7 @@ static err_t models_prepare(struct req *r, struct fail *f)
         return e;
     s->clauses = clauses;
     s->orders = orders;
+    search_seen_open(r, &MODELS_SEEN, p);
     return search_models_query(a, s, &p->query, f);
 }
 
@@ -81,6 +102,8 @@ static err_t models_read(struct req *r, struct fail *f)
 {
     struct models_page *s = r->data;
 
+    if (may_hides(r))
+        return search_seen_ask(r, &s->batch, &MODELS_SEEN, f);
     return search_page_ask(r, &s->batch.page, search_batch_begin, f);
 }
 

@@ -24,11 +24,13 @@
 #include "gateway/entity.h"
 #include "gateway/experiment_id.h"
 #include "gateway/filter.h"
+#include "gateway/may.h"
 #include "gateway/order.h"
 #include "gateway/req_part.h"
 #include "gateway/run_search.h"
 #include "gateway/req_aside.h"
 #include "gateway/search_batch.h"
+#include "gateway/search_seen.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
 #include "schema/limits.h"
@@ -310,12 +312,29 @@ err_t run_search_ask(struct req *r, struct search_page *p, req_step next, struct
     return req_sql(r, &(struct sql_step){&TUNED, NULL, 0}, 1, run_search_tuned);
 }
 
+/* Experiments that the caller may not read are left out without a word. */
+void run_search_restrict(const struct req *r, struct msg_runs_search *m)
+{
+    bool is_denied = may_denies(r, GRANT_RUN);
+    size_t n = 0;
+
+    if (!may_hides(r))
+        return;
+    for (size_t i = 0; i < m->experiment_ids.n; i++) {
+        if (!is_denied && may_lists(r, GRANT_EXPERIMENT, m->experiment_ids.items[i]))
+            m->experiment_ids.items[n++] = m->experiment_ids.items[i];
+    }
+    m->experiment_ids.n = n;
+}
+
 static err_t runs_prepare(struct req *r, struct fail *f)
 {
     struct run_search *s = r->data;
     struct msg_runs_search m;
     err_t e = bind_request(&r->arena, &r->input, &MSG_runs_search, &m, f);
 
+    if (!e)
+        run_search_restrict(r, &m);
     return e ? e : run_search_page(&r->arena, &m, &s->batch.page, f);
 }
 
@@ -375,6 +394,14 @@ static const struct search_list EXPERIMENTS = {.name = "experiments",
                                                .group = experiments_group,
                                                .write = experiment_write};
 
+static bool experiment_shows(const struct req *r, const PGresult *keys, int row)
+{
+    return may_lists(r, GRANT_EXPERIMENT, sql_get(keys, row, 0));
+}
+
+static const struct search_seen EXPERIMENTS_SEEN = {
+    .before = "", .behind = "", .shows = experiment_shows, .is_filled = true};
+
 /* Filter and order in MLflow's order of errors. */
 static err_t experiment_conditions(struct arena *a, const struct msg_experiments_search *m,
                                    struct search *s, struct fail *f)
@@ -408,6 +435,7 @@ static err_t experiments_prepare(struct req *r, struct fail *f)
         (e = experiment_conditions(a, &m, &p->search, f)) ||
         (e = search_page_token(a, p, m.page_token.s, f)))
         return e;
+    search_seen_open(r, &EXPERIMENTS_SEEN, p);
     return search_experiments_query(a, &p->search, page_view(&m.view_type), &p->query, f);
 }
 
@@ -415,6 +443,8 @@ static err_t experiments_read(struct req *r, struct fail *f)
 {
     struct experiment_search *s = r->data;
 
+    if (may_hides(r))
+        return search_seen_ask(r, &s->batch, &EXPERIMENTS_SEEN, f);
     return search_page_ask(r, &s->batch.page, search_batch_begin, f);
 }
 

@@ -9,8 +9,11 @@
 #include "gateway/entity_registry.h"
 #include "gateway/filter.h"
 #include "gateway/order.h"
+#include "gateway/may.h"
+#include "gateway/registry.h"
 #include "gateway/req_aside.h"
 #include "gateway/search_batch.h"
+#include "gateway/search_seen.h"
 #include "schema/errors.h"
 #include "schema/limits.h"
 
@@ -50,6 +53,23 @@ static const struct search_list VERSIONS = {.name = "model_versions",
                                             .fetch = versions_fetch,
                                             .group = versions_group,
                                             .write = version_write};
+
+/* Of a version its own tag says whether it is a prompt's. */
+static bool version_shows(const struct req *r, const PGresult *keys, int row)
+{
+    bool is_prompt = sql_get_bool(keys, row, PQnfields(keys) - 1);
+
+    return !may_denies(r, is_prompt ? GRANT_PROMPT_VERSION : GRANT_REGISTERED_MODEL_VERSION) &&
+           may_lists(r, is_prompt ? GRANT_PROMPT : GRANT_REGISTERED_MODEL,
+                     sql_get(keys, row, COL_NAME));
+}
+
+static const struct search_seen VERSIONS_SEEN = {
+    .before = "SELECT k.*, EXISTS (SELECT 1 FROM model_version_tags t"
+              " WHERE t.workspace = 'default' AND t.name = k.name AND t.version = k.version"
+              " AND t.key = '" REGISTRY_PROMPT_TAG "' AND lower(t.value) = 'true') FROM (",
+    .behind = ") k",
+    .shows = version_shows};
 
 /* Filter, order and page in MLflow's order of errors. */
 static err_t version_conditions(struct arena *a, const struct msg_versions_search *m,
@@ -93,6 +113,8 @@ static err_t versions_read(struct req *r, struct fail *f)
 {
     struct versions_page *s = r->data;
 
+    if (may_hides(r))
+        return search_seen_ask(r, &s->batch, &VERSIONS_SEEN, f);
     return search_page_ask(r, &s->batch.page, search_batch_begin, f);
 }
 

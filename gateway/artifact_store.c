@@ -8,6 +8,9 @@
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
 
+/* Of a worker: each may have a job on a file thread, whose notes must leave room in the inbox. */
+enum { LOCAL_MAX = INBOX_NOTES * 3 / 8 };
+
 static void artifact_over(struct req *r)
 {
     struct artifact_call *c = r->artifact;
@@ -30,7 +33,9 @@ err_t artifact_begin(struct req *r, const struct artifact_place *at, struct fail
     struct worker *w = r->worker;
     uint64_t most = w->settings->artifact_transfers / w->net->worker_count;
 
-    if (w->transfers > most)
+    if (at->ops == &artifact_store_local && most > LOCAL_MAX)
+        most = LOCAL_MAX;
+    if (w->transfers >= (most ? most : 1))
         return fail(f, ERR_BUSY,
                     "As many artifacts are on their way as artifact_transfers allows.");
     w->transfers++;

@@ -35,6 +35,7 @@ static const struct {
     {"grants", doctor_grants},
     {"durability", doctor_durability},
     {"clock", doctor_clock},
+    {"users", doctor_users},
     {"backlog", doctor_backlog},
     {"deadletters", doctor_deadletters},
     {"redis", doctor_redis},

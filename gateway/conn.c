@@ -42,8 +42,10 @@
 #include "base/log.h"
 #include "gateway/conn_io.h"
 #include "gateway/conn_steps.h"
+#include "gateway/api.h"
 #include "gateway/artifact_mode.h"
 #include "gateway/guard.h"
+#include "gateway/may.h"
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
 #include "gateway/tls_io.h"
@@ -187,37 +189,22 @@ static bool conn_greet(struct conn *c)
 
 /* -- READING ----------------------------------------------------------------------------------- */
 
-static bool conn_answer_options(struct conn *c, unsigned allowed)
+/* There is no row for method and path. With auth = basic that is nobody's business who may not call. */
+static bool conn_answer_unrouted(struct conn *c, struct fail *f)
 {
     struct req *r = &c->x->req;
-    bool is_api = guard_is_api(r) || str_eq(r->head->path, STR("*"));
 
-    if (c->worker->policy->is_off)
-        is_api = false; /* the 204 is the middleware's */
-    reply_allow(r, allowed);
-    (void)reply_text(r, is_api ? 204 : 200, "text/html; charset=utf-8", STR(""));
-    return conn_answer_early(c);
-}
-
-/* There is no row for method and path. */
-static bool conn_answer_unrouted(struct conn *c, unsigned allowed, struct fail *f)
-{
-    struct req *r = &c->x->req;
-    const struct http_head *d = r->head;
-
-    if (d->method == HTTP_M_OPTIONS && str_eq(d->path, STR("*")))
-        allowed = HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS | HTTP_M_POST;
-    if (allowed && d->method == HTTP_M_OPTIONS)
-        return conn_answer_options(c, allowed);
-    if (allowed) {
-        reply_allow(r, allowed);
-        (void)fail(f, ERR_BAD_METHOD, "The method %.*s is not allowed for this path.",
-                   STR_ARG(d->method_text));
-    } else {
-        (void)fail(f, ERR_NO_ENDPOINT, "There is no endpoint at %.*s.",
-                   STR_ARG(str_head(d->path, 200)));
+    if (may_only_says() && c->where == ON_CLIENT) {
+        r->route = &route_asked;
+        return conn_judge(c, f) == OK ? conn_take_body(c) : conn_refuse_early(c, f);
     }
-    return conn_refuse_early(c, f);
+    if (c->worker->auth && c->where == ON_CLIENT) {
+        r->route = &route_unknown;
+        return conn_handle_early(c);
+    }
+    if (api_unknown(r, f) != OK)
+        return conn_refuse_early(c, f);
+    return conn_answer_early(c);
 }
 
 /* The row that answers; what none does is the upstream's, if there is one. */
@@ -248,11 +235,11 @@ static bool conn_route(struct conn *c)
     r->started_us = c->worker->now_us;
     x->owes_continue = r->head->wants_continue;
     x->taken_bytes = http_head_bytes(x->http);
-    if (!guard_admits(r))
+    if (!guard_admits(r) || !auth_admits_head(r))
         return conn_answer_early(c);
     r->route = conn_find_route(c, &allowed);
     if (r->route == NULL)
-        return conn_answer_unrouted(c, allowed, &f);
+        return conn_answer_unrouted(c, &f);
     if (!artifact_mode_admits(r))
         return conn_answer_early(c);
     if (conn_judge(c, &f) != OK)

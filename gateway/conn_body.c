@@ -141,6 +141,12 @@ static bool conn_handle(struct conn *c, struct str body)
     return conn_handled(c);
 }
 
+bool conn_handle_early(struct conn *c)
+{
+    conn_pass_body(c);
+    return conn_handle(c, STR(""));
+}
+
 /* The handler is to take the body in pieces: its turn begins with the head. */
 static bool conn_begin_pieces(struct conn *c)
 {

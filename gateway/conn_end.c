@@ -40,9 +40,9 @@ bool conn_refuse(struct conn *c, const struct fail *f)
     return conn_answer(c);
 }
 
-/* Answered at the head. A body that is here, or nearly, is passed over; otherwise it is not worth
- * reading, and the connection ends. */
-bool conn_answer_early(struct conn *c)
+/* A body that is here, or nearly, is passed over; otherwise it is not worth reading, and the connection
+ * ends. */
+void conn_pass_body(struct conn *c)
 {
     struct exchange *x = c->x;
     struct req *r = &x->req;
@@ -56,6 +56,11 @@ bool conn_answer_early(struct conn *c)
     left -= here;
     if (r->head->is_chunked || left > SKIP_MAX || (left && x->owes_continue))
         r->reply.must_close = true;
+}
+
+bool conn_answer_early(struct conn *c)
+{
+    conn_pass_body(c);
     return conn_answer(c);
 }
 

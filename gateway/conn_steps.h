@@ -38,6 +38,8 @@ err_t conn_judge(struct conn *c, struct fail *f);
 /* The head was let through: is the body here already? */
 bool conn_take_body(struct conn *c);
 bool conn_read_body(struct conn *c);
+/* Handles it without its body, which is passed over. */
+bool conn_handle_early(struct conn *c);
 /* Its list's time is over: did as much come as min_body_rate asks for? Then it begins anew. */
 bool conn_body_is_fast(struct conn *c);
 /* The handler takes pieces of the body: it wants the next one. */
@@ -62,6 +64,8 @@ bool conn_is_amid_answer(const struct conn *c);
 /* conn_end.c */
 /* What came is not a request, or not in time: answer and close. */
 bool conn_refuse(struct conn *c, const struct fail *f);
+/* The body will not be read: passed over when it is here or nearly, else the connection ends. */
+void conn_pass_body(struct conn *c);
 /* Answered before the body was read. */
 bool conn_answer_early(struct conn *c);
 bool conn_refuse_early(struct conn *c, const struct fail *f);

@@ -53,6 +53,8 @@ enum verdict doctor_redis(struct doctor *d);
 enum verdict doctor_kafka(struct doctor *d);
 enum verdict doctor_topic(struct doctor *d);
 enum verdict doctor_flushers(struct doctor *d);
+/* doctor_users.c */
+enum verdict doctor_users(struct doctor *d);
 
 /* doctor_database.c: PostgreSQL, and the journal held against it. */
 enum verdict doctor_postgresql(struct doctor *d);

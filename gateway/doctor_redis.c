@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "gateway/redis.h"
-#include "gateway/redis_tls.h"
+#include "gateway/client_tls.h"
 
 enum { REDIS_SLOW_US = 5000, REDIS_POLICY = 32 };
 
@@ -77,7 +77,7 @@ static void look_on_up(void *arg)
 
 /* Connects, asks, waits for the answers, three times redis_timeout at most. */
 static void look_at(struct look *l, const struct settings *s, const struct redis_uri *uri,
-                    struct redis_tls *tls)
+                    struct client_tls *tls)
 {
     struct redis_pulse pulse = {0};
     struct stats *stats = stats_new();
@@ -127,7 +127,7 @@ static enum verdict look_judge(struct doctor *d, const struct look *l, const str
 enum verdict doctor_redis(struct doctor *d)
 {
     struct look l = {0};
-    struct redis_tls *tls = NULL;
+    struct client_tls *tls = NULL;
     struct redis_uri uri;
     struct arena arena;
     struct fail f;
@@ -140,7 +140,7 @@ enum verdict doctor_redis(struct doctor *d)
     if (!redis_uri_parse(str_of(d->settings->redis_uri), &arena, &uri)) {
         buf_add_str(&d->saw, STR("redis_uri is none"));
         v = DOCTOR_FAIL;
-    } else if (uri.has_tls && redis_tls_open(d->settings->redis_ca, &tls, &f)) {
+    } else if (uri.has_tls && client_tls_open("redis_ca", d->settings->redis_ca, &tls, &f)) {
         buf_add_str(&d->saw, f.text);
         v = DOCTOR_FAIL;
     } else {
@@ -150,7 +150,7 @@ enum verdict doctor_redis(struct doctor *d)
         event_base_free(l.base);
         v = look_judge(d, &l, &uri);
     }
-    redis_tls_close(tls);
+    client_tls_close(tls);
     arena_fini(&arena);
     return v;
 }

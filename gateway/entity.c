@@ -315,6 +315,8 @@ static void write_models(struct json *j, const char *name, const struct entity_g
 {
     bool is_open = false;
 
+    if (j->hides & HIDE_LOGGED)
+        return;
     for (int row = g->first[owner]; row >= 0; row = g->next[row]) {
         if (sql_get_bool(g->res, row, MODEL_IS_INPUT) != are_inputs)
             continue;

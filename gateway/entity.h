@@ -28,6 +28,14 @@
     " CASE WHEN r.name <> '' THEN r.name ELSE coalesce((SELECT nullif(n.value, '') FROM tags n" \
     " WHERE n.run_uuid = r.run_uuid AND n.key = 'mlflow.runName'), r.name) END,"                \
     " r.user_id, r.status, r.start_time, r.end_time, r.artifact_uri, r.lifecycle_stage"
+/* What is left out of entities, since the reader may not see it: bits of struct json's hides. */
+enum entity_hidden {
+    HIDE_RUNS = 1,           /* which run a version or logged model is from */
+    HIDE_LOGGED = 2,         /* which logged models a run read or made */
+    HIDE_MODEL_VERSIONS = 4, /* the latest versions in a registered model */
+    HIDE_PROMPT_VERSIONS = 8 /* the same in a prompt */
+};
+
 enum { ENTITY_RUN_COLUMNS = 9 };
 
 struct run_info {

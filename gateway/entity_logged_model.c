@@ -118,7 +118,8 @@ static void write_info(struct json *j, const struct entity_logged_models *m, int
     write_text(j, "artifact_uri", res, row, COL_LOCATION);
     json_pair_str(j, "status", status_name(sql_get_i64(res, row, COL_STATUS)));
     write_text(j, "model_type", res, row, COL_TYPE);
-    write_text(j, "source_run_id", res, row, COL_SOURCE_RUN);
+    if (!(j->hides & HIDE_RUNS) || sql_get(res, row, COL_SOURCE_RUN).n == 0)
+        write_text(j, "source_run_id", res, row, COL_SOURCE_RUN);
     write_text(j, "status_message", res, row, COL_MESSAGE);
     write_pairs(j, "tags", &m->of[MODEL_TAGS], row);
     json_close(j);
@@ -139,7 +140,8 @@ static void write_metric(struct json *j, const PGresult *res, int row)
     if (sql_get(res, row, DATASET_DIGEST).n)
         write_text(j, "dataset_digest", res, row, DATASET_DIGEST);
     write_text(j, "model_id", res, row, OWNER);
-    write_text(j, "run_id", res, row, RUN);
+    if (!(j->hides & HIDE_RUNS) || sql_get(res, row, RUN).n == 0)
+        write_text(j, "run_id", res, row, RUN);
     json_close(j);
 }
 

@@ -17,6 +17,8 @@
  */
 #include "gateway/entity_registry.h"
 
+#include "gateway/registry.h"
+
 /* Position of the columns in ENTITY_MODEL and ENTITY_VERSION. */
 enum { MODEL_NAME, MODEL_CREATED, MODEL_UPDATED, MODEL_DESCRIPTION };
 enum {
@@ -197,6 +199,20 @@ static void write_aliases(struct json *j, const struct entity_group *g, int owne
     json_close_list(j);
 }
 
+static bool is_prompt(const struct entity_group *tags, int owner)
+{
+    for (int row = tags->first[owner]; row >= 0; row = tags->next[row]) {
+        if (str_eq(sql_get(tags->res, row, 1), STR(REGISTRY_PROMPT_TAG)))
+            return str_ieq(sql_get(tags->res, row, 2), STR("true"));
+    }
+    return false;
+}
+
+bool entity_version_is_prompt(const struct entity_versions *versions, int row)
+{
+    return is_prompt(&versions->tags, row);
+}
+
 void entity_version(struct json *j, const struct entity_versions *versions, int row)
 {
     const PGresult *res = versions->rows;
@@ -210,12 +226,14 @@ void entity_version(struct json *j, const struct entity_versions *versions, int 
     pair_if_set(j, "current_stage", res, row, VERSION_STAGE);
     pair_if_set(j, "description", res, row, VERSION_DESCRIPTION);
     pair_if_set(j, "source", res, row, VERSION_SOURCE);
-    pair_if_set(j, "run_id", res, row, VERSION_RUN);
+    if (!(j->hides & HIDE_RUNS) || sql_get(res, row, VERSION_RUN).n == 0)
+        pair_if_set(j, "run_id", res, row, VERSION_RUN);
     pair_if_set(j, "status", res, row, VERSION_STATUS);
     if (sql_get(res, row, VERSION_STATUS_MESSAGE).n)
         json_pair_str(j, "status_message", sql_get(res, row, VERSION_STATUS_MESSAGE));
     entity_pairs(j, "tags", &versions->tags, row);
-    pair_if_set(j, "run_link", res, row, VERSION_RUN_LINK);
+    if (!(j->hides & HIDE_RUNS) || sql_get(res, row, VERSION_RUN_LINK).n == 0)
+        pair_if_set(j, "run_link", res, row, VERSION_RUN_LINK);
     if (versions->has_aliases)
         write_aliases(j, &versions->aliases, row);
     json_close(j);
@@ -298,7 +316,8 @@ void entity_model(struct json *j, const struct entity_models *models, int row)
         json_pair_i64(j, "last_updated_timestamp", sql_get_i64(res, row, MODEL_UPDATED));
     if (sql_get(res, row, MODEL_DESCRIPTION).n)
         json_pair_str(j, "description", sql_get(res, row, MODEL_DESCRIPTION));
-    write_latest(j, models, row);
+    if (!(j->hides & (is_prompt(&models->tags, row) ? HIDE_PROMPT_VERSIONS : HIDE_MODEL_VERSIONS)))
+        write_latest(j, models, row);
     entity_pairs(j, "tags", &models->tags, row);
     write_alias_pairs(j, &models->aliases, row);
     json_close(j);

@@ -95,6 +95,8 @@ void entity_versions(struct arena *a, PGresult *const *results, bool has_aliases
                      struct entity_versions *out);
 /* The ModelVersion of a row. */
 void entity_version(struct json *j, const struct entity_versions *versions, int row);
+/* By its own tag. */
+bool entity_version_is_prompt(const struct entity_versions *versions, int row);
 struct str entity_version_stage(const struct entity_versions *versions, int row);
 int64_t entity_version_number(const struct entity_versions *versions, int row);
 

@@ -60,6 +60,10 @@ must_check err_t graphql_end(struct req *r, err_t e, struct fail *f);
 
 /* Answers c->root, whose argument is in c->argument. */
 must_check err_t graphql_answer(struct req *r, struct fail *f);
+/* The same, of who may see it; null otherwise. */
+must_check err_t graphql_judge(struct req *r, struct fail *f);
+/* Answers it to anybody. */
+must_check err_t graphql_answer_root(struct req *r, struct fail *f);
 /* Those that show runs: GetRun, SearchRuns. */
 must_check err_t graphql_get_run(struct req *r, struct fail *f);
 must_check err_t graphql_search_runs(struct req *r, struct fail *f);

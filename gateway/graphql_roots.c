@@ -360,7 +360,7 @@ static err_t answer_history(struct req *r, struct fail *f)
 
 /* -- all ------------------------------------------------------------------------------------- */
 
-static err_t answer(struct req *r, struct fail *f)
+err_t graphql_answer_root(struct req *r, struct fail *f)
 {
     struct graphql_call *c = r->data;
     const struct graphql_field *root = c->root->field;
@@ -387,5 +387,5 @@ static err_t answer(struct req *r, struct fail *f)
 
 err_t graphql_answer(struct req *r, struct fail *f)
 {
-    return graphql_end(r, answer(r, f), f);
+    return graphql_end(r, graphql_judge(r, f), f);
 }

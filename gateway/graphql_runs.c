@@ -18,6 +18,7 @@
 
 #include "gateway/entity.h"
 #include "gateway/entity_registry.h"
+#include "gateway/may.h"
 #include "gateway/reply.h"
 #include "gateway/run_search.h"
 #include "gateway/search_batch.h"
@@ -33,7 +34,7 @@ struct graphql_extra {
 };
 
 enum { EXTRA_EXPERIMENTS, EXTRA_TAGS, EXTRA_VERSIONS, EXTRA_VERSION_TAGS, EXTRA_COUNT };
-enum { VERSION_RUN = 8 }; /* column of ENTITY_VERSION */
+enum { VERSION_NAME = 0, VERSION_RUN = 8 }; /* columns of ENTITY_VERSION */
 
 static const struct stmt ROWS = {
     "graphql_runs", "SELECT " ENTITY_RUN " FROM unnest($1::text[]) WITH ORDINALITY AS s(id, n)"
@@ -114,6 +115,16 @@ static void number_versions(struct graphql_extra *versions, size_t n)
     }
 }
 
+/* As in model-versions/search. */
+static bool version_shows(const struct req *r, const struct entity_versions *versions, int row)
+{
+    bool is_prompt = entity_version_is_prompt(versions, row);
+
+    return !may_denies(r, is_prompt ? GRANT_PROMPT_VERSION : GRANT_REGISTERED_MODEL_VERSION) &&
+           may_lists(r, is_prompt ? GRANT_PROMPT : GRANT_REGISTERED_MODEL,
+                     sql_get(versions->rows, row, VERSION_NAME));
+}
+
 static void keep_versions(struct req *r, struct graphql_extras *x, struct buf *text)
 {
     const PGresult *rows = r->sql.results[EXTRA_VERSIONS];
@@ -124,8 +135,11 @@ static void keep_versions(struct req *r, struct graphql_extras *x, struct buf *t
     entity_versions(&r->arena, r->sql.results + EXTRA_VERSIONS, false, &versions);
     x->versions = arena_array(&r->arena, (size_t)n, sizeof(*x->versions));
     for (int i = 0; i < n; i++) {
+        if (!version_shows(r, &versions, i))
+            continue;
         buf_reset(text);
         json_init(&j, text, JSON_COMPACT);
+        j.hides = may_hidden(r);
         entity_version(&j, &versions, i);
         extra_keep(&r->arena, &x->versions[x->nversions++], sql_get(rows, i, VERSION_RUN),
                    (size_t)i, text);
@@ -149,6 +163,7 @@ static void run_write(struct graphql_write *w, const struct graphql_call *c,
     struct json j;
 
     graphql_write_begin(w, &j);
+    j.hides = c->json.hides;
     json_open(&j);
     entity_run_members(&j, rows, row, details);
     if (experiment) {
@@ -438,6 +453,7 @@ err_t graphql_search_runs(struct req *r, struct fail *f)
     s->call = c;
     c->page = &s->batch.page;
     search_message(c, &m);
+    run_search_restrict(r, &m);
     if ((e = run_search_page(&r->arena, &m, c->page, f)) || (e = names_check_nul(m.filter.s, f)))
         return e;
     return req_wait_all(r, search_read);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -24,6 +25,7 @@ enum { FULL_WAIT_US = 500 };
 struct helper {
     struct inbox inbox;
     pthread_t thread;
+    int niceness;
 };
 
 static void helper_do(struct helper_job *job)
@@ -43,6 +45,8 @@ static void *helper_main(void *arg)
     struct helper *h = arg;
     struct note n;
 
+    if (h->niceness)
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), h->niceness);
     for (;;) {
         (void)inbox_wait(&h->inbox, clock_us() + IDLE_US);
         while (inbox_take(&h->inbox, &n)) {
@@ -53,14 +57,20 @@ static void *helper_main(void *arg)
     }
 }
 
-struct helper *helper_start(void)
+struct helper *helper_start_as(const char *name, int niceness)
 {
     struct helper *h = calloc(1, sizeof(*h));
 
     check(h != NULL && inbox_init(&h->inbox) == 0);
+    h->niceness = niceness;
     check(pthread_create(&h->thread, NULL, helper_main, h) == 0);
-    pthread_setname_np(h->thread, "helper");
+    pthread_setname_np(h->thread, name);
     return h;
+}
+
+struct helper *helper_start(void)
+{
+    return helper_start_as("helper", 0);
 }
 
 bool helper_post(struct helper *h, struct helper_job *job)

@@ -1,7 +1,7 @@
 /*
  * helper: the thread for what would hold a worker too long.
  *
- * One a process. A worker posts a job and goes on with other requests; the job's work runs on the
+ * One a process, and one for each thread that hashes (auth.c). A worker posts a job and goes on with other requests; the job's work runs on the
  * helper's thread, and then the worker's inbox gets the note that the job names. From helper_post
  * until that note the job, and all that its work touches, is the helper's.
  *
@@ -30,6 +30,8 @@ struct helper_job {
 
 /* Main thread. */
 struct helper *helper_start(void);
+/* Another one of that name, with that nice value, which every thread of Linux has for itself. */
+struct helper *helper_start_as(const char *name, int niceness);
 /* False when too many wait already; then nothing was taken over. */
 must_check bool helper_post(struct helper *h, struct helper_job *job);
 /* Ends and frees it; NULL is fine. Main thread. */

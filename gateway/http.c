@@ -91,7 +91,7 @@ static int http_on_url(llhttp_t *p, const char *at, size_t n)
 static int http_add_trailer(struct http *h, const char *p, size_t n)
 {
     if (buf_len(&h->trailers) + n > h->max_head_bytes)
-        return http_refuse(h, ERR_HTTP_HEAD_LARGE, "the trailer fields are too long");
+        return http_refuse(h, ERR_HTTP_BAD, "the trailer fields are too long");
     buf_add(&h->trailers, p, n);
     return 0;
 }
@@ -216,10 +216,12 @@ static int http_note_field(struct http *h, struct str name, struct str value)
         }
         break;
     case 13:
-        if (NAMED("authorization"))
-            d->authorization = value;
-        else if (NAMED("if-none-match"))
+        if (NAMED("authorization")) {
+            d->authorization = d->has_authorization ? STR("") : value;
+            d->has_authorization = true;
+        } else if (NAMED("if-none-match")) {
             d->if_none_match = value;
+        }
         break;
     case 15:
         if (NAMED("x-forwarded-for"))

@@ -60,6 +60,7 @@ struct http_head {
     bool has_range;
     bool has_if_range;
     bool has_host;
+    bool has_authorization; /* more than one: authorization is empty, as good as none */
     bool has_origin;
     bool has_preflight_method, has_preflight_headers;
     bool has_private_network; /* Access-Control-Request-Private-Network */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "gateway/redis_tls.h"
+#include "gateway/client_tls.h"
 #include "schema/errors.h"
 
 static err_t pod_find_redis(struct pod *p, const struct settings *s, struct fail *f)
@@ -19,7 +19,7 @@ static err_t pod_find_redis(struct pod *p, const struct settings *s, struct fail
         return fail(f, ERR_SETTING,
                     "setting redis_uri: it is none"); /* settings_check says so first */
     p->has_redis = true;
-    return p->uri.has_tls ? redis_tls_open(s->redis_ca, &p->tls, f) : OK;
+    return p->uri.has_tls ? client_tls_open("redis_ca", s->redis_ca, &p->tls, f) : OK;
 }
 
 err_t pod_open(const struct settings *s, struct queue *q, struct runs *runs, struct pod **out,
@@ -49,7 +49,7 @@ void pod_close(struct pod *p)
 {
     if (!p)
         return;
-    redis_tls_close(p->tls);
+    client_tls_close(p->tls);
     marks_free(p->marks);
     rate_free(p->rate);
     arena_fini(&p->arena);

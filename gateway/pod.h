@@ -25,7 +25,7 @@ struct pod {
     struct runs *runs;
     bool has_redis;
     struct redis_uri uri;
-    struct redis_tls *tls; /* NULL: none */
+    struct client_tls *tls; /* NULL: none */
     struct redis_pulse pulse;
     char id[POD_ID + 1]; /* of this start; hex digits */
     struct marks *marks;

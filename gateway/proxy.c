@@ -32,6 +32,8 @@
 #include "gateway/api.h"
 #include "gateway/conn.h"
 #include "gateway/conn_io.h"
+#include "gateway/forwarded.h"
+#include "gateway/policy.h"
 #include "gateway/proxy_head.h"
 #include "gateway/reply.h"
 #include "gateway/req_body.h"
@@ -203,7 +205,9 @@ static err_t proxy_interim(struct req *r, const struct answer_head *d, struct fa
     if (r->head->is_http_1_0)
         return proxy_turn(r, f);
     buf_init(&head);
-    buf_printf(&head, "HTTP/1.1 %d Interim\r\n%.*s\r\n", d->status, STR_ARG(d->lines));
+    buf_printf(&head, "HTTP/1.1 %d Interim\r\n", d->status);
+    (void)proxy_answer_lines(&r->arena, d->lines, STR(""), false, &head);
+    buf_add_str(&head, STR("\r\n"));
     text = arena_dup(&r->arena, buf_str(&head));
     buf_fini(&head);
     return req_send_interim(r, text, proxy_turn);
@@ -214,8 +218,9 @@ static err_t proxy_take_head(struct req *r, const struct answer_head *d, struct 
 {
     struct proxy *p = r->data;
     uint64_t length = d->has_length && !d->is_chunked ? d->length : REQ_NO_LENGTH;
+    struct str own = policy_lines(r->worker->policy, r->reply.lines);
 
-    if (!proxy_answer_lines(&r->arena, d->lines, r->head->has_origin, &r->reply.headers))
+    if (!proxy_answer_lines(&r->arena, d->lines, own, r->head->has_origin, &r->reply.headers))
         return proxy_fail(r, ERR_UPSTREAM, "its transfer coding is not known", f);
     upstream_good(r->worker->upstream);
     stat_time(r->worker->stats, upstream, r->worker->now_us - p->asked_us);
@@ -367,9 +372,9 @@ static err_t proxy_connect(struct req *r, struct fail *f)
 static struct str proxy_address(struct req *r)
 {
     char text[INET6_ADDRSTRLEN] = "";
-    uint8_t ip[16];
+    uint8_t ip[NET_BYTES];
 
-    if (!conn_peer(r->conn, ip))
+    if (!forwarded_client(r, ip))
         return STR("unknown");
     if (memcmp(ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0)
         inet_ntop(AF_INET, ip + 12, text, sizeof(text));
@@ -383,7 +388,7 @@ static err_t proxy_ask(struct req *r, struct fail *f)
     struct proxy *p = r->data;
     struct str text = http_head_text(r->conn->x->http);
     struct proxy_peer peer = {.address = proxy_address(r),
-                              .scheme = r->conn->io ? STR("https") : STR("http"),
+                              .scheme = forwarded_is_https(r) ? STR("https") : STR("http"),
                               .wants_continue = r->conn->x->owes_continue};
     struct buf head;
 

@@ -9,8 +9,8 @@
  * Forwarded and X-Forwarded-*, which anybody can write: ours say who the client is as we see it.
  * Put in: Via, a traceparent when there is no valid one.
  *
- * Towards the client: Via; nosniff and the frame rule when the server has not set them; what the
- * server says about origins only when there was no Origin, else guard.c has answered that.
+ * Towards the client: Via; the lines that every answer has (policy.c) when the server has not set them;
+ * what the server says about origins only when there was no Origin, else guard.c has answered that.
  *
  * A trailer may be passed on unless it would frame, route or authenticate (RFC 9110 6.5.1).
  *
@@ -243,10 +243,23 @@ static bool is_about_origins(struct str name)
     return name.n > 15 && str_ieq(str_head(name, 15), STR("access-control-"));
 }
 
-bool proxy_answer_lines(struct arena *a, struct str lines, bool has_cors, struct buf *out)
+/* Those of our own lines that the upstream has not said otherwise. Vary is a list: both count. */
+static void add_own(struct arena *a, struct str lines, struct str own, struct buf *out)
+{
+    struct str name, value;
+
+    while (proxy_next_line(&own, &name, &value)) {
+        struct str said = field_list(a, lines, name);
+
+        if (said.n == 0 || (str_ieq(name, STR("vary")) && !list_has(said, value)))
+            add_line(out, name, value);
+    }
+}
+
+bool proxy_answer_lines(struct arena *a, struct str lines, struct str own, bool has_cors,
+                        struct buf *out)
 {
     struct str named = field_list(a, lines, STR("connection")), name, value;
-    bool has_nosniff = false, has_frame = false;
 
     for (struct str rest = lines; proxy_next_line(&rest, &name, &value);) {
         if (str_ieq(name, STR("transfer-encoding")) && !str_ieq(value, STR("chunked")))
@@ -254,16 +267,9 @@ bool proxy_answer_lines(struct arena *a, struct str lines, bool has_cors, struct
         if (is_in(name, HOP_BY_HOP) || list_has(named, name) || str_ieq(name, STR("via")) ||
             (has_cors && is_about_origins(name)))
             continue;
-        has_nosniff = has_nosniff || str_ieq(name, STR("x-content-type-options"));
-        has_frame = has_frame || str_ieq(name, STR("x-frame-options"));
         add_line(out, name, value);
     }
-    if (!has_nosniff)
-        buf_add_str(out, STR("x-content-type-options: nosniff\r\n"));
-    if (!has_frame)
-        buf_add_str(out, STR("x-frame-options: SAMEORIGIN\r\n"));
-    if (has_cors)
-        buf_add_str(out, STR("vary: Origin\r\n"));
+    add_own(a, lines, own, out);
     add_via(out, field_list(a, lines, STR("via")));
     return true;
 }

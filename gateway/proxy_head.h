@@ -28,9 +28,10 @@ bool proxy_wants_upgrade(struct arena *a, const struct http_head *d, struct str 
 void proxy_request_head(struct arena *a, const struct http_head *d, struct str text,
                         const struct upstream_url *to, const struct proxy_peer *peer,
                         struct buf *out);
-/* The lines of an answer's head for the client, appended to out. has_cors: the lines about origins are
- * ours. False when its framing is not understood. */
-bool proxy_answer_lines(struct arena *a, struct str lines, bool has_cors, struct buf *out);
+/* The lines of an answer's head for the client, appended to out. own: those of every answer, of which the
+ * upstream's win. has_cors: the lines about origins are ours. False when its framing is not understood. */
+bool proxy_answer_lines(struct arena *a, struct str lines, struct str own, bool has_cors,
+                        struct buf *out);
 /* The head of a 101 for the client, whole. */
 void proxy_switch_head(struct arena *a, struct str lines, struct buf *out);
 /* Those of trailers that may go on, between the last chunk and an empty line; empty when there are none. */

@@ -31,7 +31,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "gateway/redis_tls.h"
+#include "gateway/client_tls.h"
 #include "schema/pg_names.h"
 
 #define PAUSE_FIRST_US ((uint64_t)20 * 1000)
@@ -290,7 +290,7 @@ static void redis_give_up(struct redis *r, const char *why)
 static const char *redis_reason(const struct redis *r, const redisAsyncContext *ctx,
                                 const char *otherwise)
 {
-    const char *why = redis_tls_trouble(r->ssl);
+    const char *why = client_tls_trouble(r->ssl);
 
     if (!why && ctx->err && ctx->errstr && strcmp(ctx->errstr, strerror(0)) != 0)
         why = ctx->errstr;
@@ -334,7 +334,7 @@ static bool redis_begin_tls(struct redis *r)
     r->ssl = NULL;
     if (!r->c.tls)
         return true;
-    r->ssl = redis_tls_new(r->c.tls, r->c.uri.host);
+    r->ssl = client_tls_new(r->c.tls, r->c.uri.host);
     if (redisInitiateSSL(&r->ctx->c, r->ssl) == REDIS_OK)
         return true;
     snprintf(why, sizeof(why), "%s", redis_reason(r, r->ctx, r->ctx->c.errstr));

@@ -28,7 +28,7 @@
 
 struct event_base;
 struct redis;
-struct redis_tls;
+struct client_tls;
 
 /* Of the process. */
 struct redis_pulse {
@@ -39,7 +39,7 @@ struct redis_pulse {
 struct redis_config {
     struct event_base *base;
     struct redis_uri uri;  /* its texts outlive the connection, as all pointers here do */
-    struct redis_tls *tls; /* NULL: none */
+    struct client_tls *tls; /* NULL: none */
     struct redis_pulse *pulse;
     uint64_t timeout_us; /* to connect, and without an answer until the connection is given up */
     uint64_t wait_us;    /* without an answer until it is not good */

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "gateway/may.h"
 #include "gateway/policy.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
@@ -87,6 +88,7 @@ void reply_json_as(struct req *r, struct json *j, enum json_form form)
 {
     buf_reset(&r->reply.body);
     json_init(j, &r->reply.body, form);
+    j->hides = may_hidden(r);
 }
 
 void reply_json(struct req *r, struct json *j)

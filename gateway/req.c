@@ -17,6 +17,8 @@
  *   RUN        w->runs_waiting until the query that is under way has returned, then (ASKED)
  *              w->runs_asked with the next one: however many requests miss the same run table, at
  *              most one query of a worker is under way for it
+ *   USER       w->users_asked, until it is known whether its name and password are right, or asked too
+ *              long
  *   SHARED     w->sharing, LOOK and LOOKED: peers.h, for Redis, redis_wait at most
  *   TURN       w->turns, until the inbox that it rang itself is looked at: others have had the loop
  *              by then. One a ring goes on, so that many together do not make a turn long either
@@ -34,7 +36,9 @@
 
 #include "base/idmap.h"
 #include "gateway/artifacts.h"
+#include "gateway/auth.h"
 #include "gateway/conn.h"
+#include "gateway/may.h"
 #include "gateway/peers.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
@@ -43,6 +47,7 @@
 #include "gateway/req_park.h"
 #include "gateway/req_part.h"
 #include "gateway/req_run.h"
+#include "gateway/req_user.h"
 #include "gateway/req_steps.h"
 #include "gateway/route.h"
 #include "gateway/server.h"
@@ -76,6 +81,7 @@ static struct parked *parked_of(struct req *r)
     case PARK_COMMITTED: return &r->worker->committed;
     case PARK_RUN: return &r->worker->runs_waiting;
     case PARK_ASKED: return &r->worker->runs_asked;
+    case PARK_USER: return &r->worker->users_asked;
     case PARK_TURN: return &r->worker->turns;
     case PARK_EVENT: return &r->worker->events;
     case PARK_SHARED: return &r->worker->sharing;
@@ -256,18 +262,18 @@ static void req_on_sql(struct sql_call *call)
     req_hand_back(r);
 }
 
-static err_t req_sql_start(struct req *r, const struct sql_step *steps, unsigned n, bool may_fail,
-                           req_step next)
+err_t req_sql_start(struct req *r, struct sql_pool *pool, const struct sql_step *steps, unsigned n,
+                    bool may_fail, req_step next)
 {
     check(n > 0 && n <= SQL_STEPS_MAX);
-    if (r->worker->sql == NULL)
+    if (pool == NULL)
         return ERR_CLOSING;
     req_drop_results(r);
     r->sql = (struct sql_call){.nsteps = n, .done = req_on_sql, .owner = r, .keeps_results = true};
     memcpy(r->sql.steps, steps, n * sizeof(*steps));
     r->sql_may_fail = may_fail;
     req_begin_wait(r, WAIT_SQL, next);
-    sql_call(r->worker->sql, &r->sql);
+    sql_call(pool, &r->sql);
     return OK;
 }
 
@@ -316,12 +322,12 @@ const PGresult *req_second(const struct req *r)
 
 err_t req_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
 {
-    return req_sql_start(r, steps, n, false, next);
+    return req_sql_start(r, r->worker->sql, steps, n, false, next);
 }
 
 err_t req_sql_try(struct req *r, const struct sql_step *steps, unsigned n, req_step next)
 {
-    return req_sql_start(r, steps, n, true, next);
+    return req_sql_start(r, r->worker->sql, steps, n, true, next);
 }
 
 /* -- rows ------------------------------------------------------------------------------------ */
@@ -661,6 +667,7 @@ void req_init(struct req *r, struct worker *w, struct conn *c)
 
 void req_fini(struct req *r)
 {
+    may_end(r);
     req_drop_results(r);
     arena_fini(&r->arena);
     buf_fini(&r->reply.body);
@@ -676,6 +683,7 @@ void req_reset(struct req *r)
         r->over = NULL;
         over(r);
     }
+    may_end(r);
     arena_reset(&r->arena);
     buf_shrink(&r->reply.body, KEEP_REPLY);
     buf_shrink(&r->reply.headers, KEEP_REPLY);
@@ -700,6 +708,8 @@ void req_reset(struct req *r)
     r->both = NULL;
     r->caught = NULL;
     r->has_run = false;
+    r->user = NULL;
+    r->auth_until_us = 0;
     r->behind_us = 0;
     r->peers = (struct req_peers){0};
     r->reply.retry_s = 0;
@@ -720,6 +730,11 @@ static err_t req_aside(struct req *r, struct helper *h, void (*work)(void *req),
     w->helped_count++;
     req_begin_wait(r, WAIT_BODY, next);
     return OK;
+}
+
+err_t req_hash(struct req *r, struct str name, void (*work)(void *req), req_step next)
+{
+    return req_aside(r, auth_hasher_of(r->worker, name), work, next);
 }
 
 static void req_do_prepare(void *arg)
@@ -770,19 +785,30 @@ static void req_read_body(void *arg)
     r->input.ahead = &r->ahead;
 }
 
-/* The step before the handler's first. */
-static err_t req_await_body(struct req *r, struct fail *f)
+static err_t req_permit(struct req *r, struct fail *f)
 {
     (void)f;
-    return req_aside(r, r->worker->helper, req_read_body, r->route->handler);
+    return may_check(r, r->route->handler);
 }
 
-void req_start(struct req *r)
+static err_t req_await_body(struct req *r, struct fail *f)
 {
     bool is_long = r->input.body.n > LIMIT_BODY_ASIDE && r->route->body != BODY_NONE &&
                    input_check_type(&r->input, NULL) == OK;
 
-    req_run(r, is_long ? req_await_body : r->route->handler);
+    return is_long ? req_aside(r, r->worker->helper, req_read_body, req_permit) : req_permit(r, f);
+}
+
+static err_t req_authenticate(struct req *r, struct fail *f)
+{
+    (void)f;
+    return auth_admit(r, req_await_body);
+}
+
+/* Who, what, may it; then the handler's first step. */
+void req_start(struct req *r)
+{
+    req_run(r, req_authenticate);
 }
 
 void req_on_body(struct req *r)
@@ -926,6 +952,7 @@ void req_expire_parked(struct worker *w)
 
     req_expire_runs(w, &w->runs_asked);
     req_expire_runs(w, &w->runs_waiting);
+    req_expire_users(w);
     req_expire_events(w);
     r = w->committed.first;
     for (unsigned n = w->committed.count; n > 0; n--) {
@@ -946,9 +973,9 @@ void req_expire_parked(struct worker *w)
 
 void req_end_parked(struct worker *w)
 {
-    struct parked *lists[] = {&w->durable,       &w->committed,   &w->runs_waiting,
-                              &w->turns,         &w->events,      &w->sharing,
-                              &w->looks_waiting, &w->looks_asked, &w->commands};
+    struct parked *lists[] = {&w->durable,     &w->committed, &w->runs_waiting, &w->users_asked,
+                              &w->turns,       &w->events,    &w->sharing,      &w->looks_waiting,
+                              &w->looks_asked, &w->commands};
 
     for (size_t i = 0; i < array_len(lists); i++) {
         while (lists[i]->first)

@@ -18,6 +18,7 @@
 
 #include "base/arena.h"
 #include "base/fail.h"
+#include "gateway/auth.h"
 #include "gateway/helper.h"
 #include "gateway/http.h"
 #include "gateway/req_peers.h"
@@ -31,6 +32,7 @@
 
 struct artifact_call;
 struct conn;
+struct may;
 struct req;
 struct route;
 struct s3_call;
@@ -46,9 +48,11 @@ struct req {
     struct conn *conn;
     const struct route *route;
     const struct http_head *head;
-    struct bind_input input;     /* parameters: query, body, content type */
-    struct document_ahead ahead; /* of a long body: input.ahead points here */
-    struct arena arena;          /* reset when the answer is written */
+    const struct auth_user *user; /* who sends it; NULL: nobody asked */
+    struct may *may;              /* what he may; NULL: everything */
+    struct bind_input input;      /* parameters: query, body, content type */
+    struct document_ahead ahead;  /* of a long body: input.ahead points here */
+    struct arena arena;           /* reset when the answer is written */
     struct reply reply;
     enum req_state state;
     uint64_t started_us;            /* when its head was complete */
@@ -61,29 +65,29 @@ struct req {
     void (*over)(struct req *r);    /* called once when the request is over; gateway/req_body.h */
 
     /* what the last wait brought; results and rows are good until the next wait for SQL */
-    struct sql_call sql;  /* after req_sql: err, results */
-    const PGresult *rows; /* after req_rows: some of them */
-    bool has_more_rows;   /* then req_more_rows brings the next */
-    struct run run;       /* after req_find_run */
-    bool has_run;         /* such a run exists */
-    uint64_t behind_us;   /* > 0: a read wait ran out; Sluice-Behind-Ms says it */
-    struct str piece;     /* after req_next_piece: bytes of the body, until the next wait */
-    bool is_whole;        /* nothing of the body comes behind it */
-    bool is_late;         /* after req_wait_event: its time ran out */
+    struct sql_call sql;    /* after req_sql: err, results */
+    const PGresult *rows;   /* after req_rows: some of them */
+    bool has_more_rows;     /* then req_more_rows brings the next */
+    struct run run;         /* after req_find_run */
+    bool has_run;           /* such a run exists */
+    uint64_t behind_us;     /* > 0: a read wait ran out; Sluice-Behind-Ms says it */
+    struct str piece;       /* after req_next_piece: bytes of the body, until the next wait */
+    bool is_whole, is_late; /* nothing of the body comes behind it; req_wait_event's time ran out */
 
     /* private */
-    struct fail *fail;     /* of the step on the stack */
-    struct helper_job job; /* reads a long body */
-    req_step prepare;      /* on the helper's thread, and after it: */
-    req_step prepared_next;
-    err_t prepared; /* what it returned */
-    struct str why; /* with that; p NULL = no words of its own */
+    struct fail *fail;               /* of the step on the stack */
+    struct helper_job job;           /* reads a long body */
+    req_step prepare, prepared_next; /* on the helper's thread, and after it */
+    err_t prepared;                  /* what it returned */
+    struct str why;                  /* with that; p NULL = no words of its own */
     struct sql_stream *stream;
     struct req_both *both; /* of req_sql_both, in the arena */
     uint64_t stream_until_us;
     enum req_wait wait;
     bool sql_may_fail;
-    req_step next;
+    req_step next, admitted; /* admitted: once it is known who sends it */
+    struct auth_user user_space;
+    uint64_t auth_until_us, wait_question;
     struct run_id wait_run;
     pos_t wait_pos;
     unsigned wait_partition;               /* QUEUE_PARTITIONS = all */

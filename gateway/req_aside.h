@@ -15,6 +15,8 @@ must_check err_t req_prepare(struct req *r, size_t bytes, req_step prepare, req_
 /* Runs prepare on a file thread, where it may wait for a disk; then next, unless it failed. ERR_BUSY as
  * above. */
 must_check err_t req_on_files(struct req *r, req_step prepare, req_step next);
+/* Runs work on the thread that hashes the passwords of that name; then next. */
+must_check err_t req_hash(struct req *r, struct str name, void (*work)(void *req), req_step next);
 /* Lets all others who are ready have the worker first: next follows in a later turn of its loop. */
 must_check err_t req_pause(struct req *r, req_step next);
 

@@ -1,5 +1,5 @@
 /*
- * req_state: where a request is on its way, and what it waits for. Constants.
+ * req_state: where a request is on its way, and what it waits for. Constants, and the shape of a list.
  */
 #ifndef GATEWAY_REQ_STATE_H
 #define GATEWAY_REQ_STATE_H
@@ -12,6 +12,7 @@ enum req_park {
     PARK_COMMITTED,
     PARK_RUN,
     PARK_ASKED,
+    PARK_USER, /* who sent it: auth.h */
     PARK_TURN,
     PARK_EVENT,
     PARK_SHARED, /* peers.h: for Redis, before an answer */
@@ -20,5 +21,13 @@ enum req_park {
     PARK_COMMAND /* for one of its own */
 };
 enum req_wait { WAIT_NONE, WAIT_BODY, WAIT_SQL, WAIT_PARKED, WAIT_SENT, WAIT_PIECE, WAIT_TUNNEL };
+
+struct req;
+
+/* Requests that wait for the same kind of thing, oldest first. */
+struct parked {
+    struct req *first, *last;
+    unsigned count;
+};
 
 #endif

@@ -48,9 +48,16 @@ static const struct route rows[] = {
     {(methods), API_MLFLOW path, true, handler, body, may, ON_CLIENT, path},
 #define ARTIFACTS(methods, path, handler, body, may) \
     {(methods), API_ARTIFACTS path, true, handler, body, may, ON_CLIENT, "/mlflow-artifacts" path},
+#define USERS(methods, path, handler, body, may) \
+    {(methods), API_MLFLOW path, true, handler, body, may, ON_USERS, path},
+#define USERS_3(methods, path, handler, body, may)                                  \
+    {(methods), "/api/3.0/mlflow" path, false, handler, body, may, ON_USERS, path}, \
+        {(methods), "/ajax-api/3.0/mlflow" path, false, handler, body, may, ON_USERS, path},
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
+#undef USERS
+#undef USERS_3
 };
 
 #undef GET
@@ -59,6 +66,10 @@ static const struct route rows[] = {
 #undef PATCH
 #undef DELETE
 #undef ALL
+
+const struct route route_unknown = {.path = "", .handler = api_unknown, .where = ON_EITHER};
+const struct route route_asked = {
+    .path = "", .handler = api_unknown, .body = BODY_SMALL, .where = ON_EITHER};
 
 enum { ROW_COUNT = array_len(rows), SLOT_COUNT = 512 /* power of two, several times the paths */ };
 
@@ -105,11 +116,12 @@ static void route_put(struct str path, const struct route *row)
     *s = (struct route_slot){path, row, NULL};
 }
 
-/* /metrics, /livez, /readyz and /sluice/... are not MLflow's: no prefix. */
+/* /metrics, /livez, /readyz and /sluice/... are not MLflow's: no prefix. Nor has /signup one there. */
 bool route_is_own(struct str path)
 {
     return str_starts(path, STR("/sluice/")) || str_eq(path, STR("/metrics")) ||
-           str_eq(path, STR("/livez")) || str_eq(path, STR("/readyz"));
+           str_eq(path, STR("/livez")) || str_eq(path, STR("/readyz")) ||
+           str_eq(path, STR("/signup"));
 }
 
 /* Is it there only when there is a UI to serve? Without one, such paths are somebody else's. */
@@ -118,7 +130,7 @@ static bool route_is_ui(const struct route *row)
     return row->handler == api_ui_page || row->handler == api_ui_file;
 }
 
-void route_init(const char *static_prefix, bool has_ui)
+void route_init(const char *static_prefix, bool has_ui, bool has_users)
 {
     arena_fini(&paths);
     arena_init(&paths, 8192);
@@ -136,6 +148,8 @@ void route_init(const char *static_prefix, bool has_ui)
             continue;
         if (rows[i].handler == api_ui_page && *prefix)
             route_put(str_of(prefix), &rows[i]); /* it sends a browser on to the slash */
+        if (rows[i].where == ON_USERS && !has_users)
+            continue;
         route_put(arena_printf(&paths, "%s%s", prefix, rows[i].path), &rows[i]);
         if (rows[i].has_ajax)
             route_put(arena_printf(&paths, "%s" AJAX "%s", prefix, rows[i].path + strlen("/api")),
@@ -256,5 +270,5 @@ const struct route *route_rows(size_t *count)
 
 unsigned route_index(const struct route *route)
 {
-    return (unsigned)(route - rows);
+    return route == &route_unknown || route == &route_asked ? ROW_COUNT : (unsigned)(route - rows);
 }

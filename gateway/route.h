@@ -27,7 +27,12 @@ enum route_body {
 enum route_may { MAY_ANY, MAY_READ, MAY_EDIT, MAY_DELETE, MAY_MANAGE };
 
 /* Where a route is served. */
-enum route_where { ON_CLIENT = 1, ON_ADMIN = 2, ON_EITHER = 3 };
+enum route_where {
+    ON_CLIENT = 1,
+    ON_ADMIN = 2,
+    ON_EITHER = 3,
+    ON_USERS = 5 /* client, and with auth = basic only */
+};
 
 struct route {
     unsigned methods; /* enum http_method bits */
@@ -42,8 +47,9 @@ struct route {
     const char *label; /* for metrics: the path without prefix */
 };
 
-/* Builds the table; static_prefix "" or "/prefix", which must stay. Main thread, once. */
-void route_init(const char *static_prefix, bool has_ui);
+/* Builds the table; static_prefix "" or "/prefix", which must stay. has_ui: ui_dir is set; has_users: auth =
+ * basic. Main thread, once. */
+void route_init(const char *static_prefix, bool has_ui, bool has_users);
 /* The row for method and path; NULL with *allowed = methods the path has (0: no such path). OPTIONS
  * has no row: *allowed is its answer. */
 const struct route *route_find(unsigned method, struct str path, enum route_where where,
@@ -57,6 +63,10 @@ bool route_is_own(struct str path);
 struct str route_arg(struct req *r, const char *name);
 /* What stands there for the row's "{name*}", as it was decoded. */
 struct str route_rest(const struct req *r);
+/* The row of what has none: its handler says so. In no table; index as the number of rows. */
+extern const struct route route_unknown;
+/* The same, where its body counts. */
+extern const struct route route_asked;
 /* All rows. */
 const struct route *route_rows(size_t *count);
 /* Index of a row, for per-route statistics. */

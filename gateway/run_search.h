@@ -10,6 +10,8 @@
 #include "gateway/search_page.h"
 #include "ingest/messages.h"
 
+/* Leaves out the experiments whose runs the caller may not see. */
+void run_search_restrict(const struct req *r, struct msg_runs_search *m);
 /* Makes the query of the page; errors in MLflow's order and words. */
 must_check err_t run_search_page(struct arena *a, const struct msg_runs_search *m,
                                  struct search_page *p, struct fail *f);

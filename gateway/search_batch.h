@@ -16,6 +16,7 @@
 enum { SEARCH_KEY_COLUMNS = 2 };
 
 struct search_batch;
+struct seen_scan;
 
 /* What is searched for; constant. */
 struct search_list {
@@ -42,6 +43,8 @@ struct search_batch {
     /* private */
     struct str *keys; /* of the page, row by row */
     size_t count;
+    size_t keys_most;       /* there is room for */
+    struct seen_scan *scan; /* search_seen.c's own */
     size_t next;            /* the first one not fetched */
     size_t size;            /* of a batch */
     size_t fetched;         /* rows of this one that were asked for */

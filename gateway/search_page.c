@@ -44,11 +44,18 @@ int search_page_take(struct search_page *p, const PGresult *keys)
     return p->has_more && n > 0 ? n - 1 : n;
 }
 
+int64_t search_page_step(const struct search_page *p)
+{
+    return p->shown ? p->shown : p->max_results;
+}
+
 err_t search_page_end(struct req *r, const struct search_page *p, struct json *j)
 {
     if (p->has_more)
         json_pair_str(j, "next_page_token",
-                      bind_make_page_token(&r->arena, p->search.offset + p->max_results));
+                      bind_make_page_token(&r->arena, p->search.offset + search_page_step(p)));
+    else if (p->is_run_out)
+        json_pair_str(j, "next_page_token", STR(""));
     json_close(j);
     return reply_ok(r);
 }

@@ -20,6 +20,8 @@ struct search_page {
     struct search search; /* limit: one more than the page shows */
     int64_t max_results;
     bool has_more;      /* there is a next page */
+    bool is_run_out;    /* pages behind it were looked at, and filled it not: its token is "" */
+    int64_t shown;      /* how far on it begins, where that is not max_results; else 0 */
     struct stmt stmt;   /* finds the keys */
     struct query query; /* its text and values */
     req_step next;      /* run_search_ask's own */
@@ -37,6 +39,8 @@ must_check err_t search_page_ask(struct req *r, struct search_page *p, req_step 
                                  struct fail *f);
 /* How many of the keys that came the page shows. */
 int search_page_take(struct search_page *p, const PGresult *keys);
+/* How far behind this page the next one begins. */
+int64_t search_page_step(const struct search_page *p);
 /* Closes the answer's object with the next page's token, and answers. */
 err_t search_page_end(struct req *r, const struct search_page *p, struct json *j);
 

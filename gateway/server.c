@@ -2,7 +2,7 @@
  * server: the order in which things come to life and end.
  *
  *   up    signals blocked > addresses bound > private cluster > schema > queue (replay) > runs
- *         > flushers, watcher > file limit > listen > workers > the lines on standard output
+ *         > users > flushers, watcher > file limit > listen > workers > the lines on standard output
  *   down  not ready > drain_delay > workers (listeners, idle connections, open requests)
  *         > queue seals > flushers flush what fits > watcher > queue > runs > cluster
  *
@@ -17,6 +17,7 @@
  * has taken the next one, except the first, which the queue and the flushers were opened with (the
  * flushers are told of each new one, and copy what they need).
  */
+#define _GNU_SOURCE /* environ */
 #include "gateway/server.h"
 
 #include <libpq-fe.h>
@@ -35,12 +36,16 @@
 #include "flush/flusher.h"
 #include "flush/watcher.h"
 #include "gateway/artifacts.h"
+#include "gateway/auth_config.h"
 #include "gateway/helper.h"
+#include "gateway/htpasswd.h"
 #include "gateway/listen.h"
+#include "gateway/may.h"
 #include "gateway/pod.h"
 #include "gateway/route.h"
 #include "gateway/tls.h"
 #include "gateway/ui_files.h"
+#include "gateway/user.h"
 #include "gateway/worker.h"
 #include "ingest/queue.h"
 #include "ingest/queue_share.h"
@@ -73,6 +78,10 @@ struct server {
     struct runs *runs;
     struct pod *pod;
     struct helper *helper;
+    struct auth_config auth_config; /* with auth = basic */
+    struct auth_shared *auth;       /* NULL = auth is none */
+    struct htpasswd *file;          /* of names and hashes; NULL = none */
+    const char *users_uri;          /* where the users are; pg_uri itself when it is the same */
     struct tls *tls;     /* NULL = listen is plain */
     struct ui_files *ui; /* NULL = no ui_dir */
     struct stats *main_stats;
@@ -126,6 +135,23 @@ uint64_t server_open_connections(struct server *sv)
     for (unsigned i = 0; i < sv->worker_count; i++)
         sum += atomic_load_explicit(&sv->worker_stats[i]->open_connections, memory_order_relaxed);
     return sum;
+}
+
+struct worker *server_worker(struct server *sv, unsigned index)
+{
+    unsigned n = atomic_load_explicit(&sv->workers_started, memory_order_acquire);
+
+    return index < n ? sv->workers[index] : NULL;
+}
+
+void server_hurry_logins(struct server *sv)
+{
+    auth_shared_hurry(sv->auth);
+}
+
+const struct auth_config *server_auth_config(const struct server *sv)
+{
+    return sv->users_uri ? &sv->auth_config : NULL;
 }
 
 /* How many flushers have a connection, and how many hold. */
@@ -240,7 +266,10 @@ static unsigned server_workers(const struct settings *s)
 
 uint64_t server_files(const struct settings *s)
 {
-    return s->max_connections + server_workers(s) * (s->sql_connections + WORKER_FILES) +
+    uint64_t pools =
+        strcmp(s->auth, "basic") == 0 ? 2 : 1; /* the users may have a database of their own */
+
+    return s->max_connections + server_workers(s) * (pools * s->sql_connections + WORKER_FILES) +
            s->artifact_transfers * ARTIFACT_FILES + 256;
 }
 
@@ -355,6 +384,56 @@ static err_t server_open_database(struct server *sv, struct fail *f)
     return e;
 }
 
+/* What there must be, and what we cannot do. */
+static err_t server_check_users(const struct settings *s, const struct auth_config *c,
+                                struct fail *f)
+{
+    if (*s->auth_secret_key == '\0')
+        return fail(f, ERR_SETTING,
+                    "A static secret key needs to be set for CSRF protection. Please set the "
+                    "`MLFLOW_FLASK_SERVER_SECRET_KEY` environment variable before starting the "
+                    "server. For example:\n\nexport MLFLOW_FLASK_SERVER_SECRET_KEY='my-secret-key'"
+                    "\n\nIf you are using multiple servers, please ensure this key is consistent "
+                    "between them, in order to prevent validation issues.");
+    if (str_eq(c->authorization_function, STR(AUTH_FUNCTION_BASIC)))
+        return OK;
+    return fail(
+        f, ERR_SETTING,
+        "auth_config: authorization_function = %.*s is a Python function: only a stock server "
+        "runs it, and there is none to ask. Leave it out, or run MLflow itself in front.",
+        STR_ARG(str_head(c->authorization_function, 200)));
+}
+
+/* The users: MLflow's file about them, their database, the first admin. */
+static err_t server_open_users(struct server *sv, struct fail *f)
+{
+    const struct settings *s = sv->first;
+    struct pg_terms terms;
+    PGconn *c;
+    err_t e;
+
+    if (strcmp(s->auth, "none") == 0)
+        return OK;
+    if ((e = auth_config_load(s, environ, &sv->arena, &sv->auth_config, f)))
+        return e;
+    if ((e = server_check_users(s, &sv->auth_config, f)) ||
+        (*s->auth_htpasswd && (e = htpasswd_open(s->auth_htpasswd, &sv->file, f))))
+        return e;
+    sv->users_uri = auth_config_pg_uri(&sv->auth_config, s, sv->pg_uri, &sv->arena);
+    terms = pg_terms_of(sv->users_uri, s);
+    c = pg_connect_wait(&terms, "sluice start");
+    if (c && PQstatus(c) == CONNECTION_OK) {
+        if ((e = migrate_auth(c, f)) == OK)
+            e = user_bootstrap(c, &sv->auth_config, f);
+    } else {
+        e = server_refuse_database(c, f);
+    }
+    PQfinish(c);
+    if (e == OK)
+        sv->auth = auth_shared_start(s, &sv->auth_config, sv->file);
+    return e;
+}
+
 static err_t server_start_flushers(struct server *sv, struct fail *f)
 {
     for (unsigned i = 0; i < sv->flusher_count; i++) {
@@ -387,6 +466,8 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .pod = sv->pod,
                                   .helper = sv->helper,
                                   .pg_uri = sv->pg_uri,
+                                  .auth = sv->auth,
+                                  .users_uri = sv->users_uri,
                                   .tls = sv->tls ? tls_context(sv->tls) : NULL,
                                   .stats = sv->worker_stats[i],
                                   .listen_fd = sv->listen_fds[i],
@@ -409,13 +490,14 @@ static err_t server_start(struct server *sv, struct fail *f)
     err_t e;
 
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
-    route_init(s->static_prefix, s->ui_dir[0] != '\0');
+    route_init(s->static_prefix, s->ui_dir[0] != '\0', strcmp(s->auth, "basic") == 0);
+    may_init();
     if (s->ui_dir[0] && (e = ui_files_open(s->ui_dir, &sv->ui, f)))
         return e;
     if ((e = artifacts_open(&sv->artifacts, &sv->arena, s, f)))
         return e;
     if ((e = server_bind(sv, f)) || (e = server_open_tls(sv, f)) ||
-        (e = server_open_database(sv, f)))
+        (e = server_open_database(sv, f)) || (e = server_open_users(sv, f)))
         return e;
     if ((e = queue_open(s, sv->url[0] ? sv->worker_count : 0, sv->sealer_stats, &sv->queue, f)))
         return e;
@@ -541,6 +623,32 @@ static void server_reload(struct server *sv)
     buf_fini(&kept);
 }
 
+/* The file of names and hashes has changed. While it cannot be read the old one counts. */
+static void server_read_file(struct server *sv)
+{
+    static const struct timespec moment = {.tv_nsec = 1000000};
+    struct htpasswd *old = sv->file, *file;
+    struct fail f;
+
+    fail_init(&f, NULL);
+    if (htpasswd_open(sv->first->auth_htpasswd, &file, &f) != OK) {
+        log_error("", "users of the file not read anew, the old ones stay", "why=%.*s",
+                  STR_ARG(f.text));
+        return;
+    }
+    sv->file = file;
+    for (unsigned i = 0; i < sv->worker_count; i++) {
+        while (!auth_send_file(sv->workers[i], file))
+            nanosleep(&moment, NULL);
+    }
+    for (unsigned i = 0; i < sv->worker_count; i++) {
+        while (!auth_has_file(sv->workers[i], file))
+            nanosleep(&moment, NULL);
+    }
+    htpasswd_close(old);
+    log_info("", "users of the file read anew", "%s", "");
+}
+
 static void server_pass_tls(struct server *sv)
 {
     for (unsigned i = 0; i < sv->worker_count; i++)
@@ -628,6 +736,8 @@ static void server_stop(struct server *sv)
     server_stop_workers(sv);
     helper_stop(sv->helper);
     artifacts_close(&sv->artifacts);
+    auth_shared_stop(sv->auth);
+    sv->auth = NULL;
     if (sv->queue)
         queue_stop(sv->queue);
     server_stop_flushers(sv);
@@ -662,6 +772,7 @@ static void server_free(struct server *sv)
     if (sv->current != sv->first)
         settings_free(sv->current);
     settings_free(sv->first);
+    htpasswd_close(sv->file);
     arena_fini(&sv->arena);
     free(sv);
 }
@@ -710,6 +821,8 @@ static void server_await_signals(struct server *sv)
             server_pass_tls(sv);
         if (sv->cluster)
             cluster_tend(sv->cluster);
+        if (sv->file && htpasswd_is_old(sv->file))
+            server_read_file(sv);
     }
 }
 

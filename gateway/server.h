@@ -16,9 +16,11 @@
 #include "schema/stats.h"
 
 struct artifacts;
+struct auth_config;
 struct queue;
 struct ui_files;
 struct server;
+struct worker;
 
 /* How a reload gets the settings once more, from where they came. */
 struct server_source {
@@ -46,6 +48,12 @@ struct queue *server_queue(struct server *sv);
 uint64_t server_uptime_us(struct server *sv);
 /* The files of the web UI; NULL without ui_dir. Any thread. */
 const struct ui_files *server_ui(const struct server *sv);
+/* A worker by its index; NULL behind the last that has started. Any thread. */
+struct worker *server_worker(struct server *sv, unsigned index);
+/* Logins that wait to be hashed are given up: the end is near. Any thread. */
+void server_hurry_logins(struct server *sv);
+/* What basic_auth.ini says; NULL = auth is none. Any thread. */
+const struct auth_config *server_auth_config(const struct server *sv);
 /* Where new experiments keep their artifacts; constant. Any thread. */
 const char *server_artifact_root(struct server *sv);
 /* What the calls about artifacts go by; read-only. Any thread. */

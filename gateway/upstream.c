@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,6 +29,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/breaker.h"
+#include "gateway/client_tls.h"
 #include "gateway/uri.h"
 #include "schema/errors.h"
 #include "schema/pg_names.h"
@@ -41,6 +43,7 @@ struct upstream {
     struct stats *stats;
     struct arena arena; /* of the URL */
     struct upstream_url url;
+    struct client_tls *tls; /* NULL = plain */
     struct breaker breaker;
     struct pg_names *names; /* a look-up is under way */
     struct event *names_event;
@@ -102,6 +105,7 @@ bool upstream_url_parse(struct arena *a, struct str text, struct upstream_url *o
     }
     out->port = (uint16_t)port;
     out->prefix = u.path;
+    out->host = (struct str){arena_cstr(a, out->host), out->host.n};
     while (out->prefix.n && out->prefix.p[out->prefix.n - 1] == '/')
         out->prefix.n--;
     out->prefix = arena_dup(a, out->prefix);
@@ -124,6 +128,7 @@ static void upstream_free(struct upstream_conn *c)
         event_free(c->readable);
     if (c->writable)
         event_free(c->writable);
+    SSL_free(c->ssl);
     if (c->fd >= 0)
         close(c->fd);
     http_answer_free(c->answer);
@@ -157,15 +162,50 @@ static void upstream_fail(struct upstream_conn *c, const char *why)
     c->upstream->is_stale = true;
 }
 
+/* Goes on with the handshake; READY, FAILED, or an event is armed. */
+static void upstream_greet(struct upstream_conn *c)
+{
+    const char *trouble;
+    int result, why;
+
+    ERR_clear_error();
+    result = SSL_do_handshake(c->ssl);
+    why = result == 1 ? SSL_ERROR_NONE : SSL_get_error(c->ssl, result);
+    if (result == 1) {
+        c->state = UPSTREAM_READY;
+    } else if (why == SSL_ERROR_WANT_READ) {
+        event_add(c->readable, NULL);
+    } else if (why == SSL_ERROR_WANT_WRITE) {
+        event_add(c->writable, NULL);
+    } else {
+        trouble = client_tls_trouble(c->ssl);
+        upstream_fail(c, trouble ? trouble : "its TLS handshake was cut off");
+    }
+    ERR_clear_error();
+}
+
+static void upstream_begin_tls(struct upstream_conn *c)
+{
+    struct upstream *u = c->upstream;
+
+    c->ssl = client_tls_new(u->tls, u->url.host.p);
+    check(SSL_set_fd(c->ssl, c->fd) == 1);
+    SSL_set_connect_state(c->ssl);
+    SSL_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    upstream_greet(c);
+}
+
 static void upstream_connected(struct upstream_conn *c)
 {
     int error = 0;
     socklen_t n = sizeof(error);
 
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0 && error == 0)
-        c->state = UPSTREAM_READY;
-    else
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0)
         upstream_fail(c, error == ECONNREFUSED ? "connection refused" : "no connection");
+    else if (c->upstream->tls)
+        upstream_begin_tls(c);
+    else
+        c->state = UPSTREAM_READY;
 }
 
 static void upstream_on_event(evutil_socket_t fd, short what, void *arg)
@@ -180,9 +220,12 @@ static void upstream_on_event(evutil_socket_t fd, short what, void *arg)
         upstream_free(c);
         return;
     }
-    if (c->state == UPSTREAM_CONNECTING)
+    if (c->state == UPSTREAM_CONNECTING && c->ssl)
+        upstream_greet(c);
+    else if (c->state == UPSTREAM_CONNECTING)
         upstream_connected(c);
-    c->on_event(c);
+    if (c->state != UPSTREAM_CONNECTING)
+        c->on_event(c);
 }
 
 /* False: it has failed at once. */
@@ -405,10 +448,27 @@ void upstream_await(struct upstream_conn *c, short what)
         event_add(c->writable, NULL);
 }
 
+/* What a call's failure is in terms of a socket: 0 for an end that the peer has announced. */
+static ssize_t upstream_tls_failed(struct upstream_conn *c, int result)
+{
+    int why = SSL_get_error(c->ssl, result);
+
+    ERR_clear_error();
+    if (why == SSL_ERROR_ZERO_RETURN)
+        return 0;
+    errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : ECONNRESET;
+    return -1;
+}
+
 ssize_t upstream_read(struct upstream_conn *c, void *p, size_t n)
 {
     ssize_t got;
 
+    if (c->ssl) {
+        int some = SSL_read(c->ssl, p, n < INT32_MAX ? (int)n : INT32_MAX);
+
+        return some > 0 ? some : upstream_tls_failed(c, some);
+    }
 again:
     got = read(c->fd, p, n);
     if (got < 0 && errno == EINTR)
@@ -421,6 +481,12 @@ ssize_t upstream_write(struct upstream_conn *c, const struct iovec *v, int count
     struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = (size_t)count};
     ssize_t sent;
 
+    if (c->ssl) { /* one slice at a time: they are long, or a head */
+        size_t n = v[0].iov_len < INT32_MAX ? v[0].iov_len : INT32_MAX;
+        int some = SSL_write(c->ssl, v[0].iov_base, (int)n);
+
+        return some > 0 ? some : upstream_tls_failed(c, some);
+    }
 again:
     sent = sendmsg(c->fd, &m, MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR)
@@ -430,6 +496,11 @@ again:
 
 void upstream_shutdown(struct upstream_conn *c)
 {
+    if (c->ssl) {
+        if (SSL_shutdown(c->ssl) < 0)
+            ERR_clear_error();
+        return;
+    }
     (void)shutdown(c->fd, SHUT_WR);
 }
 
@@ -486,6 +557,7 @@ err_t upstream_open(struct event_base *base, const struct settings *s, struct st
 {
     static const struct timeval tick = {.tv_usec = 500000};
     struct upstream *u;
+    err_t e = OK;
 
     *out = NULL;
     if (s->upstream[0] == '\0')
@@ -495,10 +567,14 @@ err_t upstream_open(struct event_base *base, const struct settings *s, struct st
     u->base = base;
     u->settings = s;
     u->stats = stats;
-    if (!upstream_url_parse(&u->arena, str_of(s->upstream), &u->url)) {
+    if (!upstream_url_parse(&u->arena, str_of(s->upstream), &u->url))
+        e = fail(f, ERR_SETTING, "setting upstream: want a URL such as http://host:5000");
+    else if (u->url.is_tls)
+        e = client_tls_open("upstream_ca", s->upstream_ca, &u->tls, f);
+    if (e) {
         arena_fini(&u->arena);
         free(u);
-        return fail(f, ERR_SETTING, "upstream: want http://host:port");
+        return e;
     }
     u->tick = event_new(base, -1, EV_PERSIST, upstream_on_tick, u);
     check(u->tick && event_add(u->tick, &tick) == 0);
@@ -517,6 +593,7 @@ void upstream_close(struct upstream *u)
         event_free(u->names_event);
     pg_names_drop(u->names);
     event_free(u->tick);
+    client_tls_close(u->tls);
     arena_fini(&u->arena);
     free(u);
 }

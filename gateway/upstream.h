@@ -42,7 +42,7 @@ struct upstream_conn {
 
     /* private */
     struct upstream *upstream;
-    struct upstream_tls *tls; /* NULL = plain */
+    struct ssl_st *ssl; /* NULL = plain */
     int fd;
     struct event *readable;
     struct event *writable;

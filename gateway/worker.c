@@ -38,6 +38,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/conn.h"
+#include "gateway/grant_cache.h"
 #include "gateway/peers.h"
 #include "gateway/pod.h"
 #include "gateway/policy.h"
@@ -375,6 +376,8 @@ static void worker_take_settings(struct worker *w, const struct settings *s)
     if (w->sql)
         sql_pool_reload(w->sql, s);
     upstream_reload(w->upstream, s);
+    if (w->users_sql && w->users_sql != w->sql)
+        sql_pool_reload(w->users_sql, s);
     atomic_store_explicit(&w->net->settings_seen, s, memory_order_release);
 }
 
@@ -398,6 +401,9 @@ static void worker_take_notes(struct worker *w)
             req_on_body((struct req *)(uintptr_t)n.ref);
             inbox_ring(&w->inbox); /* it may have been much: others come first */
             return;
+        case WORKER_CHECKED: auth_on_checked(w, (struct auth_try *)(uintptr_t)n.ref); break;
+        case WORKER_FILE: auth_take_file(w, (const struct htpasswd *)(uintptr_t)n.ref); break;
+        case WORKER_LEARN: auth_learn(w, (struct auth_news *)(uintptr_t)n.ref); break;
         case WORKER_NEWS: news_take(w, n.ref); break;
         }
     }
@@ -474,17 +480,21 @@ static void worker_turn_end(struct worker *w)
 static void worker_end_now(struct worker *w)
 {
     struct worker_net *net = w->net;
-    struct sql_pool *sql = w->sql;
+    struct sql_pool *sql = w->sql, *users_sql = w->users_sql;
 
     if (net->open_count)
         log_warn("", "drain time is over: connections closed", "worker=%u connections=%u", w->index,
                  net->open_count);
-    while (w->helped_count) { /* bodies that the helper still has */
+    if (auth_is_checking(w))
+        server_hurry_logins(w->server);
+    while (w->helped_count || auth_is_checking(w)) { /* what other threads still have */
         (void)inbox_wait(&w->inbox, clock_us() + TICK_US);
         worker_take_notes(w);
     }
     req_end_parked(w);
-    w->sql = NULL;       /* nothing new goes there */
+    w->sql = w->users_sql = NULL; /* nothing new goes there */
+    if (users_sql != sql)
+        sql_pool_close(users_sql);
     sql_pool_close(sql); /* the requests that wait for it are answered 503 */
     req_end_parked(w);
     peers_close(w->peers);
@@ -542,14 +552,20 @@ void worker_free(struct worker *w)
         net->free = c->next;
         free(c);
     }
+    if (w->users_sql && w->users_sql != w->sql)
+        sql_pool_close(w->users_sql);
     if (w->sql)
         sql_pool_close(w->sql);
     while (inbox_take(&w->inbox, &n)) {
         if (n.kind == WORKER_NEWS)
             news_drop(n.ref);
+        else if (n.kind == WORKER_LEARN)
+            auth_learn(NULL, (struct auth_news *)(uintptr_t)n.ref);
     }
     s3_close(w->s3);
     upstream_close(w->upstream);
+    auth_free(w->auth);
+    grant_cache_free(w->grants);
     if (net->inbox_event)
         event_free(net->inbox_event);
     if (net->tick)
@@ -617,6 +633,22 @@ static struct worker *worker_new(const struct worker_config *c)
     return w;
 }
 
+/* The pools, and with auth = basic what is remembered of users. */
+static err_t worker_open_sql(struct worker *w, const struct worker_config *c, struct fail *f)
+{
+    err_t e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
+
+    if (e || c->auth == NULL)
+        return e;
+    w->users_sql = w->sql;
+    w->auth = auth_new(w, c->auth);
+    w->grants = grant_cache_new(LIMIT_GRANT_CACHE);
+    if (strcmp(c->users_uri, c->pg_uri) == 0)
+        return OK;
+    w->users_sql = NULL;
+    return sql_pool_open(w->base, c->settings, c->users_uri, w->stats, &w->users_sql, f);
+}
+
 err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f)
 {
     static const struct timeval tick = {.tv_usec = TICK_US};
@@ -628,10 +660,8 @@ err_t worker_start(const struct worker_config *c, struct worker **out, struct fa
     worker_listen(w, 0, c->listen_fd, ON_CLIENT);
     worker_listen(w, 1, c->admin_listen_fd, ON_ADMIN);
     check(event_add(w->net->inbox_event, NULL) == 0 && event_add(w->net->tick, &tick) == 0);
-    e = upstream_open(w->base, c->settings, w->stats, &w->upstream, f);
-    if (e == OK && c->pg_uri)
-        e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
-    if (e) {
+    if ((e = upstream_open(w->base, c->settings, w->stats, &w->upstream, f)) ||
+        (e = worker_open_sql(w, c, f))) {
         worker_free(w);
         return e;
     }

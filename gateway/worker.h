@@ -28,12 +28,6 @@ enum {
     WORKER_FILES = SHED_MAX + 32 /* descriptors it may need besides max_connections and sessions */
 };
 
-/* Requests that wait for the same kind of thing, oldest first. */
-struct parked {
-    struct req *first, *last;
-    unsigned count;
-};
-
 struct worker {
     struct server *server;
     unsigned index;                  /* also its producer index in the queue */
@@ -45,9 +39,12 @@ struct worker {
     struct pod *pod;
     struct peers *peers; /* NULL = no Redis */
     struct news news;
-    struct sql_pool *sql;      /* NULL: there is no PostgreSQL, or not any more */
-    struct upstream *upstream; /* NULL: what is not answered here is 404 */
-    bool passes_all;           /* there is no PostgreSQL: every path goes upstream */
+    struct sql_pool *sql;       /* NULL: there is no PostgreSQL, or not any more */
+    struct sql_pool *users_sql; /* of the database of the users: sql, another, or NULL */
+    struct auth *auth;          /* NULL: nobody is asked who it is */
+    struct grant_cache *grants; /* of its users; NULL likewise */
+    struct upstream *upstream;  /* NULL: what is not answered here is 404 */
+    bool passes_all;            /* there is no PostgreSQL: every path goes upstream */
     struct stats *stats;
     struct hist *route_hists; /* one a route and status class; written here only */
     struct inbox inbox;
@@ -59,19 +56,18 @@ struct worker {
     char date[40];    /* header line of this second, with CRLF; constant length */
 
     /* private: worker.c, conn.c and req.c */
-    struct parked durable;                    /* in pos order */
-    struct parked committed;                  /* any order */
-    struct parked runs_waiting, runs_asked;   /* for the next run query; for the one under way */
-    struct parked turns;                      /* for a later turn of the loop */
-    struct parked events;                     /* for what calls req_event */
-    struct parked sharing;                    /* peers_share.c: for Redis */
-    struct parked looks_waiting, looks_asked; /* peers_look.c */
-    struct parked commands;                   /* peers_command.c */
-    struct s3_pool *s3;                       /* NULL until it is needed */
-    unsigned transfers;                       /* of artifacts, under way */
-    unsigned s3_gathers;                      /* uploads that are kept in memory */
-    unsigned file_turn;                       /* which file thread is next */
-    struct sql_call run_call;                 /* one run query at a time */
+    struct parked durable;                  /* in pos order */
+    struct parked committed;                /* any order */
+    struct parked runs_waiting, runs_asked; /* for the next run query; for the one under way */
+    struct parked users_asked;              /* until it is known who sent them */
+    struct parked turns;                    /* for a later turn of the loop */
+    struct parked events;                   /* for what calls req_event */
+    struct parked sharing, commands, looks_waiting, looks_asked; /* peers.h: for Redis */
+    struct s3_pool *s3;                                          /* NULL until it is needed */
+    unsigned transfers;                                          /* of artifacts, under way */
+    unsigned s3_gathers;      /* uploads that are kept in memory */
+    unsigned file_turn;       /* which file thread is next */
+    struct sql_call run_call; /* one run query at a time */
     bool is_run_call_open;
     uint64_t run_asked_us; /* when the one under way was sent */
     struct arena run_arena;
@@ -88,19 +84,19 @@ struct worker_config {
     struct queue *queue;
     struct runs *runs;
     struct pod *pod;
-    const char *pg_uri; /* NULL: all goes upstream */
+    const char *pg_uri;       /* NULL: all goes upstream */
+    struct auth_shared *auth; /* NULL = auth is none */
+    const char *users_uri;    /* of the users' database; pg_uri itself when it is the same */
     struct stats *stats;
-    int listen_fd;       /* owned by the worker from here on; -1 = none */
-    int admin_listen_fd; /* worker 0 only, else -1 */
-
+    int listen_fd;          /* owned by the worker from here on; -1 = none */
+    int admin_listen_fd;    /* worker 0 only, else -1 */
     struct ssl_ctx_st *tls; /* for listen; NULL = plain. The worker adds a reference */
 };
 
 must_check err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f);
 /* Asks: every answer tells the client to come again through another connection. Any thread. */
 void worker_leave(struct worker *w);
-/* Asks; open requests are answered until deadline_us. Once more with an earlier one: hurry. Any
- * thread. */
+/* Asks; open requests are answered until then. Again with an earlier one: hurry. Any thread. */
 void worker_drain(struct worker *w, uint64_t deadline_us);
 /* Its thread is about to end: worker_join will not wait. Any thread. */
 bool worker_has_ended(const struct worker *w);

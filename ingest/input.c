@@ -22,12 +22,6 @@
 #include "ingest/python.h"
 #include "schema/errors.h"
 
-/* One name=value of the query, decoded. */
-struct query_item {
-    struct str name;
-    struct str value;
-};
-
 err_t input_check_type(const struct bind_input *in, struct fail *f)
 {
     struct str rest = in->content_type;
@@ -107,10 +101,9 @@ static struct str input_unquote(struct arena *a, struct str s)
     return text;
 }
 
-/* The items of the query; empty pieces are none. */
-static struct query_item *input_query(struct arena *a, struct str query, size_t *count)
+struct input_pair *input_query(struct arena *a, struct str query, size_t *count)
 {
-    struct query_item *items;
+    struct input_pair *items;
     size_t most = 1, n = 0;
 
     for (size_t i = 0; i < query.n; i++)
@@ -120,10 +113,10 @@ static struct query_item *input_query(struct arena *a, struct str query, size_t 
         struct str piece = str_cut(&query, '&');
         struct str name;
 
-        if (piece.n == 0)
+        if (piece.n == 0) /* is none */
             continue;
         name = str_cut(&piece, '=');
-        items[n++] = (struct query_item){input_unquote(a, name), input_unquote(a, piece)};
+        items[n++] = (struct input_pair){input_unquote(a, name), input_unquote(a, piece)};
     }
     *count = n;
     return items;
@@ -142,7 +135,7 @@ static err_t input_bool(struct json *j, struct str value, struct fail *f)
 
 /* Writes the field as JSON when the query has it. */
 static err_t input_query_field(struct json *j, const struct bind_field *field,
-                               const struct query_item *items, size_t n, struct fail *f)
+                               const struct input_pair *items, size_t n, struct fail *f)
 {
     bool is_list = field->kind == BIND_STRINGS || field->kind == BIND_MESSAGES;
     bool is_found = false;
@@ -167,7 +160,7 @@ static err_t input_query_field(struct json *j, const struct bind_field *field,
     return e;
 }
 
-static err_t input_from_query(struct arena *a, const struct query_item *items, size_t n,
+static err_t input_from_query(struct arena *a, const struct input_pair *items, size_t n,
                               const struct bind_message *m, yyjson_val **root, struct fail *f)
 {
     struct document_error why;
@@ -231,7 +224,7 @@ err_t input_read(struct arena *a, const struct bind_input *in, const struct bind
     err_t e;
 
     if (in->is_get && in->query.n) {
-        const struct query_item *items = input_query(a, in->query, &n);
+        const struct input_pair *items = input_query(a, in->query, &n);
 
         if (n > 0)
             return input_from_query(a, items, n, m, root, f);

@@ -21,4 +21,12 @@ must_check err_t input_read(struct arena *a, const struct bind_input *in,
                             const struct bind_message *m, yyjson_val **root,
                             struct document_error *why, struct fail *f);
 
+/* One name=value of the query, decoded. */
+struct input_pair {
+    struct str name;
+    struct str value;
+};
+/* All of them in their order. */
+struct input_pair *input_query(struct arena *a, struct str query, size_t *count);
+
 #endif

@@ -80,8 +80,7 @@ must_check err_t queue_headroom(const struct queue *q, size_t bytes, struct fail
  * thread that owns index producer. ERR_BUSY when the ring or the disk budget is full. */
 must_check err_t queue_append(struct queue *q, unsigned producer, const struct batch *b,
                               pos_t *end, struct fail *f);
-/* Is the entry that ends there durable, still waiting, or lost (a failed disk or broker)? Any thread;
- * to be asked for within the same loop turn in which the inbox rang. */
+/* What became of the entry that ends there; asked in the loop turn in which the inbox rang. */
 enum queue_outcome queue_outcome(const struct queue *q, pos_t end);
 /* End of the newest entry that anybody appended / that is durable / that is committed. Any thread. */
 pos_t queue_appended(const struct queue *q);

@@ -39,10 +39,17 @@ static const struct route_text routes[] = {
     {#methods, path, #handler, #body, #may, "ON_CLIENT", "…"},
 #define ARTIFACTS(methods, path, handler, body, may) \
     {#methods, path, #handler, #body, #may, "ON_CLIENT", "…-artifacts"},
+#define USERS(methods, path, handler, body, may) \
+    {#methods, path, #handler, #body, #may, "ON_USERS", "…"},
+#define USERS_3(methods, path, handler, body, may)                             \
+    {#methods, "/api/3.0/mlflow" path, #handler, #body, #may, "ON_USERS", ""}, \
+        {#methods, "/ajax-api/3.0/mlflow" path, #handler, #body, #may, "ON_USERS", ""},
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
 #undef ARTIFACTS
+#undef USERS
+#undef USERS_3
 };
 
 static const struct manual_command commands[] = {
@@ -90,7 +97,7 @@ static void routes_doc(struct buf *out)
                     "`batch` at most\n`max_body_bytes`; the last two are refused at the head when "
                     "the queue is full. Permission is what the caller needs once "
                     "authentication is on. Listener: `client`\nis `listen`, `admin` is "
-                    "`admin_listen`.\n\n"
+                    "`admin_listen`, `users` is `listen` with `auth = basic`.\n\n"
                     "| methods | path | body | permission | listener | handler |\n"
                     "|---|---|---|---|---|---|\n"));
     for (size_t i = 0; i < array_len(routes); i++) {

@@ -36,6 +36,7 @@ enum {
     LIMIT_JSON_VALUES = 1 << 16,   /* values and keys in it; 1000 full metrics are 17 000 */
     LIMIT_FILTER = 256 << 10,      /* bytes of a filter, and of an order_by's items together */
     LIMIT_NUMBER = 32 << 10,       /* of a text that may be a number; int() takes 4300 digits */
+    LIMIT_GRANT_CACHE = 16 << 20, /* of a worker: permissions of users who called lately */
     LIMIT_BODY_ASIDE = 256 << 10,  /* a longer body is read by the helper thread */
     LIMIT_SEARCH_ASIDE = 16 << 10, /* a longer search is parsed by it: 250 KiB can take 50 ms */
     LIMIT_BODY_SMALL = 1 << 20,    /* body bytes of most calls */

@@ -114,10 +114,25 @@ static err_t migrate_lock(PGconn *c, const char *what, struct fail *f)
 
 /* --- looking --------------------------------------------------------------------------------- */
 
-/* The names that mlflow.sql declares, as a PostgreSQL array literal; returns how many. */
-static size_t migrate_wanted(struct buf *out)
+/* A schema of MLflow's: whole, at the one revision we know. */
+struct migrate_set {
+    const char *text; /* its first CREATE TABLE is the table of the revision */
+    const char *head;
+    const char *version_table, *ask_head;
+    const char *making;
+};
+
+static const struct migrate_set mlflow_set = {sql_mlflow, MIGRATE_HEAD, "alembic_version",
+                                              "SELECT version_num FROM alembic_version LIMIT 2",
+                                              "creating MLflow's tables"};
+static const struct migrate_set auth_set = {sql_auth, MIGRATE_AUTH_HEAD, "alembic_version_auth",
+                                            "SELECT version_num FROM alembic_version_auth LIMIT 2",
+                                            "creating MLflow's tables of users"};
+
+/* The names that a set declares, as a PostgreSQL array literal; returns how many. */
+static size_t migrate_wanted(const struct migrate_set *set, struct buf *out)
 {
-    struct str text = str_of(sql_mlflow);
+    struct str text = str_of(set->text);
     const struct str create = STR("CREATE TABLE ");
     size_t count = 0;
 
@@ -137,15 +152,16 @@ static size_t migrate_wanted(struct buf *out)
     return count;
 }
 
-/* Which tables are missing, in the order of mlflow.sql. */
-static err_t migrate_look_tables(PGconn *c, struct migrate_report *report, struct fail *f)
+/* Which tables are missing, in the order of the set. */
+static err_t migrate_look_tables(PGconn *c, const struct migrate_set *set,
+                                 struct migrate_report *report, struct fail *f)
 {
     PGresult *r;
     struct buf names;
     err_t e;
 
     buf_init(&names);
-    report->wanted_count = migrate_wanted(&names);
+    report->wanted_count = migrate_wanted(set, &names);
     e = migrate_query(c,
                       "SELECT wanted.name FROM unnest($1::text[]) WITH ORDINALITY wanted (name, i) "
                       "WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_class WHERE relkind IN "
@@ -164,13 +180,13 @@ static err_t migrate_look_tables(PGconn *c, struct migrate_report *report, struc
 }
 
 /* The revision; "" when there is no row, "several" when there is more than one. */
-static err_t migrate_look_head(PGconn *c, struct migrate_report *report, struct fail *f)
+static err_t migrate_look_head(PGconn *c, const struct migrate_set *set,
+                               struct migrate_report *report, struct fail *f)
 {
     PGresult *r;
     err_t e;
 
-    if ((e = migrate_query(c, "SELECT version_num FROM alembic_version LIMIT 2", NULL,
-                           "reading alembic_version", &r, f)))
+    if ((e = migrate_query(c, set->ask_head, NULL, "reading MLflow's revision", &r, f)))
         return e;
     if (PQntuples(r) == 1)
         str_to_cstr(str_of(PQgetvalue(r, 0, 0)), report->head, sizeof(report->head));
@@ -181,24 +197,24 @@ static err_t migrate_look_head(PGconn *c, struct migrate_report *report, struct 
 }
 
 /* As migrate_look, inside the caller's transaction. */
-static err_t migrate_inspect(PGconn *c, struct migrate_report *report, struct fail *f)
+static err_t migrate_inspect(PGconn *c, const struct migrate_set *set,
+                             struct migrate_report *report, struct fail *f)
 {
     bool has_head_table;
     err_t e;
 
     memset(report, 0, sizeof(*report));
-    if ((e = migrate_look_tables(c, report, f)))
+    if ((e = migrate_look_tables(c, set, report, f)))
         return e;
     if (report->missing_count == report->wanted_count) {
         report->state = MIGRATE_EMPTY;
         return OK;
     }
-    /* alembic_version stands first in mlflow.sql. */
-    has_head_table = strcmp(report->missing, "alembic_version") != 0;
-    if (has_head_table && (e = migrate_look_head(c, report, f)))
+    has_head_table = strcmp(report->missing, set->version_table) != 0;
+    if (has_head_table && (e = migrate_look_head(c, set, report, f)))
         return e;
     /* Another revision has other tables: it is the better explanation of the two. */
-    if (has_head_table && strcmp(report->head, MIGRATE_HEAD) != 0)
+    if (has_head_table && strcmp(report->head, set->head) != 0)
         report->state = MIGRATE_OLD_HEAD;
     else if (report->missing_count > 0)
         report->state = MIGRATE_MISSING_TABLE;
@@ -219,14 +235,25 @@ static err_t migrate_check_server(PGconn *c, struct fail *f)
     return OK;
 }
 
-err_t migrate_look(PGconn *c, struct migrate_report *report, struct fail *f)
+static err_t migrate_look_set(PGconn *c, const struct migrate_set *set,
+                              struct migrate_report *report, struct fail *f)
 {
     const char *what = "looking at the database";
     err_t e;
 
     if ((e = migrate_check_server(c, f)) || (e = migrate_begin(c, what, f)))
         return e;
-    return migrate_end(c, migrate_inspect(c, report, f), what, f);
+    return migrate_end(c, migrate_inspect(c, set, report, f), what, f);
+}
+
+err_t migrate_look(PGconn *c, struct migrate_report *report, struct fail *f)
+{
+    return migrate_look_set(c, &mlflow_set, report, f);
+}
+
+err_t migrate_look_auth(PGconn *c, struct migrate_report *report, struct fail *f)
+{
+    return migrate_look_set(c, &auth_set, report, f);
 }
 
 /* The words for a state that is not READY. */
@@ -306,7 +333,7 @@ static err_t migrate_create_locked(PGconn *c, const char *root, struct fail *f)
     err_t e;
 
     if ((e = migrate_lock(c, "waiting for the schema lock", f)) ||
-        (e = migrate_inspect(c, &report, f)))
+        (e = migrate_inspect(c, &mlflow_set, &report, f)))
         return e;
     if (report.state != MIGRATE_EMPTY)
         return migrate_explain(&report, f);
@@ -461,4 +488,59 @@ err_t migrate_prepare(PGconn *c, const char *default_artifact_root, struct fail 
     if (e || (e = migrate_own(c, f)) || (e = migrate_seed(c, default_artifact_root, f)))
         return e;
     return migrate_note_workspaces(c, f);
+}
+
+/* --- users ----------------------------------------------------------------------------------- */
+
+static err_t migrate_explain_auth(const struct migrate_report *report, struct fail *f)
+{
+    switch (report->state) {
+    case MIGRATE_READY: return OK;
+    case MIGRATE_EMPTY: return fail(f, ERR_SCHEMA, "The database holds no MLflow tables of users.");
+    case MIGRATE_OLD_HEAD:
+        return fail(
+            f, ERR_SCHEMA,
+            "MLflow's tables of users are at revision %s; this program works on %s (MLflow "
+            "3.17.2) only. If it is older: take a backup, run `python -m mlflow.server.auth "
+            "db upgrade --url ...`.",
+            report->head[0] ? report->head : "none", MIGRATE_AUTH_HEAD);
+    case MIGRATE_MISSING_TABLE:
+        return fail(
+            f, ERR_SCHEMA,
+            "Of MLflow's %zu tables of users %zu are missing, table %s first. Tables of another "
+            "program that have such names, or of an MLflow before 3.6, are not touched: give "
+            "auth_pg_uri a database of its own, or let `python -m mlflow.server.auth db "
+            "upgrade --url ...` complete them.",
+            report->wanted_count, report->missing_count, report->missing);
+    }
+    return fail(f, ERR_INTERNAL, "unknown schema state %d", (int)report->state);
+}
+
+/* Under the lock: looks again, and creates when none is there. */
+static err_t migrate_create_auth_locked(PGconn *c, struct fail *f)
+{
+    struct migrate_report report;
+    err_t e;
+
+    if ((e = migrate_lock(c, "waiting for the schema lock", f)) ||
+        (e = migrate_inspect(c, &auth_set, &report, f)))
+        return e;
+    if (report.state != MIGRATE_EMPTY)
+        return migrate_explain_auth(&report, f);
+    log_info("", auth_set.making, "count=%zu revision=%s", report.wanted_count, MIGRATE_AUTH_HEAD);
+    return migrate_run(c, sql_auth, auth_set.making, f);
+}
+
+err_t migrate_auth(PGconn *c, struct fail *f)
+{
+    struct migrate_report report;
+    err_t e;
+
+    if ((e = migrate_look_auth(c, &report, f)))
+        return e;
+    if (report.state != MIGRATE_EMPTY)
+        return migrate_explain_auth(&report, f);
+    if ((e = migrate_begin(c, auth_set.making, f)))
+        return e;
+    return migrate_end(c, migrate_create_auth_locked(c, f), auth_set.making, f);
 }

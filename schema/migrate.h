@@ -20,6 +20,8 @@
 
 /* The Alembic revision of MLflow 3.17.2, the only one we write to. */
 #define MIGRATE_HEAD "dc11669786a5"
+/* The same for the tables of its basic-auth application. */
+#define MIGRATE_AUTH_HEAD "f1a2b3c4d5e6"
 
 enum migrate_state {
     MIGRATE_EMPTY,         /* no table of MLflow's: may be created */
@@ -50,5 +52,9 @@ must_check err_t migrate_own(PGconn *c, struct fail *f);
 must_check err_t migrate_seed(PGconn *c, const char *default_artifact_root, struct fail *f);
 /* All of it, in order: check or create, own, seed. */
 must_check err_t migrate_prepare(PGconn *c, const char *default_artifact_root, struct fail *f);
+/* The tables of users: looks, changes nothing, as migrate_look. */
+must_check err_t migrate_look_auth(PGconn *c, struct migrate_report *report, struct fail *f);
+/* The tables of users: creates them where there are none, else checks their revision. */
+must_check err_t migrate_auth(PGconn *c, struct fail *f);
 
 #endif

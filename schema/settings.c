@@ -189,6 +189,7 @@ static err_t setting_set_bool(struct settings *s, const struct setting_row *row,
 static err_t setting_set_text(struct settings *s, const struct setting_row *row, struct str text,
                               struct fail *f)
 {
+    bool is_uri = row == &setting_rows[SETTING_pg_uri] || row == &setting_rows[SETTING_auth_pg_uri];
     struct str words = str_of(row->min);
     bool is_allowed = words.n == 0;
     const char *value;
@@ -199,11 +200,11 @@ static err_t setting_set_text(struct settings *s, const struct setting_row *row,
         return setting_refuse(row, text, "", f);
     if (str_find(text, '\0') < text.n)
         return setting_refuse(row, text, "without zero bytes", f);
-    if (row == &setting_rows[SETTING_pg_uri] && pg_uri_has_driver(text))
+    if (is_uri && pg_uri_has_driver(text))
         text = pg_uri_from_sqlalchemy(text, &s->arena);
     value = arena_cstr(&s->arena, text);
-    if (row == &setting_rows[SETTING_pg_uri] && *value && !pg_uri_is_foreign(text) &&
-        !pg_uri_is_valid(value))
+    if (is_uri && *value && !pg_uri_is_valid(value) &&
+        !(row == &setting_rows[SETTING_pg_uri] && pg_uri_is_foreign(text)))
         return setting_refuse(row, text, "such as postgresql://user:password@host/database", f);
     memcpy((char *)s + row->offset, &value, sizeof(value));
     return OK;

@@ -36,6 +36,8 @@ const struct setting_fallback setting_fallbacks[] = {
     {"MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", SETTING_disable_security_middleware},
     {"FORWARDED_ALLOW_IPS", SETTING_trusted_proxies}, /* uvicorn's own, MLflow's server being that */
     {"MLFLOW_TRUNCATE_LONG_VALUES", SETTING_truncate_long_values},
+    {"MLFLOW_AUTH_CONFIG_PATH", SETTING_auth_config},
+    {"MLFLOW_FLASK_SERVER_SECRET_KEY", SETTING_auth_secret_key},
 };
 const size_t setting_fallback_count = array_len(setting_fallbacks);
 

@@ -19,6 +19,7 @@
     extern const char symbol[] __attribute__((visibility("hidden")))
 
 SQL_TEXT(sql_mlflow, "mlflow.sql");
+SQL_TEXT(sql_auth, "auth.sql");
 SQL_TEXT(sql_positions, "001_positions.sql");
 
 const struct sql_file sql_files[] = {

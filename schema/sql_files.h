@@ -18,6 +18,8 @@ struct sql_file {
 
 /* MLflow's whole schema, schema/sql/mlflow.sql. */
 extern const char sql_mlflow[];
+/* The tables of its basic-auth application, schema/sql/auth.sql. */
+extern const char sql_auth[];
 
 /* Schema sluice, in the order to apply. */
 extern const struct sql_file sql_files[];

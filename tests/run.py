@@ -2,7 +2,8 @@
 """Runs the suites, shows what each prints, adds up their counts.
 
     tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [edge] [ui]
-                 [crash] [crash-asan] [states] [fault] [fault-long] [load] [pods] [pods-long] [deploy] [deploy-clean]
+                 [crash] [crash-asan] [states] [fault] [fault-long] [load] [pods] [pods-long]
+                 [deploy] [deploy-clean] [chart]
                  [tsan] [valgrind]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
@@ -164,6 +165,7 @@ SUITES = {
                           counted([VENV, "tests/pods/redis_pods.py", RELEASE], 900)),
     "pods-long": lambda: counted([VENV, "tests/pods/run.py", RELEASE, "--long"], 7200),
     "deploy": lambda: counted([VENV, "tests/deploy/run.py"], 300),
+    "chart": lambda: counted([os.path.join(ROOT, "build/kube/venv/bin/python"), "tests/deploy/chart.py"], 300),
     "deploy-clean": lambda: counted([VENV, "tests/deploy/run.py", "--clean"], 1200),
     "tsan": tsan,
     "valgrind": valgrind,
@@ -173,7 +175,7 @@ SUITES = {
 def main():
     os.chdir(ROOT)
     wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "edge",
-                              "ui", "crash", "states", "fault", "load", "pods", "deploy"]
+                              "ui", "crash", "states", "fault", "load", "pods", "deploy", "chart"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")

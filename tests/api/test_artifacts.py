@@ -361,3 +361,37 @@ def test_runs_outside_the_destination(server, store, tmp_path):
         assert sent.status_code == 200, sent.text
         assert requests.get(f"{server.url}/get-artifact", timeout=60, params={
             "run_id": run.info.run_id, "path": "up.txt"}).content == b"direct"
+
+
+@pytest.fixture
+def serve_mode(database, tmp_path):
+    started = []
+
+    def start(*args):
+        started.append(Sluice(database, data_dir=str(tmp_path / f"d{len(started)}"),
+                              args=["--artifacts-destination", str(tmp_path / "a"), *args]))
+        return started[-1].__enter__()
+
+    yield start
+    for server in started:
+        server.__exit__(None, None, None)
+
+
+def test_modes(serve_mode):
+    """Which calls are off, and where new runs keep their artifacts. Words: tests/unit."""
+    off = serve_mode("--serve-artifacts", "false", "--default-artifact-root", "s3://own/root")
+    for answer in (get(off, "x"), put(off, "x", b"1")):
+        assert answer.status_code == 503 and "--serve-artifacts" in answer.json()["detail"]
+    listed = requests.get(f"{off.url}{PROXY}/artifacts", timeout=60)
+    assert listed.status_code == 503 and listed.text.startswith(f"Endpoint: {PROXY}/artifacts dis")
+    client = mlflow.MlflowClient(off.url)
+    run = client.create_run(client.create_experiment("own-" + uuid.uuid4().hex))
+    assert run.info.artifact_uri.startswith("s3://own/root/")
+
+    only = serve_mode("--artifacts-only", "true")
+    assert put(only, "f", b"1").status_code == 200 and get(only, "f").content == b"1"
+    answer = requests.post(f"{only.url}/api/2.0/mlflow/runs/create", json={}, timeout=60)
+    assert answer.status_code == 503 and "--artifacts-only" in answer.text
+    assert requests.get(only.url + "/health", timeout=60).text == "OK"
+    info = requests.get(only.url + "/api/3.0/mlflow/server-info", timeout=60).json()
+    assert info["multipart_uploads_enabled"] is False

@@ -14,7 +14,7 @@ from server import BINARY, Sluice, clean_environment
 
 CHECKS = ["settings", "data_dir", "owner", "filesystem", "disk", "fdatasync", "files", "memory",
           "listen", "admin_listen", "postgresql", "schema", "indexes", "grants", "durability",
-          "clock", "backlog", "deadletters", "redis", "kafka",
+          "clock", "users", "backlog", "deadletters", "redis", "kafka",
           "topic", "flushers", "upstream"]
 
 

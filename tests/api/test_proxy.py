@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -34,7 +35,8 @@ def front(database, upstream):
     # ASan keeps what is freed for a while; of interest is what is in use.
     env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}
     with Sluice(database, args=["--upstream", upstream.url + "/", "--workers", "1",
-                                "--upstream-timeout", "3s", "--upstream-connections", "8"],
+                                "--upstream-timeout", "3s", "--upstream-connections", "8",
+                                "--trusted-proxies", "10.0.0.0/8"],
                 env=env) as s:
         yield s
 
@@ -226,7 +228,7 @@ def test_a_100_comes_when_the_upstream_does_not_speak_of_it(front):
 def test_an_interim_head_passes(front):
     peer = Peer(front).ask("/hints")
     status, fields = peer.head()
-    assert status == 103 and fields["Link"] == "</a.css>"
+    assert status == 103 and fields["Link"] == "</a.css>" and "X-Hop" not in fields
     assert peer.head()[0] == 200 and peer.exactly(6) == b"hinted"
     peer.close()
     peer = Peer(front).ask("/hints", version="1.0")  # which knows none
@@ -477,6 +479,42 @@ def test_the_end_of_sluice_ends_exchanges_and_tunnels(database):
         s.stop()
         assert peers[0].head()[0] == 503
         assert peers[1].is_reset() or True
+
+
+# --- TLS to the upstream ----------------------------------------------------------------------------
+
+
+def certificate(folder, name, address):
+    """A file with a key and a certificate that signs itself, for that address."""
+    path, key = str(folder / f"{name}.pem"), str(folder / f"{name}.key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}", "-days", "2",
+                    "-addext", f"subjectAltName=IP:{address}", "-keyout", key, "-out", path],
+                   check=True, capture_output=True)
+    with open(path, "a", encoding="ascii") as out, open(key, encoding="ascii") as k:
+        out.write(k.read())
+    return path
+
+
+def test_an_upstream_behind_tls_is_verified(database, tmp_path):
+    good, other = certificate(tmp_path, "good", "127.0.0.1"), certificate(tmp_path, "o", "127.0.0.9")
+    with Upstream(good) as u, Sluice(database, args=["--upstream", u.url, "--upstream-ca", good,
+                                                     "--workers", "1"]) as s:
+        seen, _ = echo(s, method="PUT", data=b"".join(pieces(3_000_003)))
+        assert seen["sha256"] == sent_sum(3_000_003)
+        for how in ("length", "chunked", "close"):
+            answer = requests.get(s.url + f"/bytes?n=3000003&how={how}", timeout=30)
+            assert hashlib.sha256(answer.content).hexdigest() == sent_sum(3_000_003)
+        peer = switch(s, b"first ")
+        assert peer.exactly(12) == b"hello FIRST "
+        peer.close()
+        assert Peer(s).ask("/cut?how=length").is_reset()
+    for trusted, server in ((other, good), (other, other)):  # not signed by it; of another address
+        with Upstream(server) as u, Sluice(database, args=["--upstream", u.url,
+                                                           "--upstream-ca", trusted]) as s:
+            answer = requests.get(s.url + "/echo", timeout=30)
+            assert answer.status_code == 502
+            assert re.search("self-signed|mismatch", answer.json()["message"])
 
 
 # --- read your writes -------------------------------------------------------------------------------

@@ -17,9 +17,11 @@ OTHERS = {"listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:2", "data_dir": "/
           "kafka_brokers": "127.0.0.1:9", "kafka_topic": "elsewhere",
           "pg_uri": "postgresql://elsewhere/db", "pg_bin_dir": "/elsewhere",
           "default_artifact_root": "/elsewhere", "artifacts_destination": "/elsewhere", "static_prefix": "/elsewhere",
+          "auth_config": "/elsewhere", "auth_pg_uri": "postgresql://elsewhere/users",
+          "auth_secret_key": "another", "auth_htpasswd": "/elsewhere",
           "allowed_hosts": "*", "cors_allowed_origins": "http://elsewhere", "log_level": "debug",
           "x_frame_options": "DENY", "trusted_proxies": "10.0.0.0/8",  # tls_*: test_tls.py
-          "upstream": "http://127.0.0.1:3", "ui_dir": "/elsewhere"}
+          "upstream": "http://127.0.0.1:3", "upstream_ca": "/elsewhere", "ui_dir": "/elsewhere"}
 
 
 def another(setting):

@@ -108,7 +108,9 @@ def test_help_and_version():
     for setting in table():
         assert "--" + setting["name"].replace("_", "-") in said
     commands = said.split("\n\n")[1].splitlines()
-    assert len(commands) > 5
-    assert all(line[37] != " " and line[36] == " " for line in commands), "help stands in a column"
+    assert len(commands) > 10
+    for usage, what in zip(commands[::2], commands[1::2]):
+        assert usage.startswith("  ") and usage[2] != " ", usage
+        assert what.startswith("      ") and what[6] != " " and what.endswith("."), what
     assert subprocess.run([BINARY, "version"], capture_output=True, text=True, timeout=30,
                           check=True).stdout.strip()

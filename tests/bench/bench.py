@@ -13,6 +13,8 @@
           stock MLflow, with each server's peak of memory (exchange.py)
   reads   searches, histories and runs/get on one database, Sluice and stock MLflow in turns
           (reads.py)
+  auth    log-metric with auth = basic and without, in turns, and stock MLflow with its basic-auth
+          application (users.py)
 
 All of it shares one throwaway PostgreSQL cluster with fsync on, and the machine: client, server
 and database compete for the same cores. What is compared is run in turns; the figures are medians,
@@ -21,6 +23,7 @@ build/bench.json.
 """
 
 import argparse
+import base64
 import json
 import os
 import platform
@@ -43,6 +46,7 @@ from queues import measure_queues  # noqa: E402
 from exchange import artifact_table, measure_artifacts  # noqa: E402
 from reads import measure_reads  # noqa: E402
 from server import ROOT, Sluice, Stock, free_port, is_port_open, wait_until  # noqa: E402
+from users import measure_users  # noqa: E402
 
 CONNECTIONS = 64
 RUNS = 1000
@@ -80,10 +84,13 @@ class Nginx:
         self.process.wait(timeout=20)
 
 
-def wrk(script, url, seconds, runs_file, number, connections=CONNECTIONS):
+def wrk(script, url, seconds, runs_file, number, connections=CONNECTIONS, auth=None):
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s",
                os.path.join(HERE, script), url, "--", runs_file, str(number)]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    env = dict(os.environ)
+    if auth:
+        env["BENCH_AUTHORIZATION"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
+    output = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
     result = json.loads(re.search(r"^RESULT (.*)$", output, re.M)[1])
     if result["not_200"] or result["broken"]:
         say(f"    {result['not_200']} answers were not 200, {result['broken']} exchanges broke")
@@ -332,7 +339,13 @@ def rows_of(found):
              if ours in read and theirs in read]
     queues = [(f"{what}, queue = kafka", both["kafka"], "queue = journal", both["journal"])
               for what, both in found.get("queues", {}).items()]
-    return (write_rows(found) if "apply" in found else []) + queues + reads
+    return (write_rows(found) if "apply" in found else []) + queues + reads + user_rows(found)
+
+
+def user_rows(found):
+    users = found.get("users", {})
+    return [("log-metric requests/s accepted, auth = basic", users["basic"], name, users[who])
+            for who, name in (("open", "auth = none"), ("stock", "stock, basic-auth")) if who in users]
 
 
 def write_rows(found):
@@ -395,7 +408,7 @@ def main():
     parser.add_argument("--wide-runs", type=int, default=100, help="these runs")
     parser.add_argument("--match", default="", help="only the reads whose name has this")
     parser.add_argument("--no-stock", action="store_true", help="leave stock MLflow out")
-    parser.add_argument("--only", choices=["writes", "kafka", "reads", "artifacts"],
+    parser.add_argument("--only", choices=["writes", "kafka", "reads", "artifacts", "auth"],
                         help="a part of the table")
     parser.add_argument("--artifact-mb", type=int, default=1000, help="size of the file")
     parser.add_argument("--args", default="", help="settings for sluice, as on its command line")
@@ -418,6 +431,9 @@ def main():
             if options.only in (None, "reads") and not options.no_stock:
                 say("reads: Sluice and stock MLflow in turns")
                 found["reads"] = measure_reads(cluster, Sluice, Stock, wrk, folder, options, say)
+            if options.only in (None, "auth"):
+                say("auth: Sluice without users and with, in turns")
+                found["users"] = measure_users(cluster, folder, options, Tools, say)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if options.only != "artifacts":
@@ -429,6 +445,17 @@ def main():
         json.dump(found, f, indent=2)
         f.write("\n")
     say(f"\nwritten to {os.path.relpath(path)}")
+
+
+class Tools:
+    """What the parts in other files use of this one."""
+    Sluice, Stock = Sluice, Stock
+    wrk, make_runs, drained, median = (staticmethod(f) for f in (wrk, make_runs, drained, median))
+
+    @staticmethod
+    def folder(parent, name):
+        os.makedirs(path := os.path.join(parent, name))
+        return path
 
 
 def measure(cluster, folder, options, found):

@@ -120,11 +120,11 @@ def measure_artifacts(cluster, sluice, stock, folder, options, say):
     uris = [cluster.create_database(f"artifacts{i}") for i in range(3)]
     with S3() as s3, Dav(folder) as dav, \
             sluice(uris[0], args=["--artifacts-destination", os.path.join(folder, "a")]) as local, \
-            sluice(uris[1], args=["--artifacts-destination", "s3://b"], env=s3.env) as remote:
-        s3.make_bucket("b")
+            sluice(uris[1], args=["--artifacts-destination", "s3://bkt"], env=s3.env) as remote:
+        s3.make_bucket("bkt")
         servers = [("nginx dav", dav, dav.url + "/1/r/file", ()),
                    ("sluice, disk", local, local.url + PROXY, ()),
-                   ("S3 server alone", s3, s3.url + "/b/alone", signed),
+                   ("S3 server alone", s3, s3.url + "/bkt/alone", signed),
                    ("sluice, S3", remote, remote.url + PROXY, ())]
         with _stock(stock, uris[2], options) as mlflow:
             if mlflow:

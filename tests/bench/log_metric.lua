@@ -6,6 +6,7 @@ function init(args)
     for line in io.lines(args[1]) do runs[#runs + 1] = line end
     step = tonumber(args[2])
     wrk.headers["Content-Type"] = "application/json"
+    wrk.headers["Authorization"] = os.getenv("BENCH_AUTHORIZATION")
 end
 
 function request()

@@ -62,16 +62,22 @@ def test_links_lead_nowhere(serve, tmp_path):
     base = serve.folder / "in"
     links = {"folder": outside, "file": outside / "secret", "up": "../../outside",
              "proc": "/proc/self/root", "loop": "loop", "gone": outside / "gone"}
-    for name, target in links.items():
-        (base / name).symlink_to(target)
+
+    def link():
+        for name, target in links.items():
+            if not (base / name).is_symlink():
+                (base / name).symlink_to(target)
+
     for path in ("in/folder/secret", "in/file", "in/up/secret", "in/loop", "in/folder",
                  f"in/proc{outside}/secret", "in/loop/x", "in/gone"):
+        link()  # a link itself may be deleted
         answer = requests.get(url(server, path), timeout=60)
         assert answer.status_code in (400, 404) and "secret" not in answer.text.split("message")[0]
         listed = requests.get(f"{server.url}{PROXY}", params={"path": path}, timeout=60)
         assert "secret\"" not in listed.text
         requests.delete(url(server, path + "/"), timeout=60)
     for path in ("in/folder/new", "in/up/new", f"in/proc{outside}/new", "in/loop/new"):
+        link()
         assert requests.put(url(server, path), data=b"x", timeout=60).status_code == 400
     assert sorted(os.listdir(outside)) == ["secret"]
     assert (outside / "secret").read_text() == "secret"
@@ -115,18 +121,18 @@ def test_slow_peers_cost_little_and_hold_nobody(serve):
     assert requests.put(url(server, "large"), data=data, timeout=60).status_code == 200
     before = rss(server)
     peers = []
-    for i in range(60):
+    for i in range(40):
         peers.append(begin_upload(server, f"slow/{i}", 1 << 40))
         peers[-1].socket.sendall(b"x" * 200000)
-    for i in range(60):
+    for i in range(40):
         peers.append(Peer(server).ask(f"{PROXY}/large"))
     assert requests.get(url(server, "large"), timeout=60).content == data
     assert requests.put(url(server, "other"), data=data, timeout=60).status_code == 200
-    wait_until(lambda: server.stat("sluice_artifact_downloads_total") >= 61, 30, "all have begun")
+    wait_until(lambda: server.stat("sluice_artifact_downloads_total") >= 41, 30, "all have begun")
     assert rss(server) - before < 24 * MIB
     for peer in peers:
         peer.socket.close()
-    wait_until(lambda: server.stat("sluice_artifact_uploads_cut_total") == 60, 30, "given up")
+    wait_until(lambda: server.stat("sluice_artifact_uploads_cut_total") == 40, 30, "given up")
     assert files(serve.folder) == ["large", "other"]
 
 
@@ -147,8 +153,8 @@ def test_a_long_exchange_takes_no_memory(serve):
     """256 MiB to disk and back, and to S3 and back."""
     data = os.urandom(MIB) * 256
     with S3() as s3:
-        s3.make_bucket("b")
-        for destination in (None, "s3://b"):
+        s3.make_bucket("bkt")
+        for destination in (None, "s3://bkt"):
             server = serve(destination=destination, env=s3.env, binary=release())
             requests.put(url(server, "warm"), data=b"1", timeout=60)
             before = rss(server)
@@ -166,7 +172,7 @@ def test_a_store_that_is_gone(serve):
     silent.listen()
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
     for port in (1, silent.getsockname()[1]):
-        server = serve("--artifact-timeout", "1s", destination="s3://b", env={
+        server = serve("--artifact-timeout", "1s", destination="s3://bkt", env={
             **keys, "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}"})
         for call in (lambda: requests.put(url(server, "f"), data=b"x" * MIB, timeout=60),
                      lambda: requests.get(url(server, "f"), timeout=60),
@@ -178,8 +184,8 @@ def test_a_store_that_is_gone(serve):
         assert requests.get(server.admin_url + "/readyz", timeout=60).status_code == 200
     silent.close()
     with S3() as s3:
-        s3.make_bucket("b")
-        server = serve(destination="s3://b", env=s3.env)
+        s3.make_bucket("bkt")
+        server = serve(destination="s3://bkt", env=s3.env)
         assert requests.put(url(server, "f"), data=b"x" * (48 * MIB), timeout=60).status_code == 200
         peer = Peer(server).ask(f"{PROXY}/f")
         status, fields = peer.head()
@@ -197,11 +203,11 @@ def test_a_store_that_is_gone(serve):
 
 def test_wrong_keys_are_told(serve):
     with S3() as s3:
-        s3.make_bucket("b")
-        server = serve(destination="s3://b", env={**s3.env, "AWS_SECRET_ACCESS_KEY": "wrong"})
+        s3.make_bucket("bkt")
+        server = serve(destination="s3://bkt", env={**s3.env, "AWS_SECRET_ACCESS_KEY": "wrong"})
         answer = requests.get(f"{server.url}{PROXY}", timeout=60)
         assert answer.status_code == 401
-        assert answer.json()["message"].startswith("Failed to list artifacts in s3://b/: ")
+        assert answer.json()["message"].startswith("Failed to list artifacts in s3://bkt/: ")
         assert requests.put(url(server, "f"), data=b"1", timeout=60).status_code == 401
 
 

@@ -198,11 +198,12 @@ class Sluice(Server):
 class Stock(Server):
     """`mlflow server` of the version in requirements.txt."""
 
-    def __init__(self, pg_uri, workers=1, env=None, prefix=""):
+    def __init__(self, pg_uri, workers=1, env=None, prefix="", args=()):
         super().__init__(pg_uri)
         self.workers = workers
         self.env = env or {}
         self.prefix = prefix
+        self.args = list(args)
 
     def start(self):
         port = free_port()
@@ -214,7 +215,7 @@ class Stock(Server):
         # busy machine a long read is enough for that.
         self.spawn([sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
                     "--host", "127.0.0.1", "--port", str(port), "--workers", str(self.workers),
-                    "--uvicorn-opts", "--timeout-worker-healthcheck 120"],
+                    "--uvicorn-opts", "--timeout-worker-healthcheck 120", *self.args],
                    clean_environment(self.env), start_new_session=True)
         wait_until(lambda: self.is_answering(self.url + self.prefix + "/health"), 240, "stock MLflow /health")
         return self

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A server behind Sluice that behaves as a test asks it to: `upstream.py PORT`, or in a test
+"""A server behind Sluice that behaves as a test asks it to: `upstream.py PORT [CERTIFICATE]`, or in a test
 `with Upstream() as u:`. HTTP by hand on real sockets, because libraries do not misbehave.
 
 The first segment of a path says what it does; parameters are in the query. It prints nothing and keeps
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import urllib.parse
@@ -23,13 +24,16 @@ from server import free_port, is_port_open, wait_until  # noqa: E402
 class Upstream:
     """It as a process of its own, so that it can be killed and stopped."""
 
-    def __init__(self):
+    def __init__(self, certificate=None):
+        """certificate: a file of a key and what it signed, then it speaks TLS."""
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
+        self.more = [certificate] if certificate else []
         self.process = None
 
     def start(self):
-        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), str(self.port)])
+        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__),
+                                         str(self.port), *self.more])
         wait_until(lambda: is_port_open(self.port), 30, "the upstream listens")
         return self
 
@@ -222,7 +226,7 @@ async def do_continue(r):
 
 
 async def do_hints(r):
-    r.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
+    r.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n")
     await r.writer.drain()
     r.answer("hinted")
 
@@ -278,12 +282,16 @@ async def serve(reader, writer):
             pass
 
 
-async def main(port):
+async def main(port, certificate=None):
     global EVENTS
     EVENTS = asyncio.Event()
-    server = await asyncio.start_server(serve, "127.0.0.1", port, limit=1 << 20)
+    tls = None
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, limit=1 << 20, ssl=tls)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(int(sys.argv[1]), *sys.argv[2:]))

@@ -40,7 +40,7 @@ static void test_percent_encoding(void **state)
 
 static void test_query_pieces(void **state)
 {
-    struct query_item *items;
+    struct input_pair *items;
     struct arena a;
     size_t n;
 
@@ -134,10 +134,8 @@ static void test_a_body_of_any_type(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_percent_encoding),
-        cmocka_unit_test(test_query_pieces),
-        cmocka_unit_test(test_booleans_of_a_query),
-        cmocka_unit_test(test_a_body_of_any_type),
+        cmocka_unit_test(test_percent_encoding),    cmocka_unit_test(test_query_pieces),
+        cmocka_unit_test(test_booleans_of_a_query), cmocka_unit_test(test_a_body_of_any_type),
         cmocka_unit_test(test_a_body_says_nothing),
     };
 

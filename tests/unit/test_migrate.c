@@ -134,9 +134,12 @@ static void test_every_table_is_wanted(void **state)
 
     (void)state;
     buf_init(&names);
-    assert_int_equal(migrate_wanted(&names), 65);
+    assert_int_equal(migrate_wanted(&mlflow_set, &names), 65);
     assert_true(str_starts(buf_str(&names), STR("{alembic_version,workspaces,experiments,")));
     assert_non_null(strstr(buf_str(&names).p, ",webhook_events}"));
+    buf_reset(&names);
+    assert_true(migrate_wanted(&auth_set, &names) > 1);
+    assert_true(str_starts(buf_str(&names), STR("{alembic_version_auth,")));
     buf_fini(&names);
 }
 

@@ -1,7 +1,7 @@
 /* redis: a connection to a real redis-server that refuses, hangs, dies and comes back. */
 #define _GNU_SOURCE /* RTLD_NEXT */
 #include "gateway/redis.c"
-#include "gateway/redis_tls.c"
+#include "gateway/client_tls.c"
 
 #include <dlfcn.h>
 #include <netdb.h>
@@ -51,7 +51,7 @@ static bool turn(uint64_t until_us)
             continue;                                  \
     } while (0)
 
-static void connect_with(const char *uri, struct redis_tls *tls, uint64_t timeout_us)
+static void connect_with(const char *uri, struct client_tls *tls, uint64_t timeout_us)
 {
     struct redis_config c = {.base = base,
                              .tls = tls,
@@ -258,7 +258,7 @@ static void test_a_subscription_that_is_refused_is_not_hurried(void **state)
 
 static void test_tls_compares_issuer_and_host(void **state)
 {
-    struct redis_tls *good, *other;
+    struct client_tls *good, *other;
     char path[96];
     struct fail f;
     struct answer a = {0};
@@ -269,9 +269,9 @@ static void test_tls_compares_issuer_and_host(void **state)
     redistest.password = "x";
     redistest_start();
     snprintf(path, sizeof(path), "%s/good.pem", redistest.dir);
-    assert_int_equal(redis_tls_open(path, &good, &f), OK);
+    assert_int_equal(client_tls_open("redis_ca", path, &good, &f), OK);
     snprintf(path, sizeof(path), "%s/other.pem", redistest.dir);
-    assert_int_equal(redis_tls_open(path, &other, &f), OK);
+    assert_int_equal(client_tls_open("redis_ca", path, &other, &f), OK);
 
     connect_with(uri_of("rediss", ":x@", "localhost", redistest.tls_port, ""), good, 1000000);
     AWAIT(redis_is_good(redis));
@@ -303,9 +303,9 @@ static void test_tls_compares_issuer_and_host(void **state)
     assert_int_equal(ups, 0);
     redis_close(redis);
     redis = NULL;
-    redis_tls_close(good);
-    redis_tls_close(other);
-    assert_int_equal(redis_tls_open("/nowhere.pem", &good, &f), ERR_SETTING);
+    client_tls_close(good);
+    client_tls_close(other);
+    assert_int_equal(client_tls_open("redis_ca", "/nowhere.pem", &good, &f), ERR_SETTING);
 }
 
 static void test_messages_are_heard_after_a_restart_too(void **state)

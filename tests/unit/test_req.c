@@ -69,7 +69,7 @@ static void test_a_reload_and_a_drain_have_room_beside_bodies(void **state)
     fail_init(&f, NULL);
     assert_int_equal(inbox_init(&w.inbox), 0);
     for (size_t i = 0; i < array_len(exchanges) && e == OK; i++) {
-        e = req_aside(request_running(&w, i, &f), work, next_step);
+        e = req_aside(request_running(&w, i, &f), w.helper, work, next_step);
         taken += e == OK;
         assert_true(await_work(taken)); /* else it waits for room in the full inbox */
     }

@@ -9,6 +9,7 @@
 
 #include "gateway/conn_io.h"
 #include "gateway/listen.h"
+#include "gateway/pod.h"
 #include "gateway/req_event.h"
 #include "gateway/req_part.h"
 #include "gateway/route.h"
@@ -27,6 +28,7 @@ enum {
 static struct worker *worker;
 static struct queue *queue;
 static struct runs *runs;
+static struct pod *pod;
 static struct settings *settings;
 static struct stats *stats;
 static int file_fd = -1;
@@ -290,6 +292,8 @@ const struct route *route_find(unsigned method, struct str path, enum route_wher
     return NULL;
 }
 
+const struct route route_unknown, route_asked;
+
 const struct route *route_upstream(void)
 {
     return &routes[0];
@@ -318,6 +322,31 @@ uint64_t server_open_connections(struct server *sv)
     return 0;
 }
 
+/* Nobody is asked who it is. */
+const struct auth_config *server_auth_config(const struct server *sv)
+{
+    (void)sv;
+    return NULL;
+}
+
+struct worker *server_worker(struct server *sv, unsigned index)
+{
+    (void)sv, (void)index;
+    return NULL;
+}
+
+void server_hurry_logins(struct server *sv)
+{
+    (void)sv;
+}
+
+/* Asked for by handlers of files only. */
+const struct artifacts *server_artifacts(struct server *sv)
+{
+    (void)sv;
+    return NULL;
+}
+
 /* -- a worker of its own ----------------------------------------------------------------------- */
 
 static int set_up(void **state)
@@ -342,6 +371,8 @@ static int set_up(void **state)
     c.settings = settings;
     c.queue = queue;
     c.runs = runs;
+    assert_ok(pod_open(settings, queue, runs, &pod, &fixture_fail));
+    c.pod = pod;
     c.stats = stats;
     c.pg_uri = "postgresql://nobody@127.0.0.1:1/none";
     assert_ok(worker_start(&c, &worker, &fixture_fail));
@@ -362,6 +393,7 @@ static int tear_down(void **state)
     queue_stop(queue);
     queue_close(queue);
     worker_free(worker);
+    pod_close(pod);
     runs_free(runs);
     stats_free(stats);
     settings_free(settings);
@@ -372,6 +404,13 @@ static int tear_down(void **state)
 static uint64_t held_bytes(void)
 {
     return atomic_load_explicit(&stats->held_bytes, memory_order_relaxed);
+}
+
+/* Once the connections of other tests, whose requests end after their answers, are gone. */
+static unsigned over_so_far(void)
+{
+    wait_for(atomic_load_explicit(&stats->open_connections, memory_order_relaxed) == 0);
+    return over_count;
 }
 
 /* -- a client ---------------------------------------------------------------------------------- */
@@ -492,7 +531,7 @@ static void test_a_chunked_body_is_put_together(void **state)
 
 static void test_a_body_that_breaks_the_framing_is_answered_400(void **state)
 {
-    unsigned before = over_count;
+    unsigned before = over_so_far();
     size_t n;
     int fd = dial();
 
@@ -572,7 +611,7 @@ static void test_a_limit_holds_for_a_length_and_for_chunks(void **state)
 
 static void test_a_sender_that_trickles_is_answered_408(void **state)
 {
-    unsigned before = over_count;
+    unsigned before = over_so_far();
     uint64_t began_us = clock_us();
     int fd = dial();
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -590,17 +629,19 @@ static void test_a_sender_that_trickles_is_answered_408(void **state)
 
 static void test_a_sender_that_falls_silent_is_answered_408(void **state)
 {
+    unsigned before = over_so_far();
     int fd = dial();
 
     (void)state;
     say(fd, "POST /take HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     assert_non_null(strstr(hear_until(fd, "\r\n\r\n"), "HTTP/1.1 408"));
     close(fd);
+    wait_for(over_count == before + 1);
 }
 
 static void test_the_handler_hears_of_a_peer_that_goes(void **state)
 {
-    unsigned before = over_count;
+    unsigned before = over_so_far();
     uint64_t taken = taken_bytes;
     int fd = dial();
 
@@ -722,7 +763,7 @@ static void test_a_reader_that_takes_a_file_slowly_is_waited_for(void **state)
 
 static void test_a_file_that_is_shorter_ends_in_a_reset(void **state)
 {
-    unsigned before = over_count;
+    unsigned before = over_so_far();
     size_t n;
     int fd = dial();
 

@@ -23,15 +23,31 @@ static void test_every_row_is_found_under_its_paths(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("", true);
+    route_init("", true, true);
     for (size_t i = 0; i < count; i++) {
         unsigned method = all[i].methods & -all[i].methods; /* one of them */
         const struct route *r = find(method, all[i].path, all[i].where, &allowed);
 
+        if (all[i].path[0] == '(') /* (upstream) is no path */
+            continue;
         assert_ptr_equal(r, &all[i]);
         assert_int_equal(route_index(r), i);
     }
     assert_non_null(find(HTTP_M_POST, "/ajax-api/2.0/mlflow/runs/log-batch", ON_CLIENT, &allowed));
+}
+
+static void test_users_have_paths_with_authentication_only(void **state)
+{
+    unsigned allowed;
+
+    (void)state;
+    route_init("", false, false);
+    assert_null(find(HTTP_M_GET, "/api/2.0/mlflow/users/get", ON_CLIENT, &allowed));
+    assert_int_equal(allowed, 0);
+    assert_non_null(find(HTTP_M_GET, "/api/2.0/mlflow/runs/get", ON_CLIENT, &allowed));
+    route_init("/p", false, true);
+    assert_non_null(find(HTTP_M_GET, "/p/ajax-api/2.0/mlflow/users/get", ON_CLIENT, &allowed));
+    assert_null(find(HTTP_M_GET, "/p/ajax-api/2.0/mlflow/users/get", ON_ADMIN, &allowed));
 }
 
 static void test_paths_are_exact(void **state)
@@ -49,7 +65,7 @@ static void test_paths_are_exact(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("", false);
+    route_init("", false, false);
     for (size_t i = 0; i < array_len(absent); i++) {
         assert_null(find(HTTP_M_GET, absent[i], ON_CLIENT, &allowed));
         assert_int_equal(allowed, 0);
@@ -63,7 +79,7 @@ static void test_methods(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("", false);
+    route_init("", false, false);
     assert_non_null(find(HTTP_M_HEAD, get, ON_CLIENT, &allowed));
     assert_null(find(HTTP_M_POST, get, ON_CLIENT, &allowed));
     assert_int_equal(allowed, HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS);
@@ -79,7 +95,7 @@ static void test_admin_listener_serves_its_own(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("", false);
+    route_init("", false, false);
     assert_non_null(find(HTTP_M_GET, "/metrics", ON_ADMIN, &allowed));
     assert_null(find(HTTP_M_GET, "/api/2.0/mlflow/runs/get", ON_ADMIN, &allowed));
     assert_int_equal(allowed, 0);
@@ -93,14 +109,14 @@ static void test_the_ui_has_paths_when_it_is_served(void **state)
     struct http_head head = {.path = STR("/p/static-files/static/js/a.js")};
 
     (void)state;
-    route_init("", false);
+    route_init("", false, false);
     assert_null(find(HTTP_M_GET, "/", ON_CLIENT, &allowed));
     assert_null(find(HTTP_M_GET, "/static-files/a.js", ON_CLIENT, &allowed));
-    route_init("", true);
+    route_init("", true, false);
     assert_non_null(find(HTTP_M_GET, "/", ON_CLIENT, &allowed));
     assert_null(find(HTTP_M_GET, "/", ON_ADMIN, &allowed));
     assert_null(find(HTTP_M_GET, "/static-files", ON_CLIENT, &allowed));
-    route_init("/p", true);
+    route_init("/p", true, false);
     assert_non_null(find(HTTP_M_GET, "/p", ON_CLIENT, &allowed));
     assert_non_null(find(HTTP_M_GET, "/p/", ON_CLIENT, &allowed));
     assert_null(find(HTTP_M_GET, "/", ON_CLIENT, &allowed));
@@ -116,14 +132,14 @@ static void test_static_prefix_moves_mlflow_paths_only(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("/pfx", false);
+    route_init("/pfx", false, false);
     assert_non_null(find(HTTP_M_GET, "/pfx/health", ON_CLIENT, &allowed));
     assert_null(find(HTTP_M_GET, "/health", ON_CLIENT, &allowed));
     assert_non_null(find(HTTP_M_GET, "/pfx/ajax-api/2.0/mlflow/runs/get", ON_CLIENT, &allowed));
     assert_null(find(HTTP_M_GET, "/api/2.0/mlflow/runs/get", ON_CLIENT, &allowed));
     assert_non_null(find(HTTP_M_GET, "/metrics", ON_CLIENT, &allowed));
     assert_non_null(find(HTTP_M_GET, "/readyz", ON_ADMIN, &allowed));
-    route_init("", false);
+    route_init("", false, false);
 }
 
 static void test_a_rest_is_all_that_is_left(void **state)
@@ -139,7 +155,7 @@ static void test_a_rest_is_all_that_is_left(void **state)
     for (int i = 0; i < 2 * (int)array_len(rests); i++) {
         const char *prefix = i % 2 ? "/pfx" : "";
 
-        route_init(prefix);
+        route_init(prefix, false, false);
         snprintf(path, sizeof(path), "%s%s/2.0/mlflow-artifacts/artifacts/%s", prefix,
                  i % 3 ? "/api" : "/ajax-api", rests[i / 2]);
         head.path = str_of(path);
@@ -148,7 +164,7 @@ static void test_a_rest_is_all_that_is_left(void **state)
         assert_int_equal(r.route->methods, HTTP_M_PUT);
         assert_true(str_eq(route_rest(&r), str_of(rests[i / 2])));
     }
-    route_init("");
+    route_init("", false, false);
     assert_null(find(HTTP_M_PUT, "/api/2.0/mlflow-artifacts/artifacts", ON_CLIENT, &allowed));
     assert_int_equal(allowed, HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS);
     assert_null(find(HTTP_M_PUT, "/api/2.0/mlflow-artifacts/artifacts/a\nb", ON_CLIENT, &allowed));
@@ -171,7 +187,7 @@ static void test_placeholders_stand_for_one_segment(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("", false);
+    route_init("", false, false);
     assert_non_null(find(HTTP_M_GET, model, ON_CLIENT, &allowed));
     assert_non_null(find(HTTP_M_DELETE, model, ON_CLIENT, &allowed));
     assert_ptr_not_equal(find(HTTP_M_GET, model, ON_CLIENT, &allowed),
@@ -194,7 +210,7 @@ static void test_constant_paths_come_before_placeholders(void **state)
     unsigned allowed;
 
     (void)state;
-    route_init("", false);
+    route_init("", false, false);
     assert_string_equal(find(HTTP_M_POST, path, ON_CLIENT, &allowed)->label,
                         "/logged-models/search");
     assert_string_equal(find(HTTP_M_GET, path, ON_CLIENT, &allowed)->label,
@@ -227,7 +243,7 @@ static void test_arguments_are_found_by_name(void **state)
 
     (void)state;
     arena_init(&a, 256);
-    route_init("/p", false);
+    route_init("/p", false, false);
     assert_string_equal(arg(&a, HTTP_M_DELETE, tag, "model_id").p, "m-1");
     assert_string_equal(arg(&a, HTTP_M_DELETE, tag, "tag_key").p, "a b");
     assert_string_equal(arg(&a, HTTP_M_GET, "/p/api/2.0/mlflow/logged-models/search", "model_id").p,
@@ -235,7 +251,7 @@ static void test_arguments_are_found_by_name(void **state)
     assert_string_equal(
         arg(&a, HTTP_M_GET, "/p/api/2.0/mlflow/logged-models/a\xFF\xC3\xA9", "model_id").p,
         "a\xEF\xBF\xBD\xC3\xA9");
-    route_init("", false);
+    route_init("", false, false);
     arena_fini(&a);
 }
 
@@ -250,6 +266,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_row_is_found_under_its_paths),
+        cmocka_unit_test(test_users_have_paths_with_authentication_only),
         cmocka_unit_test(test_paths_are_exact),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_admin_listener_serves_its_own),

@@ -23,6 +23,13 @@ static void test_mlflow_text_is_whole(void **state)
     assert_non_null(strstr(sql_mlflow, "VALUES ('" MIGRATE_HEAD "');"));
 }
 
+static void test_auth_text_is_whole(void **state)
+{
+    (void)state;
+    assert_true(strncmp(sql_auth, "-- The tables of MLflow 3.17.2's basic-auth", 43) == 0);
+    assert_ends(sql_auth, "VALUES ('" MIGRATE_AUTH_HEAD "');\n");
+}
+
 static void test_own_files_are_numbered_without_holes(void **state)
 {
     (void)state;
@@ -41,6 +48,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mlflow_text_is_whole),
+        cmocka_unit_test(test_auth_text_is_whole),
         cmocka_unit_test(test_own_files_are_numbered_without_holes),
     };
 

@@ -1,9 +1,9 @@
 /*
  * A certificate that does not lead to one that is trusted, or that names another host, ends the
- * handshake: with a password in the first command there is no harmless way to go on. hiredis has a TLS
+ * handshake: with a password in the first bytes there is no harmless way to go on. hiredis has a TLS
  * context of its own, but it does not compare the host; so it gets an SSL that does.
  */
-#include "gateway/redis_tls.h"
+#include "gateway/client_tls.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -13,13 +13,13 @@
 #include "base/check.h"
 #include "schema/errors.h"
 
-struct redis_tls {
+struct client_tls {
     SSL_CTX *ctx;
 };
 
-err_t redis_tls_open(const char *ca, struct redis_tls **out, struct fail *f)
+err_t client_tls_open(const char *setting, const char *ca, struct client_tls **out, struct fail *f)
 {
-    struct redis_tls *t = calloc(1, sizeof(*t));
+    struct client_tls *t = calloc(1, sizeof(*t));
 
     check(t);
     t->ctx = SSL_CTX_new(TLS_client_method());
@@ -31,8 +31,8 @@ err_t redis_tls_open(const char *ca, struct redis_tls **out, struct fail *f)
             : SSL_CTX_set_default_verify_paths(t->ctx) != 1) {
         const char *why = ERR_reason_error_string(ERR_peek_last_error());
 
-        redis_tls_close(t);
-        return fail(f, ERR_SETTING, "setting redis_ca: cannot take certificates from %s: %s",
+        client_tls_close(t);
+        return fail(f, ERR_SETTING, "setting %s: cannot take certificates from %s: %s", setting,
                     *ca ? ca : "the system", why ? why : "no reason given");
     }
     *out = t;
@@ -46,7 +46,7 @@ static bool is_numeric(const char *host)
     return inet_pton(AF_INET, host, &space) == 1 || inet_pton(AF_INET6, host, &space) == 1;
 }
 
-SSL *redis_tls_new(struct redis_tls *t, const char *host)
+SSL *client_tls_new(struct client_tls *t, const char *host)
 {
     SSL *ssl = SSL_new(t->ctx);
 
@@ -60,7 +60,7 @@ SSL *redis_tls_new(struct redis_tls *t, const char *host)
     return ssl;
 }
 
-const char *redis_tls_trouble(const SSL *ssl)
+const char *client_tls_trouble(const SSL *ssl)
 {
     long verdict = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
 
@@ -69,7 +69,7 @@ const char *redis_tls_trouble(const SSL *ssl)
     return ssl ? ERR_reason_error_string(ERR_peek_last_error()) : NULL;
 }
 
-void redis_tls_close(struct redis_tls *t)
+void client_tls_close(struct client_tls *t)
 {
     if (t)
         SSL_CTX_free(t->ctx);

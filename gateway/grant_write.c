@@ -1,0 +1,176 @@
+/*
+ * grant_write: what becomes of permissions when things are made, renamed and deleted.
+ *
+ * A grant to one user stands on a role of his own, __user_<id>__ in the workspace, which the first grant
+ * makes. Names of models come again, so their grants go with them: those on such roles, never those that an
+ * admin gave to a role. A sweep asks whether the model is gone, so that it may stand behind a DELETE that
+ * found nothing.
+ *
+ * Behind a commit it is tried ATTEMPTS times. When all fail the thing is there and its maker may not manage
+ * it, which an admin can mend and nobody can retract: it is logged, and the answer is that of the call.
+ */
+#include "gateway/grant_write.h"
+
+#include "base/log.h"
+#include "gateway/grant_cache.h"
+#include "gateway/may_rule.h"
+#include "gateway/req_user.h"
+#include "gateway/worker.h"
+
+enum { ATTEMPTS = 3 };
+
+/* Refused by no row where somebody else has that role. */
+#define OWN(id)                                                                                \
+    "WITH role AS (INSERT INTO roles (name, workspace)"                                        \
+    " VALUES ('__user_' || $1::text || '__', 'default')"                                       \
+    " ON CONFLICT (workspace, name) DO UPDATE SET name = excluded.name RETURNING id),"         \
+    " given AS (INSERT INTO user_role_assignments (user_id, role_id)"                          \
+    " SELECT $1::text::int4, id FROM role ON CONFLICT (user_id, role_id) DO NOTHING)"          \
+    " INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission)"     \
+    " SELECT role.id, $2::text, " id ", 'MANAGE' FROM role WHERE NOT EXISTS (SELECT 1"         \
+    " FROM user_role_assignments o WHERE o.role_id = role.id AND o.user_id <> $1::text::int4)" \
+    " ON CONFLICT (role_id, resource_type, resource_pattern)"                                  \
+    " DO UPDATE SET permission = excluded.permission"
+
+static const struct stmt OWN_MADE = {"grant_own_made",
+                                     OWN("currval('experiments_experiment_id_seq')::text")};
+static const struct stmt OWN_NAMED = {"grant_own", OWN("$3::text")};
+
+/* Of single users, in the workspace. */
+#define OF_USERS                                                       \
+    " FROM roles r WHERE r.id = p.role_id AND r.workspace = 'default'" \
+    " AND r.name ~ '^__user_[0-9]+__$' AND p.resource_type IN ('registered_model', 'prompt')"
+#define SWEEP                                                             \
+    "DELETE FROM role_permissions p USING roles r WHERE r.id = p.role_id" \
+    " AND r.workspace = 'default' AND r.name ~ '^__user_[0-9]+__$'"       \
+    " AND p.resource_type IN ('registered_model', 'prompt') AND p.resource_pattern = $1::text"
+
+static const struct stmt SWEEP_GONE = {"grant_sweep_gone", SWEEP
+                                       " AND NOT EXISTS (SELECT 1 FROM registered_models m"
+                                       " WHERE m.workspace = 'default' AND m.name = $1::text)"};
+static const struct stmt SWEEP_ALL = {"grant_sweep", SWEEP};
+static const struct stmt RENAME = {"grant_rename",
+                                   "UPDATE role_permissions p SET resource_pattern ="
+                                   " $2::text" OF_USERS " AND p.resource_pattern = $1::text"};
+
+/* Steps that are tried until they are done. */
+struct grant_write {
+    struct sql_step steps[2];
+    unsigned nsteps, attempts;
+    bool is_of_all;
+    req_step next;
+};
+
+static void grant_note(const struct req *r, bool is_of_all)
+{
+    if (is_of_all)
+        grants_changed_all();
+    else
+        grants_changed(r->user->id);
+}
+
+static err_t write_done(struct req *r, struct fail *f)
+{
+    struct grant_write *w = r->may->writing;
+
+    if (r->sql.err && ++w->attempts < ATTEMPTS)
+        return req_users_sql_try(r, w->steps, w->nsteps, write_done);
+    if (r->sql.err)
+        log_error("", "permissions could not be written behind a change",
+                  "user=\"%.*s\" pg=\"%.*s\" remedy=\"grant them by hand\"",
+                  STR_ARG(str_head(r->user->name, 100)), STR_ARG(str_head(r->sql.message, 200)));
+    grant_note(r, w->is_of_all);
+    return w->next(r, f);
+}
+
+static err_t write_begin(struct req *r, const struct sql_step *steps, unsigned n, bool is_of_all,
+                         req_step next)
+{
+    struct grant_write *w = r->may->writing = arena_zalloc(&r->arena, sizeof(*w));
+
+    for (unsigned i = 0; i < n; i++)
+        w->steps[i] = steps[i];
+    w->nsteps = n;
+    w->is_of_all = is_of_all;
+    w->next = next;
+    return req_users_sql_try(r, w->steps, n, write_done);
+}
+
+static struct sql_step own_step(struct req *r, enum grant_type type, struct str id)
+{
+    struct arena *a = &r->arena;
+    struct str *values = arena_array(a, 3, sizeof(*values));
+
+    values[0] = sql_i64(a, r->user->id);
+    values[1] = sql_text(a, str_of(grant_type_name(type)));
+    values[2] = id.p ? sql_text(a, id) : sql_null();
+    return (struct sql_step){id.p ? &OWN_NAMED : &OWN_MADE, values, id.p ? 3 : 2};
+}
+
+unsigned grant_own_step(struct req *r, enum grant_type type, struct str id, struct sql_step *step)
+{
+    if (!r->user || !req_users_are_here(r))
+        return 0;
+    *step = own_step(r, type, id);
+    return 1;
+}
+
+err_t grant_own(struct req *r, enum grant_type type, struct str id, req_step next)
+{
+    struct sql_step step;
+
+    if (!r->user)
+        return next(r, r->fail);
+    if (req_users_are_here(r)) {
+        grant_note(r, false);
+        return next(r, r->fail);
+    }
+    step = own_step(r, type, id);
+    return write_begin(r, &step, 1, false, next);
+}
+
+static struct sql_step sweep_step(struct req *r, const struct stmt *stmt, struct str name)
+{
+    struct str *value = arena_alloc(&r->arena, sizeof(*value));
+
+    *value = sql_text(&r->arena, name);
+    return (struct sql_step){stmt, value, 1};
+}
+
+unsigned grant_sweep_step(struct req *r, struct str name, struct sql_step *step)
+{
+    if (!r->user || !req_users_are_here(r))
+        return 0;
+    *step = sweep_step(r, &SWEEP_GONE, name);
+    return 1;
+}
+
+err_t grant_sweep(struct req *r, struct str name, req_step next)
+{
+    struct sql_step step;
+
+    if (!r->user)
+        return next(r, r->fail);
+    if (req_users_are_here(r)) {
+        grant_note(r, true);
+        return next(r, r->fail);
+    }
+    step = sweep_step(r, &SWEEP_ALL, name);
+    return write_begin(r, &step, 1, true, next);
+}
+
+/* What was left of an older model of the new name is nobody's. */
+err_t grant_rename(struct req *r, struct str from, struct str to, req_step next)
+{
+    struct sql_step steps[2];
+    struct str *values;
+
+    if (!r->user || str_eq(from, to))
+        return next(r, r->fail);
+    values = arena_array(&r->arena, 2, sizeof(*values));
+    values[0] = sql_text(&r->arena, from);
+    values[1] = sql_text(&r->arena, to);
+    steps[0] = sweep_step(r, &SWEEP_ALL, to);
+    steps[1] = (struct sql_step){&RENAME, values, 2};
+    return write_begin(r, steps, 2, true, next);
+}

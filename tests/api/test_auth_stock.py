@@ -1,0 +1,171 @@
+"""The same requests to Sluice and to stock MLflow's basic-auth application: status, headers, body.
+
+Each server has a database of its own, so that what one changes the other has to change as well. What we
+answer differently on purpose stands in CHOSEN, with the reason.
+"""
+
+import base64
+import json
+
+import pytest
+import requests
+
+from auth import ADMIN, USERS, exchange, guarded
+from server import Stock
+from test_auth_schema import stock_ini
+
+COMPARED = ("content-type", "www-authenticate")
+
+
+@pytest.fixture(scope="module")
+def pair(postgres, tmp_path_factory):
+    uris = [postgres.create_database(name) for name in ("auth_pair_sluice", "auth_pair_stock")]
+    env = stock_ini(tmp_path_factory.mktemp("ini"), uris[1])
+    with guarded(uris[0]) as sluice, Stock(uris[1], env=env, args=["--app-name", "basic-auth"]) as stock:
+        yield sluice, stock
+    for name in ("auth_pair_sluice", "auth_pair_stock"):
+        postgres.drop_database(name)
+
+
+def b64(text):
+    return base64.b64encode(text if isinstance(text, bytes) else text.encode())
+
+
+GOOD = b"Authorization: Basic " + b64(":".join(ADMIN))
+HEADERS = {
+    "none": [], "good": [GOOD], "name in capitals": [GOOD.replace(b"Authorization", b"AUTHORIZATION")],
+    "scheme in capitals": [GOOD.replace(b"Basic", b"BASIC")], "blanks": [GOOD.replace(b"Basic ", b"Basic   ")],
+    "tab": [GOOD.replace(b"Basic ", b"Basic\t")], "twice": [GOOD, GOOD],
+    "bearer and basic": [b"Authorization: Bearer x", GOOD], "bearer": [b"Authorization: Bearer x"],
+    "bearer of base64": [GOOD.replace(b"Basic", b"Bearer")], "not base64": [b"Authorization: Basic !!!"],
+    "unpadded": [b"Authorization: Basic " + b64("admin:adminpassword12")[:-1]],
+    "padded too much": [GOOD + b"===="], "no name": [b"Authorization: Basic " + b64(":adminpassword1")],
+    "nothing": [b"Authorization: Basic " + b64(":")], "no colon": [b"Authorization: Basic " + b64("admin")],
+    "empty": [b"Authorization:"], "scheme alone": [b"Authorization: Basic"],
+    "not utf-8": [b"Authorization: Basic " + b64(b"\xff:x")],
+    "wrong password": [b"Authorization: Basic " + b64("admin:adminpassword2")],
+    "password in capitals": [b"Authorization: Basic " + b64("admin:ADMINPASSWORD1")],
+    "name with a blank": [b"Authorization: Basic " + b64("admin :adminpassword1")],
+    "unknown": [b"Authorization: Basic " + b64("nobody:adminpassword1")],
+    "long": [b"Authorization: Basic " + b64("admin:" + "x" * 4000)],
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+@pytest.mark.parametrize("path", ["/api/2.0/mlflow/users/current", "/api/2.0/mlflow/nothing"])
+def test_a_header_is_read_as_stock_reads_it(pair, name, path):
+    ours, theirs = (exchange(server.url, HEADERS[name], path) for server in pair)
+    assert ours[0] == theirs[0]
+    if ours[0] == 401 or path.endswith("current"):
+        assert ours[2] == theirs[2]
+        for field in COMPARED:
+            assert ours[1].get(field) == theirs[1].get(field)
+
+
+@pytest.mark.parametrize("path, method", [
+    (path, method) for path in ("/", "/version", "/health", "/healthz", "/signup", "/metrics", "/staticfoo",
+                                "/favicon.ico", "/api/3.0/mlflow/server-info", "/x/mlflow/server-info",
+                                "/mlflow/server-info", "/api/2.0/mlflow/runs/search")
+    for method in ("GET", "OPTIONS")])
+def test_the_same_paths_are_open(pair, path, method):
+    ours, theirs = (exchange(server.url, [], path, method)[0] == 401 for server in pair)
+    assert ours == theirs
+
+
+# In order: each builds on what those before it did.
+CALLS = [
+    ("GET", "current", None), ("GET", "get?username=admin", None), ("GET", "get?username=nope", None),
+    ("GET", "get?username=admin&username=nope", None), ("GET", "get", None), ("GET", "get?username=", None),
+    ("POST", "create", {"username": "alice", "password": "alicepass12345"}),
+    ("GET", "get?username=alice", None), ("GET", "get?username=Alice", None),
+    ("POST", "create", {"username": "short", "password": "elevenchars"}),
+    ("POST", "create", {"username": "twelve", "password": "äöüäöüäöüäöü"}),
+    ("POST", "create", {"username": "", "password": "x"}), ("POST", "create", {"username": "x", "password": ""}),
+    ("POST", "create", {"username": None, "password": "alicepass12345"}), ("POST", "create", {"username": "x"}),
+    ("POST", "create", {"password": "x"}), ("POST", "create", []), ("POST", "create", {}),
+    ("POST", "create", "not json"), ("POST", "create", {"username": "é:ü", "password": "pässwörd1234"}),
+    ("GET", "get?username=%C3%A9%3A%C3%BC", None), ("GET", "list", None),
+    ("PATCH", "update-password", {"username": "alice", "password": "newpass123456"}),
+    ("PATCH", "update-password", {"username": "alice", "password": "newpass123456"}),
+    ("PATCH", "update-password", {"username": "alice", "password": "short"}),
+    ("PATCH", "update-password", {"username": "alice", "password": None}),
+    ("PATCH", "update-password", {"username": "alice"}),
+    ("PATCH", "update-password", {"username": "nope", "password": "short"}),
+    ("PATCH", "update-password", {"username": "admin", "password": "newpass123456"}),
+    ("PATCH", "update-password", {"username": "admin", "password": "newpass123456", "current_password": ""}),
+    ("PATCH", "update-password", {"username": "admin", "password": "newpass123456", "current_password": "x"}),
+    ("PATCH", "update-password", {"username": "admin", "password": ADMIN[1], "current_password": ADMIN[1]}),
+    ("PATCH", "update-password", {"username": "admin", "password": "short", "current_password": ADMIN[1]}),
+    ("PATCH", "update-admin", {"username": "alice", "is_admin": True}), ("GET", "get?username=alice", None),
+    ("PATCH", "update-admin", {"username": "alice", "is_admin": None}), ("GET", "get?username=alice", None),
+    ("PATCH", "update-admin", {"username": "alice", "is_admin": 0}), ("GET", "get?username=alice", None),
+    ("PATCH", "update-admin", {"username": "nope", "is_admin": True}),
+    ("PATCH", "update-admin", {"username": "alice"}), ("PATCH", "update-admin", {"is_admin": True}),
+    ("DELETE", "delete", {"username": "admin"}), ("DELETE", "delete", {"username": "nope"}),
+    ("DELETE", "delete", {}), ("DELETE", "delete?username=alice", None), ("DELETE", "delete?username=alice", None),
+    ("DELETE", "delete?username=twelve", {"username": "é:ü"}), ("GET", "list", None),
+]
+# Where the status is the same and the words are not: the stock server's hold a statement and its values.
+CHOSEN = [
+    ("POST", "create", {"username": "alice", "password": "alicepass12345"}),  # with the new hash in it
+    ("POST", "create", {"username": "x" * 256, "password": "alicepass12345"}),
+    ("POST", "create", {"username": "n\0l", "password": "alicepass12345"}),
+    ("PATCH", "update-admin", {"username": "admin", "is_admin": "yes"}),
+    ("PATCH", "update-admin", {"username": "admin", "is_admin": 2}),
+]
+
+
+def call(server, method, name, body):
+    more = {"data": body} if isinstance(body, str) else {} if body is None else {"json": body}
+    answer = requests.request(method, server.url + USERS + name, auth=ADMIN, timeout=60, **more)
+    return answer.status_code, answer.headers.get("content-type"), answer.text
+
+
+def test_calls_about_users_are_answered_alike(pair):
+    differing = []
+    for method, name, body in CALLS:
+        ours, theirs = (call(server, method, name, body) for server in pair)
+        if ours != theirs:
+            differing.append((method, name, body, ours, theirs))
+    assert differing == []
+
+
+def test_of_some_calls_the_words_are_our_own(pair):
+    for server in pair:  # so that she is there
+        call(server, "POST", "create", {"username": "alice", "password": "alicepass12345"})
+    for method, name, body in CHOSEN:
+        ours, theirs = (call(server, method, name, body) for server in pair)
+        assert ours[:2] == theirs[:2], (method, name, body, ours, theirs)
+        code, other = json.loads(ours[2]), json.loads(theirs[2])
+        assert code["error_code"] == other["error_code"]
+        assert "scrypt" not in code["message"]
+
+
+def test_deleting_a_user_takes_what_hangs_on_it(pair):
+    """Roles of its own and rows of older tables go, others stay."""
+    import psycopg
+
+    left = []
+    for server in pair:
+        call(server, "POST", "create", {"username": "rich", "password": "richpassword"})
+        with psycopg.connect(server.pg_uri, autocommit=True) as pg:
+            user = pg.execute("SELECT id FROM users WHERE username = 'rich'").fetchone()[0]
+            for name in (f"__user_{user}__", "shared"):
+                role = pg.execute("INSERT INTO roles (name, workspace) VALUES (%s, 'default') "
+                                  "RETURNING id", (name,)).fetchone()[0]
+                pg.execute("INSERT INTO user_role_assignments (user_id, role_id) VALUES (%s, %s)",
+                           (user, role))
+                pg.execute("INSERT INTO role_permissions (role_id, resource_type, resource_pattern, "
+                           "permission) VALUES (%s, 'experiment', '0', 'READ')", (role,))
+            pg.execute("INSERT INTO experiment_permissions (experiment_id, user_id) VALUES ('0', %s)",
+                       (user,))
+            pg.execute("INSERT INTO workspace_permissions VALUES ('default', %s, 'READ')", (user,))
+            listed = [u["roles"] for u in json.loads(call(server, "GET", "list", None)[2])["users"]
+                      if u["username"] == "rich"][0]
+            assert [r["name"] for r in listed] == [f"__user_{user}__", "shared"]
+            shapes = [(sorted(r), [sorted(p) for p in r["permissions"]]) for r in listed]
+            assert call(server, "DELETE", "delete", {"username": "rich"})[0] == 200
+            left.append((shapes, [pg.execute(f"SELECT count(*) FROM {table}").fetchone() for table in
+                                  ("roles", "role_permissions", "user_role_assignments",
+                                   "experiment_permissions", "workspace_permissions")]))
+    assert left[0] == left[1]

@@ -1,0 +1,260 @@
+"""Permissions beside a stock server with its basic-auth application, on the same tables: verdicts,
+what searches and reads show to whom, and the calls that manage roles and permissions."""
+
+import json
+import os
+import re
+import sys
+import types
+
+import pytest
+import requests
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "matrix"))
+
+import matrix  # noqa: E402
+import questions  # noqa: E402
+from matrix import ADMIN, Asker, StockApp  # noqa: E402
+
+OPTIONS = types.SimpleNamespace(count=3300, seed=int(os.environ.get("SLUICE_TEST_SEED", "1")),
+                                users=24)
+
+
+@pytest.fixture(scope="module")
+def stock(postgres):
+    postgres.drop_database("permissions")
+    uri = postgres.create_database("permissions")
+    with StockApp(uri) as server:
+        yield server
+    postgres.drop_database("permissions")
+
+
+@pytest.fixture(scope="module")
+def users(stock):
+    found = questions.users(stock.say("objects"), OPTIONS.seed, OPTIONS.users)
+    matrix.make_users(stock.pg_uri, found)
+    return found
+
+
+def test_verdicts(stock, users, tmp_path):
+    """A sample of the matrix: every call at least once."""
+    count, unexplained, _ = matrix.compare(stock, stock.pg_uri, users, OPTIONS, str(tmp_path))
+    assert count >= OPTIONS.count
+    assert not unexplained, "\n".join(map(str, unexplained[:5]))
+
+
+# -- what is shown ----------------------------------------------------------------------------------
+
+GRAPHQL = ("query Q($r: MlflowGetRunInput!, $s: MlflowSearchRunsInput!, "
+           "$e: MlflowGetExperimentInput!) "
+           "{ mlflowGetRun(input: $r) { run { info { runId } modelVersions { name } "
+           "inputs { modelInputs { modelId } } } } "
+           "mlflowSearchRuns(input: $s) { runs { info { runId } } } "
+           "mlflowGetExperiment(input: $e) { experiment { name } } }")
+
+
+def more_objects(stock):
+    """Enough experiments, models and logged models to have pages."""
+    admin = requests.Session()
+    admin.auth = ADMIN
+    requests.post(f"{stock.url}/__run/1", timeout=30)
+    objects = stock.say("objects")
+
+    def post(path, **body):
+        answer = admin.post(f"{stock.url}/api/2.0/mlflow/{path}", json=body, timeout=60)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    for n in range(7):
+        post("experiments/create", name=f"more-{n}")
+        post("registered-models/create", name=f"more-{n}")
+        which = objects["ab"[n % 2]]
+        post("logged-models", experiment_id=which["experiment_id"], name=f"logged-{n}")
+    run, model = objects["a"]["run_id"], objects["a"]["model_id"]
+    post("runs/log-inputs", run_id=run, models=[{"model_id": model}])
+    post("runs/outputs", run_id=run, models=[{"model_id": model, "step": 1}])
+    requests.post(f"{stock.url}/__run/0", timeout=30)
+    return objects
+
+
+def reads(objects):
+    """Calls whose answers depend on who asks; a token stands for the page before."""
+    a, b = objects["a"], objects["b"]
+    ids = [a["experiment_id"], b["experiment_id"]]
+    found = []
+    for n in (1, 2, 3, 50):
+        found += [("POST", "experiments/search", {"max_results": n}),
+                  ("GET", "registered-models/search", {"max_results": n}),
+                  ("GET", "model-versions/search", {"max_results": n}),
+                  ("POST", "logged-models/search", {"experiment_ids": ids, "max_results": n})]
+    found += [("POST", "runs/search", {"experiment_ids": ids}),
+              ("GET", "runs/get", {"run_id": a["run_id"]}),
+              ("GET", f"logged-models/{a['model_id']}", {}),
+              ("GET", "registered-models/get", {"name": a["model"]}),
+              ("GET", "registered-models/get", {"name": a["prompt"]}),
+              ("GET", "model-versions/get", {"name": a["model"], "version": "1"}),
+              ("POST", "registered-models/get-latest-versions", {"name": a["model"]})]
+    return found
+
+
+def pages(url, who, call):
+    """The answers to a call and to those for the pages behind it, as long as there are any."""
+    method, path, params = call
+    session = requests.Session()
+    if who != "anonymous":
+        session.auth = ADMIN if who == "admin" else (who, matrix.PASSWORD)
+    said = []
+    token = None
+    while len(said) < 20:
+        sent = {**params, **({"page_token": token} if token else {})}
+        where = {"params": sent} if method == "GET" else {"json": sent}
+        answer = session.request(method, f"{url}/api/2.0/mlflow/{path}", timeout=60, **where)
+        if answer.status_code != 200:
+            return said + [(answer.status_code, answer.text.strip())]
+        said.append((200, answer.json()))
+        token = answer.json().get("next_page_token")
+        if not token:
+            return said
+    raise AssertionError(f"no end of pages: {who} {call}")
+
+
+def graphql(url, who, objects):
+    a = objects["a"]
+    ids = [a["experiment_id"], objects["b"]["experiment_id"]]
+    answer = requests.post(f"{url}/graphql", auth=(who, matrix.PASSWORD), timeout=60, json={
+        "query": GRAPHQL, "operationName": "Q", "variables": {
+            "r": {"runId": a["run_id"]}, "s": {"experimentIds": ids},
+            "e": {"experimentId": a["experiment_id"]}}})
+    return answer.status_code, answer.json()
+
+
+@pytest.mark.parametrize("default", ["READ", "NO_PERMISSIONS"])
+def test_what_is_shown(stock, users, default, tmp_path):
+    """Pages, their tokens, what is left out of rows, and GraphQL: the same for every user."""
+    objects = SHOWN.setdefault("objects", None) or more_objects(stock)
+    SHOWN["objects"] = objects
+    stock.say(f"default/{default}")
+    stock.say("run/1")
+    differing = []
+    with matrix.serve(stock.pg_uri, default, str(tmp_path), verdicts=False) as sluice:
+        for who in ["admin", *list(users)[::11]]:
+            for call in reads(objects):
+                theirs, ours = (pages(s.url, who, call) for s in (stock, sluice))
+                if theirs != ours:
+                    differing.append((who, call, theirs, ours))
+            if who != "admin":
+                theirs, ours = (graphql(s.url, who, objects) for s in (stock, sluice))
+                if theirs != ours:
+                    differing.append((who, "graphql", theirs, ours))
+    stock.say("run/0")
+    assert not differing, f"{len(differing)}: " + "\n".join(json.dumps(d) for d in differing[:3])
+
+
+SHOWN = {}
+
+
+# -- roles and permissions ---------------------------------------------------------------------------
+
+def management(mark):
+    """What is asked in turn, as admin; {name} stands for what an earlier answer gave."""
+    role = f"role-{mark}"
+    bad = [("users/permissions/grant", {"username": f"managed-{mark}", "resource_type": t, "resource_id": i,
+                                        "permission": p})
+           for t, i, p in (("run", "7", "READ"), ("workspace", "*", "USE"), ("nothing", "*", "READ"),
+                           ("experiment", "7", "NO_PERMISSIONS"), ("experiment", "7", "read"))]
+    grant = {"username": f"managed-{mark}", "resource_type": "experiment", "resource_id": "1"}
+    row = {"role_id": "{role}", "resource_type": "experiment", "resource_pattern": "*"}
+    return [
+        ("POST", "roles/create", {"name": role, "workspace": "default", "description": "d"}, "role"),
+        ("POST", "roles/create", {"name": " ", "workspace": "default"}, None),
+        ("POST", "roles/create", {"name": role}, None),
+        ("POST", "roles/create", {"name": "__user_x", "workspace": "default"}, None),
+        ("POST", "roles/create", {"name": f"{role}-b", "workspace": "w", "description": 7}, None),
+        ("GET", "roles/get", {"role_id": "{role}"}, None),
+        ("GET", "roles/get", {"role_id": "987654"}, None),
+        ("GET", "roles/get", {"role_id": "x"}, None),
+        ("GET", "roles/get", {}, None),
+        ("GET", "roles/list", {"workspace": "elsewhere"}, None),
+        ("GET", "roles/list", {"workspace": " "}, None),
+        ("PATCH", "roles/update", {"role_id": "{role}"}, None),
+        ("PATCH", "roles/update", {"role_id": "{role}", "name": f"{role}-new"}, None),
+        ("PATCH", "roles/update", {"role_id": "{role}", "description": None}, None),
+        ("PATCH", "roles/update", {"role_id": "{role}", "name": "role-none-0"}, None),
+        ("PATCH", "roles/update", {"role_id": "987654", "name": "n"}, None),
+        ("POST", "roles/permissions/add", {**row, "permission": "READ"}, "role_permission"),
+        ("POST", "roles/permissions/add", {**row, "permission": "SOME"}, None),
+        ("POST", "roles/permissions/add", {**row, "resource_type": "run", "permission": "READ",
+                                           "resource_pattern": "7"}, None),
+        ("POST", "roles/permissions/add", {**row, "resource_type": "workspace",
+                                           "permission": "EDIT"}, None),
+        ("POST", "roles/permissions/add", {**row, "role_id": "987654", "permission": "READ"}, None),
+        ("GET", "roles/permissions/list", {"role_id": "{role}"}, None),
+        ("GET", "roles/permissions/list", {"role_id": "987654"}, None),
+        ("PATCH", "roles/permissions/update", {"role_permission_id": "{role_permission}",
+                                               "permission": "MANAGE"}, None),
+        ("PATCH", "roles/permissions/update", {"role_permission_id": "{role_permission}",
+                                               "permission": "NO_PERMISSIONS"}, None),
+        ("PATCH", "roles/permissions/update", {"role_permission_id": "987654",
+                                               "permission": "READ"}, None),
+        ("POST", "roles/assign", {"username": f"managed-{mark}", "role_id": "{role}"}, "assignment"),
+        ("POST", "roles/assign", {"username": f"managed-{mark}", "role_id": "{role}"}, None),
+        ("POST", "roles/assign", {"username": "nobody", "role_id": "{role}"}, None),
+        ("POST", "roles/assign", {"username": f"managed-{mark}", "role_id": "987654"}, None),
+        ("GET", "roles/users/list", {"role_id": "{role}"}, None),
+        ("GET", "users/roles/list", {"username": f"managed-{mark}"}, None),
+        ("GET", "users/roles/list", {"username": "nobody"}, None),
+        ("GET", "users/permissions/list", {"username": f"managed-{mark}"}, None),
+        ("GET", "users/current/permissions", {}, None),
+        ("GET", "users/permissions/get", grant, None),
+        ("DELETE", "roles/unassign", {"username": f"managed-{mark}", "role_id": "{role}"}, None),
+        ("DELETE", "roles/unassign", {"username": f"managed-{mark}", "role_id": "{role}"}, None),
+        ("DELETE", "roles/permissions/remove", {"role_permission_id": "{role_permission}"}, None),
+        ("DELETE", "roles/permissions/remove", {"role_permission_id": "{role_permission}"}, None),
+        ("DELETE", "roles/delete", {"role_id": "{role}"}, None),
+        ("DELETE", "roles/delete", {"role_id": "{role}"}, None),
+        *[("POST", path, body, None) for path, body in bad],
+        ("POST", "users/permissions/grant", {**grant, "permission": "READ"}, None),
+        ("POST", "users/permissions/grant", {**grant, "permission": "EDIT"}, None),
+        ("GET", "users/permissions/get", grant, None),
+        ("GET", "users/permissions/list", {"username": f"managed-{mark}"}, None),
+        ("GET", "users/permissions/get", {**grant, "resource_type": "run"}, None),
+        ("GET", "users/permissions/get", {**grant, "resource_type": "run", "resource_id": "*"},
+         None),
+        ("POST", "users/permissions/revoke", grant, None),
+        ("POST", "users/permissions/revoke", grant, None),
+        ("GET", "users/permissions/get", grant, None),
+    ]
+
+
+def run_management(url, mark):
+    """Statuses and bodies, ids of this run and PostgreSQL's words left out."""
+    session = requests.Session()
+    session.auth = ADMIN
+    known, said = {}, []
+    for method, path, params, gives in management(mark):
+        sent = {k: v.format(**known) if isinstance(v, str) else v for k, v in params.items()}
+        where = {"params": sent} if method == "GET" else {"json": sent}
+        answer = session.request(method, f"{url}/api/3.0/mlflow/{path}", timeout=60, **where)
+        body = answer.json()
+        if gives:
+            known[gives] = str(body[gives]["id"])
+        text = json.dumps(body, sort_keys=True).replace(f"-{mark}", "-X")
+        text = re.sub(r"__user_\d+__", "__user_N__", re.sub(r"((?:user|role)_id\"?[:=] ?)\d+", r"\1N", text))
+        text = text.partition(" Error: ")[0]
+        for name, value in known.items():
+            text = text.replace(f'_id": {value}', f'_id": <{name}>').replace(
+                f'"id": {value}', f'"id": <{name}>').replace(f"={value}", f"=<{name}>")
+        said.append((path, sent if not gives else None, answer.status_code, text))
+    return [(p, status, text) for p, _, status, text in said]
+
+
+def test_management(stock, users, tmp_path):
+    """The calls that manage roles and permissions say the same, and leave nothing behind."""
+    matrix.make_users(stock.pg_uri, {"managed-sq": [], "managed-lq": []})
+    stock.say("default/READ")
+    stock.say("run/1")
+    theirs = run_management(stock.url, "sq")
+    stock.say("run/0")
+    with matrix.serve(stock.pg_uri, "READ", str(tmp_path), verdicts=False) as sluice:
+        ours = run_management(sluice.url, "lq")
+    assert [o for o, t in zip(ours, theirs) if o != t] == [t for o, t in zip(ours, theirs) if o != t]
