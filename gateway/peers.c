@@ -296,6 +296,8 @@ struct peers *peers_open(struct worker *w)
     p->again = event_new(w->base, -1, 0, peers_on_again, p);
     check(p->turn && p->bound && p->again);
     c.arg = p;
+    if (w->index == 0 && !queue_is_shared(pod->queue))
+        p->replayed = queue_appended(pod->queue);
     p->voice = redis_open(&c);
     c.on_up = peers_on_ear_up;
     c.on_good = NULL;

@@ -65,6 +65,8 @@ struct peers {
     struct newest newest;    /* ever told here */
     struct newest debt;      /* not told, or perhaps forgotten */
 
+    pos_t replayed; /* where our journal ended at this start; 0 = not ours to tell */
+
     bool is_look_open; /* one look is under way */
 
     struct idmap wanted;    /* QUEUE/PARTITION to the position asked for in this turn */
@@ -75,7 +77,8 @@ struct peers {
         struct buf text;
     } * asks;
     unsigned ask_count, ask_cap;
-    char deaf[DEAF_MAX][QUEUE_ID_BYTES + 1]; /* the last question reached nobody; "" = free */
+    char deaf[DEAF_MAX][QUEUE_ID_BYTES + 1]; /* the last question reached nobody; "" = none */
+    unsigned deaf_turn;                      /* the oldest of them, which makes room */
     struct sql_call sql;
     struct str sql_value;
     struct arena sql_arena;

@@ -285,8 +285,8 @@ static void ask_on_published(void *arg, const struct redisReply *reply)
 
         if (reply->integer > 0 && deaf)
             *deaf = '\0';
-        else if (reply->integer == 0 && !deaf && (deaf = deaf_find(p, "")))
-            memcpy(deaf, call->queue, sizeof(call->queue));
+        else if (reply->integer == 0 && !deaf)
+            memcpy(p->deaf[p->deaf_turn++ % DEAF_MAX], call->queue, sizeof(call->queue));
     }
     free(call);
 }

@@ -21,12 +21,17 @@
  * newest positions too, since Redis may have forgotten everything. So reads elsewhere may miss points
  * only from when Redis was not good until it is good again.
  *
+ * Nobody knows what a journal holds from before a start when Redis has forgotten it too: marks:Q is gone
+ * then, and all of the journal is owed, as it is in our own run table (runs_raise_floor). Only then, because
+ * PostgreSQL has no such position of a partition without entries: only we can say that it is reached.
+ *
  * kill -9 between durable and told: nobody was answered.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "gateway/peers_in.h"
 #include "schema/errors.h"
 
@@ -82,8 +87,37 @@ static void newest_add(struct newest *to, const struct newest *from)
     }
 }
 
+/* Owes what is replayed and not in PostgreSQL yet. */
+static void share_on_marks(void *arg, const struct redisReply *reply)
+{
+    struct peers *p = arg;
+
+    worker_touch(p->w);
+    if (!reply || reply->type != REDIS_REPLY_INTEGER || reply->integer != 0)
+        return;
+    for (unsigned partition = 0; partition < QUEUE_PARTITIONS; partition++) {
+        if (queue_flushed(p->pod->queue, partition) < p->replayed)
+            newest_raise(&p->debt, partition, p->replayed);
+    }
+    peers_plan(p);
+}
+
+static void share_ask_marks(struct peers *p)
+{
+    struct str words[2] = {STR("EXISTS")};
+
+    if (p->replayed == 0 || queue_backlog_points(p->pod->queue) == 0 ||
+        queue_committed_all(p->pod->queue) >= p->replayed)
+        return;
+    arena_reset(&p->scratch);
+    words[1] = peers_key(p, &p->scratch, "marks", str_of(queue_id(p->pod->queue)));
+    if (!redis_send(p->voice, words, 2, share_on_marks, p))
+        log_warn("", "redis was not asked what it has forgotten", "%s", "");
+}
+
 void share_on_up(struct peers *p)
 {
+    share_ask_marks(p);
     for (uint64_t rest = p->newest.mask; rest; rest &= rest - 1) {
         unsigned partition = (unsigned)__builtin_ctzll(rest);
         pos_t pos = p->newest.pos[partition];

@@ -11,7 +11,9 @@
  * connection is closed. A connection without traffic is asked with PING, so that a peer whose machine is
  * gone is noticed also by those who only listen.
  *
- * The pause between attempts doubles from 20 ms to 2 s, half of it by chance.
+ * The pause between attempts doubles from 20 ms to 2 s, half of it by chance, and begins anew after a
+ * connection that lasted for longer: one that is closed for its first command (a subscription that the
+ * user may not have) makes everybody forget what they know each time.
  *
  * RESP2, and a connection of its own for subscriptions: that is what every Redis speaks, and hiredis' mixing
  * of both on one connection takes a message for the answer to the oldest command.
@@ -61,7 +63,7 @@ struct redis {
     uint64_t waiting_us; /* see above; meaningful with pending > 0 */
     uint64_t heard_us;   /* the newest answer or message */
     unsigned pending;    /* commands without an answer */
-    unsigned failures;   /* connections in a row that did not come UP */
+    unsigned failures;   /* connections in a row that did not last */
     uint64_t random;
     bool is_late;     /* silent for wait_us */
     bool is_refusing; /* the last answer was an error */
@@ -253,7 +255,12 @@ static void redis_fall(struct redis *r, const char *why)
     /* One of several addresses of a name, and there are others to try. */
     bool is_first = r->state == REDIS_GREETING && r->failures + 1 < redis_addresses(r);
 
+    if (r->state == REDIS_UP && clock_us() - r->since_us > PAUSE_MOST_US)
+        r->failures = 0;
+    if (r->state == REDIS_LOOKING)
+        event_del(&r->named); /* the question goes on, and is waited for by the next attempt */
     r->ctx = NULL;
+    r->ssl = NULL; /* ends with it */
     r->is_late = r->is_refusing = false;
     r->channel_count = 0;
     if (r->failures < 7)
@@ -376,9 +383,9 @@ static void redis_on_named(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     if (!pg_names_are_known(r->names))
         return;
-    event_del(&r->named);
     trouble = pg_names_trouble(r->names);
     if (!trouble) {
+        event_del(&r->named);
         redis_connect(r);
         return;
     }
@@ -390,15 +397,12 @@ static void redis_on_named(evutil_socket_t fd, short what, void *arg)
 /* An answer that brought no connection is asked for anew; one that is not there yet is waited for on. */
 static void redis_look(struct redis *r)
 {
-    char question[320];
-
     if (r->names && pg_names_are_known(r->names)) {
         pg_names_drop(r->names);
         r->names = NULL;
     }
-    snprintf(question, sizeof(question), "host='%s' port=%u", r->c.uri.host, r->c.uri.port);
     if (!r->names)
-        r->names = pg_names_ask(question);
+        r->names = pg_names_ask_host(str_of(r->c.uri.host));
     if (!r->names) {
         redis_connect(r);
         return;
@@ -502,12 +506,25 @@ static void redis_on_greeted(void *arg, const struct redisReply *reply)
     }
     if (r->pending > 0)
         return;
-    r->failures = 0;
     redis_goto(r, REDIS_UP);
     stat_add(r->c.stats, redis_connects, 1);
     if (r->c.on_up)
         r->c.on_up(r->c.arg);
     redis_weigh(r);
+}
+
+/* Whoever does not know AUTH repeats its words in the refusal, between quotes: they are not for the log. */
+static void redis_on_authorized(void *arg, const struct redisReply *reply)
+{
+    struct redis *r = arg;
+    char why[REDIS_WHY];
+
+    if (!reply || reply->type != REDIS_REPLY_ERROR || r->state != REDIS_GREETING) {
+        redis_on_greeted(r, reply);
+        return;
+    }
+    snprintf(why, sizeof(why), "%.*s", (int)strcspn(reply->str, "'`\""), reply->str);
+    redis_give_up(r, why);
 }
 
 static void redis_greet(struct redis *r)
@@ -521,7 +538,7 @@ static void redis_greet(struct redis *r)
     if (*u->password && !has_user)
         auth[1] = auth[2];
     if (*u->password)
-        is_sent = redis_put(r, auth, has_user ? 3 : 2, redis_on_greeted, r);
+        is_sent = redis_put(r, auth, has_user ? 3 : 2, redis_on_authorized, r);
     snprintf(number, sizeof(number), "%u", u->database);
     select[1] = str_of(number);
     if (is_sent && u->database)

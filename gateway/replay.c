@@ -2,7 +2,7 @@
  * One key for each request, prefix:create:HASH over user and body, XXH3 of 128 bits: two bodies that
  * collide by chance do not happen, and who makes two collide on purpose meets his own runs only.
  *
- *   absent            the first: the key is made, empty, for as long as a statement may take
+ *   absent            the first: the key is made, empty, for as long as its statements may take
  *   empty             the first is under way somewhere: 503, and the client comes again
  *   an answer         is answered
  *
@@ -27,6 +27,9 @@ enum { REPLAY_BYTES = 65536 }; /* of an answer; a longer one is not kept */
     "if answer then return answer end\n"              \
     "redis.call('SET', KEYS[1], '', 'PX', ARGV[1])\n" \
     "return 1"
+
+/* How long the first may be under way: two statements (api_run.c), each for sql_timeout. */
+enum { REPLAY_STATEMENTS = 2 };
 
 struct replay {
     struct str key;
@@ -103,8 +106,9 @@ err_t replay_begin(struct req *r, req_step next)
     r->peers.replay = arena_zalloc(a, sizeof(*r->peers.replay));
     r->peers.replay->key = replay_key(r);
     r->peers.replay->next = next;
-    struct str words[] = {STR("EVAL"), STR(REPLAY_SCRIPT), STR("1"), r->peers.replay->key,
-                          sql_i64(a, (int64_t)(w->settings->sql_timeout / 1000 + 1000))};
+    struct str words[] = {
+        STR("EVAL"), STR(REPLAY_SCRIPT), STR("1"), r->peers.replay->key,
+        sql_i64(a, (int64_t)(REPLAY_STATEMENTS * w->settings->sql_timeout / 1000 + 1000))};
 
     return peers_command(r, words, array_len(words), &r->peers.replay->said, replay_answered);
 }

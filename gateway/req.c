@@ -506,8 +506,7 @@ err_t req_wait_all(struct req *r, req_step next)
 
 struct str req_user(const struct req *r)
 {
-    (void)r;
-    return STR("");
+    return r->user ? r->user->name : STR("");
 }
 
 /* -- runs ------------------------------------------------------------------------------------ */

@@ -20,7 +20,6 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -327,14 +326,11 @@ static void upstream_on_names(evutil_socket_t fd, short what, void *arg)
 /* True when an address is known, and fresh enough. */
 static bool upstream_is_named(struct upstream *u, uint64_t now_us)
 {
-    char uri[320];
-
     if (u->names)
         return false;
     if (u->address_count && !u->is_stale && now_us - u->named_us < NAME_US)
         return true;
-    snprintf(uri, sizeof(uri), "host=%.*s port=%u", STR_ARG(u->url.host), u->url.port);
-    u->names = pg_names_ask(uri);
+    u->names = pg_names_ask_host(u->url.host);
     if (u->names == NULL) { /* an address, not a name */
         u->address_count = 0;
         upstream_add_address(u, u->url.host);

@@ -66,7 +66,8 @@ static void group_drop_arriving(struct kafka_reader *r)
     r->arriving = NULL;
 }
 
-/* What was gathered of them is the next reader's. */
+/* What was gathered of them is the next reader's. Their cursors are behind it: should one be ours again
+ * without kafka_reader_begin, no position may follow them, and none follows 0. */
 static void group_forget(struct kafka_reader *r, uint64_t mask)
 {
     struct kafka_queue *q = r->queue;
@@ -84,6 +85,8 @@ static void group_forget(struct kafka_reader *r, uint64_t mask)
     for (unsigned p = 0; p < QUEUE_PARTITIONS_MAX; p++) {
         unsigned mine = r->slot_number;
 
+        if (mask >> p & 1)
+            r->cursors[p] = 0;
         /* Unless another flusher of this process has it already. */
         if ((mask >> p & 1) && atomic_compare_exchange_strong(&q->parts[p].slot, &mine, 0)) {
             atomic_store(&q->parts[p].high, 0);

@@ -134,8 +134,8 @@ static bool reader_find(struct kafka_reader *r, unsigned p)
     if (r->cursors[p] > (pos_t)high) {
         log_error("", "a partition is held: PostgreSQL has a position behind the topic's end",
                   "partition=%u position=%" PRIu64 " end=%" PRId64
-                  " remedy=\"was the topic made again? delete queue_id %s, partition %u from "
-                  "sluice.positions and restart\"",
+                  " remedy=\"was the topic made again? stop all gateways and flushers, delete "
+                  "queue_id %s, partition %u from sluice.positions, start them\"",
                   p, r->cursors[p], high, r->queue->id, p);
         return false;
     }

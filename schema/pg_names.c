@@ -204,25 +204,45 @@ static bool names_spawn(struct pg_names *n)
     return true;
 }
 
-struct pg_names *pg_names_ask(const char *uri)
+static struct pg_names *names_new(void)
 {
-    PQconninfoOption *options = PQconninfoParse(uri, NULL);
-    struct pg_names *n;
-    bool is_asked;
+    struct pg_names *n = calloc(1, sizeof(*n));
 
-    if (!options)
-        return NULL; /* libpq says what is wrong with it */
-    n = calloc(1, sizeof(*n));
     check(n);
     atomic_init(&n->owners, 2);
     arena_init(&n->arena, 512);
-    is_asked = names_read(n, options) && names_spawn(n);
-    PQconninfoFree(options);
-    if (is_asked)
+    return n;
+}
+
+static struct pg_names *names_begin(struct pg_names *n, bool has_names)
+{
+    if (has_names && names_spawn(n))
         return n;
     arena_fini(&n->arena);
     free(n);
     return NULL;
+}
+
+struct pg_names *pg_names_ask(const char *uri)
+{
+    PQconninfoOption *options = PQconninfoParse(uri, NULL);
+    struct pg_names *n;
+
+    if (!options)
+        return NULL; /* libpq says what is wrong with it */
+    n = names_new();
+    n = names_begin(n, names_read(n, options));
+    PQconninfoFree(options);
+    return n;
+}
+
+struct pg_names *pg_names_ask_host(struct str host)
+{
+    struct pg_names *n = names_new();
+
+    n->hosts = arena_dup(&n->arena, host);
+    n->ports = STR("");
+    return names_begin(n, is_name(host));
 }
 
 int pg_names_fd(const struct pg_names *n)

@@ -12,12 +12,14 @@
 #ifndef SCHEMA_PG_NAMES_H
 #define SCHEMA_PG_NAMES_H
 
-#include <stdbool.h>
+#include "base/str.h"
 
 struct pg_names;
 
 /* Begins to look up the hosts of a libpq connection string. NULL: there is nothing to look up. */
 struct pg_names *pg_names_ask(const char *uri);
+/* The same for one host of another kind of server: what the environment says of PostgreSQL's is not meant. */
+struct pg_names *pg_names_ask_host(struct str host);
 /* Readable from the moment when the answer is there. */
 int pg_names_fd(const struct pg_names *n);
 bool pg_names_are_known(const struct pg_names *n);

@@ -11,6 +11,7 @@ import requests
 
 from auth import (ADMIN, ENVIRONMENT, EXPERIMENT, USERS, add_user, basic, exchange, guarded,
                   set_password, status)
+from redis_server import RedisServer
 from server import BINARY, clean_environment, wait_until
 
 WORDS = ("You are not authenticated. Please see "
@@ -414,3 +415,25 @@ def test_a_file_that_is_none_is_not_started_with(empty, tmp_path):
     path = tmp_path / "users"
     path.write_text("alice\n")
     assert f"{path}:1" in refused(empty, tmp_path, ENVIRONMENT, "--auth-htpasswd", str(path))
+
+
+def test_limits_and_replays_are_each_users_own(database):
+    one, two = ("one", "onepassword123"), ("two", "twopassword123")
+    with RedisServer() as redis, guarded(
+            database, *redis.args, "--rate-limit", "1", "--rate-limit-by", "user",
+            "--create-replay-window", "60s") as server:
+        for name, password in (one, two):
+            add_user(database, name, password, admin=True)
+        wait_until(lambda: server.stat("sluice_redis_connects_total") >= 3, 30, "redis is there")
+
+        def call(user, path, **body):
+            return requests.post(server.url + "/api/2.0/mlflow/" + path, json=body, auth=user,
+                                 timeout=60)
+
+        runs = [call(user, "runs/create", experiment_id="0", start_time=1).json()["run"]["info"][
+            "run_id"] for user in (one, two, one)]
+        assert runs[0] == runs[2] != runs[1], "a replay of somebody else's"
+        metrics = [{"key": "m", "value": i, "timestamp": i, "step": i} for i in range(50)]
+        assert call(one, "runs/log-batch", run_id=runs[0], metrics=metrics).status_code == 200
+        assert call(one, "runs/log-batch", run_id=runs[0], metrics=metrics).status_code == 429
+        assert call(two, "runs/log-batch", run_id=runs[1], metrics=metrics).status_code == 200

@@ -15,6 +15,7 @@ know of A's points is stale nearly always: what passes here is not luck.
   full           Redis takes no writes (maxmemory): everything goes on, and recovers
   debts          what was acked while Redis was away is read at once when it is back
   gone           a pod dies with points in its journal: reads elsewhere say so soon, and are whole again
+  reborn         the same, and Redis forgets meanwhile: what the pod replays is waited for elsewhere
   lost           a pod that never comes back is waited for no longer than redis_position_ttl
   news           deletes and restores at A count at B at once, though run_cache_ttl is long
   rate           rate_limit holds for both pods together; for each alone when Redis is gone
@@ -383,7 +384,35 @@ def gone(suite):
                    read(reader, runs[0], "get") == (2, False), 30, "it is replayed")
         assert read(reader, runs[0], "get") == (2, False)
         assert read(reader, runs[0], "search") == (2, False)
+        assert scene.redis.command("EXISTS", "sluice:floors") == "0", "Redis knew it still"
         return f"behind is said, in {seconds:.1f} s for two reads; whole again after its return"
+
+
+def reborn(suite):
+    """A pod is killed with points in its journal, and so is Redis: what it replays is known elsewhere."""
+    with Scene(suite, "reborn") as scene:
+        writer = scene.pod("--flush-interval", "60s", *PATIENT)
+        reader = scene.pod(*PATIENT)
+        run = new_runs(reader, 1)[0]
+        write(writer, run, 1)
+        writer.kill()
+        scene.redis.kill()
+        scene.redis.start()
+        with psycopg.connect(scene.uri) as pg:
+            pg.execute("LOCK TABLE metrics IN SHARE MODE")  # read, and not written
+            writer.start()
+            for pod in scene.pods:
+                wait_until(lambda p=pod: "[+]redis ok" in ready(p), 30, "redis is back")
+            answers = []
+            thread = threading.Thread(target=lambda: answers.append(read(reader, run, "get")))
+            thread.start()
+            wait_until(lambda: answers or reader.stat("sluice_redis_waits_total") > 0, 10,
+                       "the read waits")
+            assert not answers, f"stale: {answers}"
+            pg.rollback()
+        thread.join()
+        assert answers == [(1, False)], answers
+        return "the read waited for what was replayed"
 
 
 def lost(suite):
@@ -512,6 +541,12 @@ def rate(suite):
         return f"{accepted} of {most:.0f} points together; {alone} in {seconds:.1f} s without redis"
 
 
+def under_way(redis):
+    """Keys of requests that have no answer yet."""
+    return [key for key in redis.command("KEYS", "sluice:create:*").split()
+            if redis.command("GET", key) == ""]
+
+
 def replay(suite):
     """runs/create again, byte for byte."""
     with Scene(suite, "replay") as scene:
@@ -531,6 +566,17 @@ def replay(suite):
         # What failed is tried again.
         bad = {"experiment_id": "4711", "start_time": 5}
         assert [call(pod, "runs/create", **bad).status_code for pod in pods] == [404, 404]
+        # One that is under way keeps others out for as long as its statements may take.
+        with psycopg.connect(scene.uri) as pg:
+            pg.execute("LOCK TABLE experiments IN ACCESS EXCLUSIVE MODE")
+            slow = threading.Thread(target=call, args=(pods[0], "runs/create"),
+                                    kwargs={**body, "start_time": 9})
+            slow.start()
+            wait_until(lambda: under_way(scene.redis), 20, "it is under way")
+            left = int(scene.redis.command("PTTL", under_way(scene.redis)[0]))
+            pg.rollback()
+        slow.join()
+        assert 15000 < left <= 21000, f"two statements of 10 s, and {left} ms"
         # All at once: one makes it, the others get its answer, or are told to come again.
         body["start_time"] = 77
         answers = []
@@ -545,14 +591,14 @@ def replay(suite):
         assert all("Retry-After" in a.headers for a in answers if a.status_code == 503)
         with psycopg.connect(scene.uri) as pg:
             made = pg.execute("SELECT count(*) FROM runs").fetchone()[0]
-        assert made == 4, f"{made} runs"
+        assert made == 5, f"{made} runs"
         scene.redis.kill()
         wait_until(lambda: "[!]redis" in ready(pods[0]), 30, "redis is away")
         assert call(pods[0], "runs/create", **body).status_code == 200, "without Redis it is made"
         return f"{len(answers) + 5} requests, 2 runs"
 
 
-SCENARIOS = [journal, kafka, tls, kill, hang, full, debts, gone, lost, news, rate, replay, caught_skip]
+SCENARIOS = [journal, kafka, tls, kill, hang, full, debts, gone, reborn, lost, news, rate, replay, caught_skip]
 
 
 class Suite:

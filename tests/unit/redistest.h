@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ static struct {
     unsigned port;
     unsigned tls_port; /* 0 = none */
     const char *password;
+    bool lacks_auth; /* it does not know the command AUTH */
     pid_t server;
     pid_t owner;
 } redistest;
@@ -99,8 +101,8 @@ static REDISTEST_UNUSED void redistest_start(void)
     redistest.server = fork();
     check(redistest.server >= 0);
     if (redistest.server == 0) {
-        const char *argv[32] = {"redis-server", "--port", port,        "--bind", "127.0.0.1",
-                                "127.0.0.2",    "--save", "",          "--dir",  redistest.dir};
+        const char *argv[32] = {"redis-server", "--port", port, "--bind", "127.0.0.1",
+                                "127.0.0.2",    "--save", "",   "--dir",  redistest.dir};
         unsigned n = 10;
         int fd = open("/dev/null", O_RDWR);
 
@@ -110,6 +112,11 @@ static REDISTEST_UNUSED void redistest_start(void)
         if (redistest.password) {
             argv[n++] = "--requirepass";
             argv[n++] = redistest.password;
+        }
+        if (redistest.lacks_auth) {
+            argv[n++] = "--rename-command";
+            argv[n++] = "AUTH";
+            argv[n++] = "";
         }
         if (redistest.tls_port) {
             const char *more[] = {"--tls-port",         tls, "--tls-cert-file",    pem,

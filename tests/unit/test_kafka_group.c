@@ -103,7 +103,10 @@ static void test_what_was_gathered_of_a_partition_that_goes_is_dropped(void **st
     r->entries = malloc(sizeof(entries));
     assert_non_null(r->entries);
     memcpy(r->entries, entries, sizeof(entries));
+    r->cursors[0] = r->cursors[1] = 2;
     group_forget(r, 1);
+    assert_int_equal(r->cursors[0], 0); /* no position follows what was not applied */
+    assert_int_equal(r->cursors[1], 2);
     assert_int_equal(r->count, 2);
     assert_int_equal(r->entries[0].partition, 1);
     assert_int_equal(r->entries[1].partition, 2);

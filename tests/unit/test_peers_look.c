@@ -137,6 +137,32 @@ static void test_questions_are_remembered_until_there_is_an_answer(void **state)
     assert_int_equal(peers->asked_count, 1);
 }
 
+static void hear_of(const char *name, long long listeners)
+{
+    redisReply reply = {.type = REDIS_REPLY_INTEGER, .integer = listeners};
+    struct ask_call *call = calloc(1, sizeof(*call));
+
+    check(call);
+    call->peers = peers;
+    snprintf(call->queue, sizeof(call->queue), "%s", name);
+    ask_on_published(call, &reply);
+}
+
+static void test_queues_that_are_gone_for_good_leave_room_for_the_next(void **state)
+{
+    char name[16];
+
+    (void)state;
+    for (unsigned i = 0; i <= DEAF_MAX; i++) {
+        snprintf(name, sizeof(name), "q%u", i);
+        hear_of(name, 0);
+        assert_non_null(deaf_find(peers, name));
+    }
+    assert_null(deaf_find(peers, "q0")); /* the oldest */
+    hear_of(name, 1);
+    assert_null(deaf_find(peers, name));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +172,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_question_holds_what_many_wait_for, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_questions_are_remembered_until_there_is_an_answer,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_queues_that_are_gone_for_good_leave_room_for_the_next,
                                         setup, teardown),
     };
 

@@ -34,6 +34,20 @@ static void test_what_is_no_name_is_not_looked_up(void **state)
     assert_null(pg_names_ask("no connection string"));
 }
 
+static void test_the_environment_is_of_postgresql_alone(void **state)
+{
+    struct pg_names *n;
+
+    (void)state;
+    assert_int_equal(setenv("PGHOSTADDR", "127.0.0.9", 1), 0);
+    assert_null(pg_names_ask("host=localhost"));
+    n = pg_names_ask_host(STR("localhost"));
+    assert_non_null(n);
+    pg_names_drop(n);
+    assert_null(pg_names_ask_host(STR("127.0.0.1")));
+    assert_int_equal(unsetenv("PGHOSTADDR"), 0);
+}
+
 static void test_every_address_becomes_an_item(void **state)
 {
     struct pg_names *n = answered("postgresql://u@localhost/x");
@@ -111,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_no_name_is_not_looked_up),
+        cmocka_unit_test(test_the_environment_is_of_postgresql_alone),
         cmocka_unit_test(test_every_address_becomes_an_item),
         cmocka_unit_test(test_ports_follow_their_hosts),
         cmocka_unit_test(test_a_host_without_an_address_is_left_out),

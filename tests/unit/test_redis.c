@@ -1,6 +1,11 @@
 /* redis: a connection to a real redis-server that refuses, hangs, dies and comes back. */
+#define _GNU_SOURCE /* RTLD_NEXT */
 #include "gateway/redis.c"
 #include "gateway/client_tls.c"
+
+#include <dlfcn.h>
+#include <netdb.h>
+#include <pthread.h>
 
 #include "tests/unit/redistest.h"
 
@@ -82,6 +87,7 @@ static int start(void **state)
     (void)state;
     memset(&pulse, 0, sizeof(pulse));
     redistest.password = NULL;
+    redistest.lacks_auth = false;
     redistest.tls_port = 0;
     redistest_start();
     return 0;
@@ -114,7 +120,7 @@ static void on_answer(void *arg, const struct redisReply *reply)
 
 static bool ask(struct answer *a, const char *line)
 {
-    struct str words[8], rest = str_of(line);
+    struct str words[16], rest = str_of(line);
     unsigned n = 0;
 
     while (rest.n)
@@ -159,6 +165,42 @@ static void test_password_and_database_are_used(void **state)
     assert_string_equal(b.text, "");
 }
 
+/* The C library's, but names are looked up while nobody holds the server. */
+static pthread_mutex_t name_server = PTHREAD_MUTEX_INITIALIZER;
+
+int getaddrinfo(const char *restrict node, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict out)
+{
+    int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    void *found = dlsym(RTLD_NEXT, "getaddrinfo");
+
+    check(found);
+    memcpy(&next, &found, sizeof(next));
+    if (!(hints->ai_flags & AI_NUMERICHOST)) {
+        pthread_mutex_lock(&name_server);
+        pthread_mutex_unlock(&name_server);
+    }
+    return next(node, service, hints, out);
+}
+
+static void test_a_silent_name_server_is_waited_for_again_and_again(void **state)
+{
+    (void)state;
+    pthread_mutex_lock(&name_server);
+    connect_with(uri_of("redis", "", "localhost", redistest.port, ""), NULL, 100000);
+    AWAIT(redis->failures > 2);
+    assert_int_equal(redis->state, REDIS_DOWN);
+    pthread_mutex_unlock(&name_server);
+    AWAIT(redis_is_good(redis));
+    pthread_mutex_lock(&name_server);
+    redis_close(redis);
+    connect_with(uri_of("redis", "", "localhost", redistest.port, ""), NULL, 100000);
+    AWAIT(redis->failures > 0);
+    redis_close(redis); /* with a question that is not answered */
+    redis = NULL;
+    pthread_mutex_unlock(&name_server);
+}
+
 static void test_wrong_password_is_away_and_says_why(void **state)
 {
     (void)state;
@@ -170,6 +212,48 @@ static void test_wrong_password_is_away_and_says_why(void **state)
     assert_false(redis_is_good(redis));
     assert_int_equal(pulse.away, 1);
     assert_int_equal(ups, 0);
+}
+
+static void test_a_password_that_is_repeated_is_not_said(void **state)
+{
+    (void)state;
+    redistest_kill();
+    redistest.password = "hidden";
+    redistest.lacks_auth = true;
+    redistest_start();
+    connect_with(uri_of("redis", ":hidden@", "127.0.0.1", redistest.port, ""), NULL, 1000000);
+    AWAIT(strncmp(redis->why, "ERR unknown command", 19) == 0);
+    assert_null(strstr(redis->why, "hidden"));
+}
+
+static void subscribe_again(void *arg)
+{
+    ups++;
+    assert_true(redis_subscribe(redis, STR("news"), on_answer, arg));
+}
+
+static void test_a_subscription_that_is_refused_is_not_hurried(void **state)
+{
+    struct redis_config c;
+    struct answer a = {0};
+
+    (void)state;
+    connect_plainly();
+    assert_true(ask(&a, "ACL SETUSER deaf on >x ~* +@all resetchannels"));
+    AWAIT(a.count);
+    assert_string_equal(a.text, "OK");
+    c = redis->c;
+    redis_close(redis);
+    assert_true(redis_uri_parse(str_of(uri_of("redis", "deaf:x@", "127.0.0.1", redistest.port, "")),
+                                &arena, &c.uri));
+    c.on_up = subscribe_again;
+    c.on_good = NULL;
+    c.arg = &a;
+    ups = 0;
+    redis = redis_open(&c);
+    AWAIT(ups >= 4); /* greeted each time, and closed for the subscription */
+    assert_int_equal(strncmp(redis->why, "NOPERM", 6), 0);
+    assert_in_range(redis->failures, 3, ups);
 }
 
 static void test_tls_compares_issuer_and_host(void **state)
@@ -198,6 +282,15 @@ static void test_tls_compares_issuer_and_host(void **state)
 
     connect_with(uri_of("rediss", ":x@", "127.0.0.1", redistest.tls_port, ""), good, 1000000);
     AWAIT(redis_is_good(redis));
+    redis_close(redis);
+
+    /* One that ends, and then no way to connect at all. */
+    connect_with(uri_of("rediss", ":x@", "127.0.0.1", redistest.tls_port, ""), good, 1000000);
+    AWAIT(redis_is_good(redis));
+    redis->c.uri.host = "255.255.255.255";
+    assert_true(ask(&a, "QUIT"));
+    AWAIT(redis->failures > 2);
+    assert_null(redis->ssl); /* it went with its connection, and is not asked why */
     redis_close(redis);
 
     connect_with(uri_of("rediss", ":x@", "127.0.0.1", redistest.tls_port, ""), other, 1000000);
@@ -383,7 +476,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_commands_are_answered_in_order, start, stop),
         cmocka_unit_test_setup_teardown(test_password_and_database_are_used, start, stop),
+        cmocka_unit_test_setup_teardown(test_a_silent_name_server_is_waited_for_again_and_again,
+                                        start, stop),
         cmocka_unit_test_setup_teardown(test_wrong_password_is_away_and_says_why, start, stop),
+        cmocka_unit_test_setup_teardown(test_a_password_that_is_repeated_is_not_said, start, stop),
+        cmocka_unit_test_setup_teardown(test_a_subscription_that_is_refused_is_not_hurried, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(test_tls_compares_issuer_and_host, start, stop),
         cmocka_unit_test_setup_teardown(test_messages_are_heard_after_a_restart_too, start, stop),
         cmocka_unit_test_setup_teardown(test_subscriber_stays_up_without_traffic, start, stop),

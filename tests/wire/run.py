@@ -58,13 +58,14 @@ class Server:
         self.name = name
         self.data_dir = os.path.join(folder, name)
         self.log_path = os.path.join(folder, name + ".log")
-        command = [binary, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
+        command = [os.path.abspath(binary), "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
                    "--data-dir", self.data_dir, "--workers", "2"] + args
         if pg_uri:
             command += ["--pg-uri", pg_uri]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=subprocess.STDOUT, env=ENVIRONMENT)
+                                            stderr=subprocess.STDOUT, env=ENVIRONMENT,
+                                            cwd=folder)  # artifacts go to ./mlartifacts
         self.port = self.wait_for(r"^listening on http://127\.0\.0\.1:(\d+)$")
         self.admin_port = self.wait_for(r"^admin on http://127\.0\.0\.1:(\d+)$")
 
