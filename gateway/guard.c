@@ -2,7 +2,8 @@
  * guard: MLflow 3.17's security middleware, rule by rule, in the order of its layers.
  *
  *   1. A workspace header that is not blank: 500 FEATURE_DISABLED, server-info excepted.
- *   2. Host must match the list (policy.c); /health and /version are exempt. 403.
+ *   2. Host must match the list (policy.c); /health and /version are exempt, and so are /livez and
+ *      /readyz, which MLflow has not: a load balancer asks by address, or names nobody. 403.
  *   3. A CORS preflight is answered here: 200 OK for an origin that is allowed, else 400.
  *   4. Any Origin gets the CORS headers of a simple answer.
  *   5. A changing method on an API path with a foreign Origin: 403.
@@ -63,6 +64,15 @@ bool guard_is_api(const struct req *r)
 
 /* -- host ------------------------------------------------------------------------------------ */
 
+/* Probes; ours do not stand below the prefix. */
+static bool guard_is_for_any_host(const struct req *r)
+{
+    struct str path = r->head->path;
+
+    return guard_path_is(r, "/health") || guard_path_is(r, "/version") ||
+           str_eq(path, STR("/livez")) || str_eq(path, STR("/readyz"));
+}
+
 static bool guard_host_is_good(const struct req *r)
 {
     struct worker_net *net = r->worker->net;
@@ -71,7 +81,7 @@ static bool guard_host_is_good(const struct req *r)
 
     if (host.n && host.n == net->good_host_len && memcmp(host.p, net->good_host, host.n) == 0)
         return true;
-    if (p->is_any_host || guard_path_is(r, "/health") || guard_path_is(r, "/version"))
+    if (p->is_any_host || guard_is_for_any_host(r))
         return true;
     if (host.n == 0 || !policy_list_has(p->hosts, host))
         return false;

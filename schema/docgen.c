@@ -89,9 +89,10 @@ static void routes_doc(struct buf *out)
     buf_add_str(out,
                 STR("# Routes\n\n"
                     "Generated from `gateway/routes.def` by `make docs`.\n\n"
-                    "Every path that Sluice answers itself; any other gets 404 with MLflow's "
-                    "error JSON. `…` stands for\n`/api/2.0/mlflow` and `/ajax-api/2.0/mlflow`; "
-                    "`static_prefix` goes before both. Body: `none` is read\nand ignored, "
+                    "Every path that Sluice answers itself; any other goes to `upstream`, or gets "
+                    "404 with MLflow's error\nJSON where that is not set. `…` stands for "
+                    "`/api/2.0/mlflow` and `/ajax-api/2.0/mlflow`;\n"
+                    "`static_prefix` goes before both. Body: `none` is read and ignored, "
                     "`small` is at most 1 MiB, `large` at most 4 MiB, `stream` any length, `point` "
                     "as `small` and "
                     "`batch` at most\n`max_body_bytes`; the last two are refused at the head when "
