@@ -244,7 +244,7 @@ def test_jobs_that_are_connected(database, tmp_path, wanted):
     wanted = min(wanted, hard - 500)  # one descriptor each, in one program
     with Sluice(database, data_dir=str(tmp_path / "data"), binary=release(),
                 args=["--workers", "2", "--max-connections", str(wanted + 50),
-                      "--idle-timeout", "1h"]) as server:
+                      "--idle-timeout", "1h", "--artifact-transfers", "1"]) as server:
         runs = [one_run(server) for _ in range(10)]
         empty = rss(server)
         orders = [multiprocessing.Queue() for _ in range(4)]
