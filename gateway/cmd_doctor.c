@@ -42,7 +42,7 @@ static const struct {
     {"kafka", doctor_kafka},
     {"topic", doctor_topic},
     {"flushers", doctor_flushers},
-    {"upstream", doctor_not_configured},
+    {"upstream", doctor_upstream},
 };
 
 static const char *const verdicts[] = {"ok", "warn", "fail"};

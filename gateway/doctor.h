@@ -49,6 +49,9 @@ enum verdict doctor_not_configured(struct doctor *d);
 /* doctor_redis.c: what pods share, if they do. */
 enum verdict doctor_redis(struct doctor *d);
 
+/* doctor_upstream.c: the server behind, if there is one. */
+enum verdict doctor_upstream(struct doctor *d);
+
 /* doctor_kafka.c: brokers, topic, the group of flushers and what it has not flushed. */
 enum verdict doctor_kafka(struct doctor *d);
 enum verdict doctor_topic(struct doctor *d);

@@ -409,6 +409,10 @@ static err_t check_store(const struct settings *s, struct fail *f)
             "PostgreSQL: set upstream, a stock MLflow server on it to which all is passed on");
     if (str_eq(str_of(s->listen), STR("none")))
         return fail(f, ERR_SETTING, "setting listen = \"none\" wants a pg_uri of PostgreSQL");
+    if (!str_eq(str_of(s->auth), STR("none")))
+        return fail(f, ERR_SETTING,
+                    "setting auth wants a pg_uri of PostgreSQL: permissions are not looked up in "
+                    "another store; the upstream is sent Authorization and can judge it itself");
     return OK;
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import uuid
@@ -11,6 +12,7 @@ import pytest
 
 from redis_server import RedisServer
 from server import BINARY, Sluice, clean_environment
+from upstream import Upstream, certificate
 
 CHECKS = ["settings", "data_dir", "owner", "filesystem", "disk", "fdatasync", "files", "memory",
           "listen", "admin_listen", "postgresql", "schema", "indexes", "grants", "durability",
@@ -135,6 +137,34 @@ def test_redis_that_forgets_hangs_and_is_gone(data, uri, tls):
         verdict, words = examine(data, uri, *redis.args)["redis"]
         assert verdict == "warn" and "no answer" in words, words
         assert "s3cret" not in words
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_an_upstream_that_is_well_hangs_and_is_gone(data, uri, tls, tmp_path):
+    trusted = certificate(tmp_path, "good", "127.0.0.1") if tls else None
+    with Upstream(trusted) as upstream:
+        def seen(path="", ca=trusted, *more):
+            args = ["--upstream", upstream.url + path, "--upstream-connect-timeout", "2s"]
+            return examine(data, uri, *args, *(["--upstream-ca", ca] if ca else []), *more)["upstream"]
+
+        verdict, words = seen()
+        assert verdict == "ok" and upstream.url + " answers /health" in words, words
+        verdict, words = seen("/status")  # a server with other paths
+        assert verdict == "warn" and "/health with 404" in words, words
+        if tls:
+            verdict, words = seen(ca=certificate(tmp_path, "other", "127.0.0.1"))
+            assert verdict == "warn" and "self-signed" in words, words
+            verdict, words = seen(ca=str(tmp_path / "none"))
+            assert verdict == "fail" and "upstream_ca" in words, words
+        upstream.signal(signal.SIGSTOP)
+        verdict, words = seen()
+        assert verdict == "warn" and "in time" in words, words
+        upstream.signal(signal.SIGCONT)
+        upstream.kill()
+        verdict, words = seen()
+        assert verdict == "warn" and "connection refused" in words, words
+        verdict, words = seen("", trusted, "--pg-uri", "sqlite:///x.db")
+        assert verdict == "fail" and "All is passed on" in words, words
 
 
 def test_a_port_that_is_taken(data, uri):

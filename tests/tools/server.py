@@ -212,11 +212,13 @@ class Stock(Server):
         if self.pg_uri:
             uri = self.pg_uri.replace("postgresql://", "postgresql+psycopg://", 1)
         # A worker that does not say within 5 s that it lives would be killed, its requests with it: on a
-        # busy machine a long read is enough for that.
+        # busy machine a long read is enough for that. Its AI jobs, which nothing here asks for, are
+        # seven processes more.
         self.spawn([sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
                     "--host", "127.0.0.1", "--port", str(port), "--workers", str(self.workers),
                     "--uvicorn-opts", "--timeout-worker-healthcheck 120", *self.args],
-                   clean_environment(self.env), start_new_session=True)
+                   clean_environment({"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **self.env}),
+                   start_new_session=True)
         wait_until(lambda: self.is_answering(self.url + self.prefix + "/health"), 240, "stock MLflow /health")
         return self
 

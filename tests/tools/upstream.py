@@ -52,6 +52,18 @@ class Upstream:
             self.kill()
 
 
+def certificate(folder, name, address):
+    """A file with a key and a certificate that signs itself, for that address."""
+    path, key = str(folder / f"{name}.pem"), str(folder / f"{name}.key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}", "-days", "2",
+                    "-addext", f"subjectAltName=IP:{address}", "-keyout", key, "-out", path],
+                   check=True, capture_output=True)
+    with open(path, "a", encoding="ascii") as out, open(key, encoding="ascii") as k:
+        out.write(k.read())
+    return path
+
+
 # --- the server -------------------------------------------------------------------------------------
 
 
@@ -121,6 +133,10 @@ async def do_echo(r):
     r.answer(json.dumps(seen), fields="Content-Type: application/json\r\nX-Own: yes\r\n")
 
 
+async def do_health(r):
+    r.answer("OK")
+
+
 async def do_seen(r):
     r.answer(json.dumps(SEEN))
 
@@ -161,7 +177,7 @@ async def do_next(r):
 
 
 async def do_status(r):
-    r.send(f"HTTP/1.1 {r.query['code']} Fine\r\nX-Own: yes\r\nLocation: /there\r\n\r\n")
+    r.send(f"HTTP/1.1 {r.number('code', 404)} Fine\r\nX-Own: yes\r\nLocation: /there\r\n\r\n")
 
 
 async def do_hop(r):

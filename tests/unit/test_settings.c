@@ -108,7 +108,8 @@ static void test_refusals_word_for_word(void **state)
             "setting log_level = \"loud\": must be one of error, warn, info, debug. Least level "
             "that is logged.");
     refused(x, "queue", "",
-            "setting queue = \"\": must be one of journal, kafka. What makes a write durable before it is "
+            "setting queue = \"\": must be one of journal, kafka. What makes a write durable "
+            "before it is "
             "answered.");
     assert_int_equal(x->s->ring_bytes, 32 << 20); /* a refused value changes nothing */
 }
@@ -229,6 +230,24 @@ static void test_rules_between_settings(void **state)
                    "health, readiness, metrics and status; none = not served.");
 }
 
+static void test_rules_of_a_store_that_is_not_postgresql(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(set(x, "pg_uri", "sqlite:///x.db"), OK);
+    rule_broken(x,
+                "setting pg_uri (or MLFLOW_BACKEND_STORE_URI) names a store that is not "
+                "PostgreSQL: set upstream, a stock MLflow server on it to which all is passed on");
+    assert_int_equal(set(x, "upstream", "http://127.0.0.1:5005"), OK);
+    assert_int_equal(settings_check(x->s, &x->f), OK);
+    assert_int_equal(set(x, "auth", "basic"), OK);
+    rule_broken(x, "setting auth wants a pg_uri of PostgreSQL: permissions are not looked up in "
+                   "another store; the upstream is sent Authorization and can judge it itself");
+    assert_int_equal(set(x, "auth", "none"), OK);
+    assert_int_equal(set(x, "listen", "none"), OK);
+    rule_broken(x, "setting listen = \"none\" wants a pg_uri of PostgreSQL");
+}
+
 static void test_static_prefix_is_held_to_mlflows_rule(void **state)
 {
     static const char *const bad[] = {"mlflow", "/mlflow/", "/", "/{x}"};
@@ -284,6 +303,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_secrets_from_a_file, begin, end),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test_setup_teardown(test_rules_between_settings, begin, end),
+        cmocka_unit_test_setup_teardown(test_rules_of_a_store_that_is_not_postgresql, begin, end),
         cmocka_unit_test_setup_teardown(test_static_prefix_is_held_to_mlflows_rule, begin, end),
         cmocka_unit_test_setup_teardown(test_artifact_root_is_what_mlflow_would_choose, begin, end),
     };
