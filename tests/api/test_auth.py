@@ -31,6 +31,10 @@ def as_user(server, name, password):
 
 
 def test_the_stock_client_logs_with_its_variables(server, monkeypatch):
+    answer = requests.post(server.url + "/api/3.0/mlflow/users/permissions/grant", auth=ADMIN, timeout=60,
+                           json={"username": ALICE[0], "resource_type": "experiment",
+                                 "resource_id": "0", "permission": "EDIT"})
+    assert answer.status_code == 200, answer.text
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ALICE[0])
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ALICE[1])
     client = mlflow.MlflowClient(server.url)
