@@ -21,11 +21,14 @@
 
 #include "base/fault.h"
 #include "gateway/auth_config.h"
+#include "gateway/conn.h"
+#include "gateway/conn_io.h"
 #include "gateway/entity.h"
 #include "gateway/grant_ask.h"
 #include "gateway/may_find.h"
 #include "gateway/may_input.h"
 #include "gateway/may_rule.h"
+#include "gateway/proxy_head.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
 #include "gateway/server.h"
@@ -69,9 +72,16 @@ struct str may_user(const struct may *m)
     return m->r->user->name;
 }
 
+/* As it was sent; the first of that name. */
 struct str may_header(const struct may *m, const char *name)
 {
-    (void)m, (void)name;
+    struct str lines = http_head_text(m->r->conn->x->http), field, value;
+
+    (void)str_cut(&lines, '\n'); /* the request line */
+    while (proxy_next_line(&lines, &field, &value)) {
+        if (str_ieq(field, str_of(name)))
+            return arena_dup(&m->r->arena, value);
+    }
     return STR("");
 }
 
