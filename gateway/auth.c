@@ -14,7 +14,7 @@
  * once, and so it is in other pods with Redis (auth_forget, news.h).
  *
  * What one worker learns it tells the others (auth_learn), so that a user is known wherever the next
- * connection ends up.
+ * connection ends up; each of them asks for his grants then, so that what he may do is known there, too.
  *
  * Whoever is not known costs a hash, whether there is such a user or not: the same work is done for nobody,
  * so that the time does not tell which names exist. It is done by threads of low priority, each with its
@@ -44,6 +44,7 @@
 #include "gateway/auth_hash.h"
 #include "gateway/auth_header.h"
 #include "gateway/conn.h"
+#include "gateway/grant_ask.h"
 #include "gateway/htpasswd.h"
 #include "gateway/news.h"
 #include "gateway/reply.h"
@@ -372,6 +373,8 @@ void auth_learn(struct worker *w, struct auth_news *news)
         e->seen_us = e->asked_us = e->told_us = news->seen_us;
         e->name_hash = auth_name_hash(name);
         e->id = e->id ? e->id : ++a->last_id;
+        if (!e->is_admin)
+            grant_ask_early(w, e->user_id);
     }
     free(news);
 }
@@ -729,6 +732,11 @@ err_t auth_admit(struct req *r, req_step next)
         return next(r, r->fail);
     r->admitted = next;
     return auth_look(r, r->fail);
+}
+
+uint64_t auth_question(struct worker *w)
+{
+    return ++w->auth->last_id;
 }
 
 bool auth_is_checking(const struct worker *w)

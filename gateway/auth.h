@@ -71,6 +71,8 @@ void auth_learn(struct worker *w, struct auth_news *news);
 /* A user was changed, or deleted: what is remembered of the name is forgotten, on every worker of every
  * pod. */
 void auth_forget(struct worker *w, struct str name);
+/* A number for a question that requests wait for (req_wait_user), another's than all others. */
+uint64_t auth_question(struct worker *w);
 /* Has a thread that hashes something of this worker's? */
 bool auth_is_checking(const struct worker *w);
 /* The thread that hashes the passwords of a name. */

@@ -26,6 +26,7 @@ static _Atomic uint32_t changes_all;
 struct cached {
     int64_t user_id;
     struct grant_stamp stamp;
+    struct grant_again again;
     struct grants *grants;
     struct cached *newer, *older;
 };
@@ -126,6 +127,13 @@ struct grants *grant_cache_recall(struct grant_cache *c, int64_t user_id, uint64
     return e->grants;
 }
 
+struct grant_again *grant_cache_again(struct grant_cache *c, int64_t user_id)
+{
+    struct cached *e = cached_find(c, user_id);
+
+    return e ? &e->again : NULL;
+}
+
 void grant_cache_put(struct grant_cache *c, int64_t user_id, const struct grant_stamp *stamp,
                      struct grants *grants)
 {
@@ -139,6 +147,7 @@ void grant_cache_put(struct grant_cache *c, int64_t user_id, const struct grant_
     e = calloc(1, sizeof(*e));
     check(e != NULL);
     *e = (struct cached){.user_id = user_id, .stamp = *stamp, .grants = grants_take(grants)};
+    e->again.seen_us = stamp->asked_us;
     *idmap_put(&c->users, key_of(&e->user_id), &is_new) = (uintptr_t)e;
     cached_link(c, e);
     c->bytes += grants_bytes(grants);

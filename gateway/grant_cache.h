@@ -22,12 +22,21 @@ struct grant_stamp {
     uint32_t all, user;
 };
 
+/* When they were asked for, and what is known of a question for newer ones (grant_ask.c). */
+struct grant_again {
+    uint64_t seen_us;
+    uint64_t question, asked_us; /* 0 = none was asked since */
+    bool is_under_way;
+};
+
 struct grant_cache *grant_cache_new(size_t most_bytes);
 void grant_cache_free(struct grant_cache *c);
 /* What is known, if it was asked for less than age_us ago and nothing has changed since; NULL = ask. The
  * caller takes it to keep it. */
 struct grants *grant_cache_recall(struct grant_cache *c, int64_t user_id, uint64_t now_us,
                                   uint64_t age_us);
+/* Of a user who is in the cache, be it trusted or not, until the next put; NULL = he is not. */
+struct grant_again *grant_cache_again(struct grant_cache *c, int64_t user_id);
 struct grant_stamp grant_stamp_now(int64_t user_id, uint64_t now_us);
 /* Takes the grants. */
 void grant_cache_put(struct grant_cache *c, int64_t user_id, const struct grant_stamp *stamp,

@@ -5,10 +5,10 @@
  *
  * Each step is skipped where there is nothing for it, so a metric write of a known run by a known user
  * costs three look-ups in memory and no SQL. The grants of a user are one statement, remembered for
- * auth_ttl (grant_cache.h); what an id belongs to is another. An admin may do everything.
+ * auth_ttl (grant_ask.c); what an id belongs to is another. An admin may do everything.
  *
  * When the users' database gives no answer, what was known of a user counts for auth_grace more, as his
- * password does; of others nothing is known, and they are answered 503.
+ * password does (grant_ask.c); of others nothing is known, and they are answered 503.
  *
  * With SLUICE_TEST_VERDICTS=1 an allowed call is answered 418 and not carried out: the permission matrix
  * (tests/matrix) compares verdicts, and asks all of them about the same few things.
@@ -21,11 +21,14 @@
 
 #include "base/fault.h"
 #include "gateway/auth_config.h"
+#include "gateway/conn.h"
+#include "gateway/conn_io.h"
 #include "gateway/entity.h"
-#include "gateway/grant_cache.h"
+#include "gateway/grant_ask.h"
 #include "gateway/may_find.h"
 #include "gateway/may_input.h"
 #include "gateway/may_rule.h"
+#include "gateway/proxy_head.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
 #include "gateway/server.h"
@@ -33,12 +36,6 @@
 #include "schema/errors.h"
 
 static bool only_verdicts;
-
-static const struct stmt GRANTS = {
-    "may_grants",
-    "SELECT p.resource_type, p.resource_pattern, p.permission FROM user_role_assignments a"
-    " JOIN roles r ON r.id = a.role_id JOIN role_permissions p ON p.role_id = r.id"
-    " WHERE a.user_id = $1::int4 AND r.workspace = 'default'"};
 
 /* The workspaces that somebody is chief of, or has a role in; that of a role. */
 #define CHIEF_OF(user)                                                                          \
@@ -75,9 +72,16 @@ struct str may_user(const struct may *m)
     return m->r->user->name;
 }
 
+/* As it was sent; the first of that name. */
 struct str may_header(const struct may *m, const char *name)
 {
-    (void)m, (void)name;
+    struct str lines = http_head_text(m->r->conn->x->http), field, value;
+
+    (void)str_cut(&lines, '\n'); /* the request line */
+    while (proxy_next_line(&lines, &field, &value)) {
+        if (str_ieq(field, str_of(name)))
+            return arena_dup(&m->r->arena, value);
+    }
     return STR("");
 }
 
@@ -150,33 +154,19 @@ static void may_hold(struct may *m, struct grants *grants)
     m->grants = grants_take(grants);
 }
 
-static struct grants *grants_of_rows(struct arena *a, const PGresult *res)
-{
-    int n = PQntuples(res);
-    struct grant_row *rows = arena_array(a, (size_t)n, sizeof(*rows));
-
-    for (int i = 0; i < n; i++)
-        rows[i] = (struct grant_row){sql_get(res, i, 0), sql_get(res, i, 1), sql_get(res, i, 2)};
-    return grants_new(rows, (size_t)n);
-}
-
 static err_t may_on_grants(struct req *r, struct fail *f)
 {
     struct may *m = may_of(r);
-    struct grant_cache *cache = r->worker->grants;
     struct grants *grants;
 
     if (r->sql.err) {
-        grants =
-            grant_cache_recall(cache, r->user->id, r->worker->now_us,
-                               r->worker->settings->auth_ttl + r->worker->settings->auth_grace);
+        grants = grant_ask_stale(r);
         if (!grants || m->asks_people)
             return req_sql_fail(r, f);
         may_hold(m, grants);
         return may_decide(m, f);
     }
-    m->grants = grants_of_rows(&r->arena, r->sql.results[0]);
-    grant_cache_put(cache, r->user->id, &m->stamp, m->grants);
+    m->grants = grant_ask_take(r->worker, r->user->id, &m->stamp, r->sql.results[0]);
     if (m->asks_people) {
         const PGresult *res = r->sql.results[1];
 
@@ -190,19 +180,26 @@ static err_t may_on_grants(struct req *r, struct fail *f)
     return may_decide(m, f);
 }
 
+static err_t may_ask_grants(struct may *m, struct fail *f);
+
+static err_t may_on_asked(struct req *r, struct fail *f)
+{
+    return may_ask_grants(may_of(r), f);
+}
+
 static err_t may_ask_grants(struct may *m, struct fail *f)
 {
     struct req *r = m->r;
     struct worker *w = r->worker;
-    const struct settings *s = w->settings;
-    bool is_away = !w->users_sql || !sql_is_up(w->users_sql);
-    struct grants *known = grant_cache_recall(w->grants, r->user->id, w->now_us,
-                                              s->auth_ttl + (is_away ? s->auth_grace : 0));
+    bool waits = false;
+    struct grants *known = m->asks_people ? NULL : grant_ask_known(r, may_on_asked, &waits);
     struct str *values = arena_array(&r->arena, 4, sizeof(*values));
-    struct sql_step steps[2] = {{&GRANTS, values, 1}, {&PEOPLE, values, 4}};
+    struct sql_step steps[2] = {{&grant_ask_stmt, values, 1}, {&PEOPLE, values, 4}};
     err_t e;
 
-    if (known && !m->asks_people) {
+    if (waits)
+        return OK;
+    if (known) {
         stat_add(w->stats, may_hits, 1);
         may_hold(m, known);
         return may_decide(m, f);

@@ -88,7 +88,8 @@ struct str may_scorer(struct may *m, struct str experiment, struct str name)
     char *out = arena_alloc(&m->r->arena, experiment.n + 1 + 3 * name.n);
     size_t n = experiment.n;
 
-    memcpy(out, experiment.p, n);
+    if (n)
+        memcpy(out, experiment.p, n);
     out[n++] = '/';
     for (size_t i = 0; i < name.n; i++) {
         unsigned char c = (unsigned char)name.p[i];

@@ -1,5 +1,8 @@
 """auth = basic: who is let in, what that costs, and how soon a change is seen."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -32,6 +35,10 @@ def as_user(server, name, password):
 
 
 def test_the_stock_client_logs_with_its_variables(server, monkeypatch):
+    answer = requests.post(server.url + "/api/3.0/mlflow/users/permissions/grant", auth=ADMIN, timeout=60,
+                           json={"username": ALICE[0], "resource_type": "experiment",
+                                 "resource_id": "0", "permission": "EDIT"})
+    assert answer.status_code == 200, answer.text
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ALICE[0])
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ALICE[1])
     client = mlflow.MlflowClient(server.url)
@@ -263,15 +270,46 @@ def test_users_in_a_database_of_their_own(postgres, database):
     postgres.drop_database("users_apart")
 
 
+@contextlib.contextmanager
+def frozen(uri):
+    """PostgreSQL's processes of this database's sessions do not run."""
+    with psycopg.connect(uri) as pg:
+        pids = [pid for pid, in pg.execute("SELECT pid FROM pg_stat_activity WHERE datname = "
+                                           "current_database() AND pid <> pg_backend_pid()")]
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def fresh(server):
+    """Was Alice let in, and not for want of an answer?"""
+    before = server.stat("sluice_auth_stale_total")
+    assert status(server, ALICE) == 200
+    return server.stat("sluice_auth_stale_total") == before
+
+
 def test_known_users_outlive_the_database_of_users_and_others_get_503(tmp_path):
     """The users' database goes, that of the experiments stays: never 401, and never for ever."""
     from cluster import Cluster
     with Cluster() as main, Cluster() as other:
         uri, users = main.create_database("main"), other.create_database("users")
-        with guarded(uri, "--auth-pg-uri", users, "--auth-ttl", "1s", "--auth-grace", "8s",
-                     "--sql-timeout", "2s") as server:
+        with guarded(uri, "--auth-pg-uri", users, "--auth-ttl", "1s", "--auth-grace", "10s",
+                     "--sql-timeout", "20s") as server:
             add_user(users, *ALICE)
             as_user(server, *ALICE)
+            assert {status(server, ALICE) for _ in range(16)} == {200}  # both workers know her
+            with frozen(users):  # connected, and silent: nobody waits for sql_timeout
+                until = time.monotonic() + 3
+                while time.monotonic() < until:
+                    began = time.monotonic()
+                    assert status(server, ALICE) == 200
+                    assert time.monotonic() - began < 10
+            wait_until(lambda: fresh(server), 30, "it answers again")
             other.stop()
             seen = time.monotonic()
             assert status(server, ("stranger", "strangerpassword")) == 503

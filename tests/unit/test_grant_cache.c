@@ -36,6 +36,13 @@ static void test_trust_ends(void **state)
     assert_null(grant_cache_recall(c, 1, 150, 50));
     assert_null(grant_cache_recall(c, 1, 100, 0));
     assert_null(grant_cache_recall(c, 2, 100, 50));
+    assert_null(grant_cache_again(c, 2));
+    grant_cache_again(c, 1)->is_under_way = true;
+    learn(c, 1, 99, "READ"); /* came later, asked before: changes nothing */
+    assert_true(grant_cache_again(c, 1)->is_under_way);
+    learn(c, 1, 200, "READ");
+    assert_int_equal(grant_cache_again(c, 1)->seen_us, 200);
+    assert_false(grant_cache_again(c, 1)->is_under_way);
     grant_cache_free(c);
 }
 
