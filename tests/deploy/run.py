@@ -374,7 +374,14 @@ class Prometheus:
                  f"--storage.tsdb.path={folder}/tsdb", "--web.listen-address=" + self.url[7:]],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
+    def is_ready(self):
+        try:
+            return requests.get(self.url + "/-/ready", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
     def __enter__(self):
+        wait_until(self.is_ready, 60, "Prometheus is ready")
         return self
 
     def __exit__(self, *unused):
@@ -387,10 +394,7 @@ class Prometheus:
         return answer.json()["data"]["result"]
 
     def has(self, expression):
-        try:
-            return bool(self.ask(expression))
-        except requests.RequestException:
-            return False
+        return bool(self.ask(expression))
 
 
 def scrape(suite):
