@@ -285,7 +285,7 @@ void peers_note(struct req *r, const struct run_id *run, pos_t end)
 err_t peers_share(struct req *r, struct fail *f)
 {
     struct peers *p = r->worker->peers;
-    bool is_good = redis_is_good(p->voice) && !p->skips;
+    bool is_good = redis_is_good(p->voice);
     uint64_t last = 0;
 
     /* Of a stream of batches the last was waited for; in Kafka others may come later. */
