@@ -60,16 +60,21 @@ static err_t list_found(struct req *r, struct fail *f)
     return e ? e : r->artifact->at.ops->list(r, listed);
 }
 
+static err_t list_path(struct run_call *c, struct arena *a, const struct opt_str *path,
+                       struct fail *f)
+{
+    c->is_bare = !path->is_set;
+    return artifact_path_check(a, path->s, &c->path, f);
+}
+
 err_t api_run_artifact_list(struct req *r, struct fail *f)
 {
     struct run_call *c = r->data = arena_zalloc(&r->arena, sizeof(*c));
     struct msg_run_artifacts m;
     err_t e;
 
-    if ((e = bind_request(&r->arena, &r->input, &MSG_run_artifacts, &m, f)))
-        return e;
-    c->is_bare = !m.path.is_set;
-    if ((e = artifact_path_check(&r->arena, m.path.s, &c->path, f)))
+    if ((e = bind_request(&r->arena, &r->input, &MSG_run_artifacts, &m, f)) ||
+        (e = list_path(c, &r->arena, &m.path, f)))
         return e;
     return artifact_root_of_run(r, m.run_id.s.n ? m.run_id.s : m.run_uuid.s, &c->uri, list_found);
 }
@@ -80,10 +85,8 @@ err_t api_model_artifact_list(struct req *r, struct fail *f)
     struct msg_model_artifacts m;
     err_t e;
 
-    if ((e = bind_request(&r->arena, &r->input, &MSG_model_artifacts, &m, f)))
-        return e;
-    c->is_bare = !m.artifact_directory_path.is_set;
-    if ((e = artifact_path_check(&r->arena, m.artifact_directory_path.s, &c->path, f)))
+    if ((e = bind_request(&r->arena, &r->input, &MSG_model_artifacts, &m, f)) ||
+        (e = list_path(c, &r->arena, &m.artifact_directory_path, f)))
         return e;
     return artifact_root_of_model(r, route_arg(r, "model_id"), &c->uri, list_found);
 }

@@ -125,7 +125,9 @@ err_t api_role_permission_remove(struct req *r, struct fail *f)
     return e ? e : req_users_sql(r, &(struct sql_step){&REMOVE, c->values, 1}, 1, remove_done);
 }
 
-static err_t list_done(struct req *r, struct fail *f)
+/* What belongs to a role that is there: the rows of the second result, each by write. */
+static err_t show_list(struct req *r, const char *name,
+                       void (*write)(struct json *j, const PGresult *res, int row), struct fail *f)
 {
     const struct permission_call *c = r->data;
     const PGresult *res = r->sql.results[1];
@@ -134,12 +136,22 @@ static err_t list_done(struct req *r, struct fail *f)
     if (PQntuples(r->sql.results[0]) == 0)
         return role_missing(c->values[0], f);
     role_json_begin(r, &j);
-    json_key(&j, "role_permissions");
+    json_key(&j, name);
     json_open_list(&j);
     for (int row = 0; row < PQntuples(res); row++)
-        role_permission_json(&j, res, row, 0, sql_get_i64(res, row, 4));
+        write(&j, res, row);
     json_close_list(&j);
     return role_json_end(r, &j);
+}
+
+static void permission_json(struct json *j, const PGresult *res, int row)
+{
+    role_permission_json(j, res, row, 0, sql_get_i64(res, row, 4));
+}
+
+static err_t list_done(struct req *r, struct fail *f)
+{
+    return show_list(r, "role_permissions", permission_json, f);
 }
 
 err_t api_role_permission_list(struct req *r, struct fail *f)
@@ -259,19 +271,7 @@ err_t api_role_unassign(struct req *r, struct fail *f)
 
 static err_t users_done(struct req *r, struct fail *f)
 {
-    const struct permission_call *c = r->data;
-    const PGresult *res = r->sql.results[1];
-    struct json j;
-
-    if (PQntuples(r->sql.results[0]) == 0)
-        return role_missing(c->values[0], f);
-    role_json_begin(r, &j);
-    json_key(&j, "assignments");
-    json_open_list(&j);
-    for (int row = 0; row < PQntuples(res); row++)
-        assignment_json(&j, res, row);
-    json_close_list(&j);
-    return role_json_end(r, &j);
+    return show_list(r, "assignments", assignment_json, f);
 }
 
 err_t api_role_users(struct req *r, struct fail *f)

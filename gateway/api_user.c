@@ -18,6 +18,7 @@
 #include "gateway/auth_hash.h"
 #include "gateway/param.h"
 #include "gateway/reply.h"
+#include "gateway/role_json.h"
 #include "gateway/req_aside.h"
 #include "gateway/req_user.h"
 #include "gateway/server.h"
@@ -183,17 +184,6 @@ static const struct stmt USER_LIST = {
     " AND mp.permission = 'MANAGE'))"
     " LEFT JOIN role_permissions p ON p.role_id = r.id ORDER BY u.id, a.id, p.id"};
 
-static void list_permission(struct json *j, const PGresult *res, int row)
-{
-    json_open(j);
-    json_pair_i64(j, "id", sql_get_i64(res, row, 7));
-    json_pair_str(j, "permission", sql_get(res, row, 8));
-    json_pair_str(j, "resource_pattern", sql_get(res, row, 9));
-    json_pair_str(j, "resource_type", sql_get(res, row, 10));
-    json_pair_i64(j, "role_id", sql_get_i64(res, row, 3));
-    json_close(j);
-}
-
 static bool list_is_same(const PGresult *res, int a, int b, int column)
 {
     return b < PQntuples(res) && str_eq(sql_get(res, a, 0), sql_get(res, b, 0)) &&
@@ -217,7 +207,7 @@ static int list_role(struct json *j, const PGresult *res, int row)
     json_open_list(j);
     for (; row == first || list_is_same(res, first, row, 3); row++) {
         if (!sql_is_null(res, row, 7))
-            list_permission(j, res, row);
+            role_permission_json(j, res, row, 7, sql_get_i64(res, row, 3));
     }
     json_close_list(j);
     json_pair_str(j, "workspace", sql_get(res, first, 5));

@@ -249,8 +249,14 @@ err_t may_settle_logged_create(struct may *m, struct fail *f)
     return OK;
 }
 
-/* Whoever filters by a run learns which run it is from what is found, so no redaction would help. A
- * filter that cannot be read may be one. */
+/* Is there a filter, and are runs denied? Whoever filters by a run learns which run it is from what is
+ * found, so no redaction would help. A filter that cannot be read may be one. */
+static bool filters_blindly(struct may *m, struct str *filter)
+{
+    (void)may_field(m, "filter", filter);
+    return filter->n && may_denied(m, GRANT_RUN);
+}
+
 err_t may_settle_logged_search(struct may *m, struct fail *f)
 {
     struct arena *a = &m->r->arena;
@@ -260,8 +266,7 @@ err_t may_settle_logged_search(struct may *m, struct fail *f)
     size_t n;
 
     (void)f;
-    (void)may_field(m, "filter", &filter);
-    if (filter.n == 0 || !may_denied(m, GRANT_RUN))
+    if (!filters_blindly(m, &filter))
         return OK;
     fail_init(&why, a);
     if (model_filter_parse(a, filter, &clauses, &n, &why)) {
@@ -284,8 +289,7 @@ err_t may_settle_version_search(struct may *m, struct fail *f)
     size_t n;
 
     (void)f;
-    (void)may_field(m, "filter", &filter);
-    if (filter.n == 0 || !may_denied(m, GRANT_RUN))
+    if (!filters_blindly(m, &filter))
         return OK;
     fail_init(&why, a);
     if (filter_parse(a, FILTER_VERSIONS, filter, &clauses, &n, &why) ||
