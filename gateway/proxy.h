@@ -7,6 +7,7 @@
 #define GATEWAY_PROXY_H
 
 #include "gateway/req.h"
+#include "gateway/json_sieve.h"
 #include "gateway/upstream.h"
 
 /* One request on its way through; in the request's arena. */
@@ -19,12 +20,16 @@ struct proxy {
     char frame[24];
     uint64_t asked_us;
     bool is_upgrade;
+    bool is_whole; /* the body is in r->input, and can be sent again */
     bool is_retry;
     bool has_given_piece; /* some of the body is gone: it cannot be sent again */
     bool has_sent_all;    /* the last byte of the body is in out, or beyond */
     bool is_deaf;         /* the upstream takes no more of the body */
     bool has_head;        /* of the final answer */
     bool awaits_continue; /* the client waits for a 100, and so does the body */
+    const struct sieve_rule *const *withheld; /* NULL = the answer may go by as it is */
+    struct json_sieve *sieve;                 /* through which it goes; NULL = none */
+    struct buf unsieved;                      /* a piece of it; nothing between two turns */
 };
 
 /* The upstream has agreed to another protocol: bytes go through as they come. */

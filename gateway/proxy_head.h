@@ -18,6 +18,9 @@ struct proxy_peer {
     struct str address;  /* of the client, for X-Forwarded-For */
     struct str scheme;   /* that it speaks: http or https */
     bool wants_continue; /* Expect is passed on */
+    bool wants_plain;    /* the answer is looked into: no coding */
+    bool has_whole;      /* the body was read, chunked or not, and has so many bytes */
+    size_t whole_bytes;
 };
 
 /* The next header line of *lines (CRLF behind each), without its CRLF; false at the end. */
