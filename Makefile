@@ -200,7 +200,7 @@ test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
 		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3) $(KUBE)
 	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods \
-		deploy chart
+		deploy chart compose
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -304,20 +304,20 @@ fuzz: setup-fuzz
 	@$(MAKE) --no-print-directory fuzzers
 	@$(PYTHON) tests/fuzz/run.py fuzz $(SECONDS) $(TARGET)
 
-check-deploy: all build/docgen venv $(KUBE)
-	@$(PYTHON) tests/run.py deploy chart
+check-deploy: all build/docgen venv $(KUBE) $(S3)
+	@$(PYTHON) tests/run.py deploy chart compose
 # What is made of the chart's values.yaml, and the manifests that the chart makes.
 chart: $(KUBE)
 	build/kube/venv/bin/python deploy/chart/schema.py deploy/chart/sluice
 	$(PYTHON) deploy/manifests/render.py build/kube/helm deploy/manifests
 test-deploy: setup-deploy
-	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE)
-	@$(PYTHON) tests/run.py deploy-clean chart
+	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE) $(S3)
+	@$(PYTHON) tests/run.py deploy-clean chart compose
 # What is compiled, once for each go.sum, then kept.
 test-deploy-full: setup-cluster
-	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE)
+	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE) $(S3)
 	@tests/deploy/kube/fetch.sh build/cluster kubeconform helm-unittest
-	@$(PYTHON) tests/run.py deploy-clean chart chart-tools
+	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose
 
 docs: build/docgen
 	build/docgen docs

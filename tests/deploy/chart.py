@@ -18,6 +18,7 @@
   unittest   with --tools alone: helm-unittest's own tests of the chart
   kubeconform
              with --tools alone: every case and the manifests, custom resources by their definitions too
+  compose    with --tools alone: deploy/compose by the schema of compose's specification
 
 Needs build/kube (helm, and Kubernetes' schemas) and build/sluice. Last line: `N passed, N failed`.
 """
@@ -31,6 +32,7 @@ import sys
 import tempfile
 import traceback
 
+import jsonschema
 import kubernetes_validate
 import yaml
 
@@ -517,8 +519,21 @@ def kubeconform():
             assert judged([made]).returncode != 0, f"a wrong {kind} is taken"
 
 
+def compose():
+    with open(ROOT + "/deploy/compose/compose.yaml", encoding="utf-8") as f, \
+            open(BUILT + "/compose/compose-spec.json", encoding="utf-8") as g:
+        made, wanted = yaml.safe_load(f), json.load(g)
+    jsonschema.validate(made, wanted)
+    made["services"]["sluice"]["volume"] = ["journal:/var/lib/sluice"]
+    try:
+        jsonschema.validate(made, wanted)
+    except jsonschema.ValidationError:
+        return
+    raise AssertionError("compose's schema takes a mistyped name")
+
+
 CHECKS = [schema, lint, objects, settings, wiring, hardened, hosts, dialects, refused, modes, options, manifests]
-TOOLS = [unittest, kubeconform]
+TOOLS = [unittest, kubeconform, compose]
 
 
 def main():
