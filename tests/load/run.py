@@ -18,6 +18,8 @@ because machines are noisy. What is judged holds at any speed.
   one_run        64 connections log to one run out of order
   secured        https and a password, ten batches of a run at once, system metrics; an authority that
                  nobody trusts is not spoken to
+  pause          a server that stands still for a second: the generator's p99 is what wrk2's way of
+                 measuring (corrected.py) gives, which one from the send of a request is not
   any_server     the generator works against a stock MLflow server, and its verify agrees with it
   calm           the soak scenario, a minute of it in short
   caught_*       the suite itself: a database that loses, alters, doubles points or forgets
@@ -47,6 +49,7 @@ import requests  # noqa: E402
 
 from certificates import Authority  # noqa: E402
 from cluster import Cluster  # noqa: E402
+from corrected import Corrected  # noqa: E402
 from server import ROOT, Sluice, Stock, clean_environment, free_port, wait_until  # noqa: E402
 
 GENERATOR = os.path.join(ROOT, "build/sluice-loadtest")
@@ -293,6 +296,33 @@ def one_run(suite):
                 f"second, p99 {ms(figures['p99'])}")
 
 
+def pause(suite):
+    """No coordinated omission: a second that nobody is served in is a second to all who were due in it."""
+    with Scene(suite, "pause") as scene:
+        seconds = 2 * suite.seconds
+        # Four connections: few requests are sent, and many are due, while it stands still.
+        other = Corrected(scene.url, connections=4, rate=200, seconds=seconds).start()
+        storm = scene.storm("thousand-jobs", "--jobs", "4", "--rate", "200", "--arrivals", "constant", "--loop",
+                            "open", "--mix", "log-metric=1", "--warmup", "0s", "--duration", f"{seconds}s")
+        wait_until(lambda: scene.server.stat("sluice_accepted_points_total") > 200, 30, "load")
+        scene.server.process.send_signal(signal.SIGSTOP)
+        time.sleep(1)  # the fault itself lasts that long
+        scene.server.process.send_signal(signal.SIGCONT)
+        figures = storm.end()["figures"]
+        other.end()
+        expect(figures, errors=0, abandoned=0)
+
+        def agree(p99):
+            return abs(p99 - other.p99()) < 0.15 * other.p99()
+
+        said = (f"p99 {ms(figures['p99'])}, corrected as wrk2 does {ms(other.p99())}; from the send "
+                f"{ms(figures['service_p99'])} and {ms(other.p99_from_send())}")
+        assert agree(figures["p99"]), said
+        assert not agree(figures["service_p99"]) and not agree(other.p99_from_send()), \
+            f"the scene tells nothing: {said}"
+        return said
+
+
 def secured(suite):
     """TLS, basic auth and asynchronous mode at once, in JSON and in msgpack."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="load-"))
@@ -414,7 +444,7 @@ def caught_latest(suite):
         table="latest_metrics", when="BEFORE UPDATE", body="RETURN OLD;"))
 
 
-SCENES = [replays, outages, overload, one_run, secured, any_server, calm, caught_loss, caught_change,
+SCENES = [replays, outages, overload, one_run, secured, pause, any_server, calm, caught_loss, caught_change,
           caught_double, caught_latest]
 LONG_SCENES = [patience]  # with --only
 
