@@ -4,7 +4,6 @@
  *   /health, /version, server-info   byte for byte as MLflow's
  *   /livez                           200 while the loop turns
  *   /readyz                          200, or 503 with the reasons; ?verbose lists every check
- *   /metrics                         every row of stats.def, and the series made here
  *   /sluice/status, /sluice/api/v1/status   the same figures for people and for programs
  */
 #include <stdio.h>
@@ -73,101 +72,6 @@ err_t api_readyz(struct req *r, struct fail *f)
     else if (is_verbose)
         buf_add_str(&r->reply.body, STR("readyz check failed\n"));
     return reply_text(r, is_ready ? 200 : 503, TEXT_PLAIN, buf_str(&r->reply.body));
-}
-
-/* -- /metrics ---------------------------------------------------------------------------------- */
-
-static bool admin_is_empty(const struct hist_view *h)
-{
-    for (unsigned i = 0; i <= HIST_BOUNDS; i++) {
-        if (h->counts[i])
-            return false;
-    }
-    return true;
-}
-
-/* One histogram for each route and class of status that has been answered. */
-static void admin_expose_routes(struct server *sv, struct buf *out)
-{
-    size_t count;
-    const struct route *rows = route_rows(&count);
-
-    stats_expose_head("sluice_request_seconds", "histogram",
-                      "From the end of a request's head to its answer.", out);
-    for (unsigned i = 0; i <= count; i++) {
-        for (unsigned digit = 1; digit <= 5; digit++) {
-            struct hist_view h = {0};
-            char labels[160];
-
-            server_route_hist(sv, i, digit, &h);
-            if (admin_is_empty(&h))
-                continue;
-            snprintf(labels, sizeof(labels), "route=\"%s\",code=\"%uxx\"",
-                     i < count ? rows[i].label : "other", digit);
-            stats_expose_hist("request", labels, &h, out);
-        }
-    }
-}
-
-static void admin_expose(const char *name, const char *kind, const char *help, double value,
-                         struct buf *out)
-{
-    stats_expose_head(name, kind, help, out);
-    buf_printf(out, "%s %.17g\n", name, value);
-}
-
-static void admin_expose_gauge(const char *name, const char *help, double value, struct buf *out)
-{
-    admin_expose(name, "gauge", help, value, out);
-}
-
-/* Under the names that every exporter has. */
-static void admin_expose_process(struct buf *out)
-{
-    struct process p;
-
-    process_look(&p);
-    admin_expose("process_cpu_seconds_total", "counter", "User and system time spent.",
-                 (double)p.cpu_us / 1e6, out);
-    admin_expose_gauge("process_resident_memory_bytes", "Resident memory.",
-                       (double)p.resident_bytes, out);
-    admin_expose_gauge("process_virtual_memory_bytes", "Virtual memory.", (double)p.virtual_bytes,
-                       out);
-    admin_expose_gauge("process_start_time_seconds", "Start of the process since the epoch.",
-                       (double)p.started_us / 1e6, out);
-    admin_expose_gauge("process_threads", "Threads.", (double)p.threads, out);
-    admin_expose_gauge("process_open_fds", "Open file descriptors.", (double)p.open_fds, out);
-    admin_expose_gauge("process_max_fds", "Most file descriptors that may be open.",
-                       (double)p.max_fds, out);
-}
-
-err_t api_metrics(struct req *r, struct fail *f)
-{
-    struct server *sv = r->worker->server;
-    const struct queue *q = server_queue(sv);
-    struct buf *out = &r->reply.body;
-    struct stats_view v;
-    struct buf why;
-
-    (void)f;
-    buf_reset(out);
-    server_stats(sv, &v);
-    stats_expose(&v, out);
-    admin_expose_gauge("sluice_backlog_points", "Points accepted but not yet in PostgreSQL.",
-                       (double)queue_backlog_points(q), out);
-    admin_expose_gauge("sluice_backlog_seconds", "Age of the oldest point not yet in PostgreSQL.",
-                       (double)queue_backlog_us(q) / 1e6, out);
-    admin_expose_gauge("sluice_journal_max_bytes", "Most bytes that the journal may take.",
-                       (double)r->worker->settings->journal_max_bytes, out);
-    admin_expose_routes(sv, out);
-    stats_expose_head("sluice_build_info", "gauge", "The version that runs.", out);
-    buf_printf(out, "sluice_build_info{version=\"%s\"} 1\n", SLUICE_VERSION);
-    buf_init(&why);
-    admin_expose_gauge("sluice_ready", "1 when /readyz answers 200.",
-                       server_is_ready(sv, false, &why), out);
-    buf_fini(&why);
-    admin_expose_process(out);
-    return reply_text(r, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(out));
 }
 
 /* -- status ------------------------------------------------------------------------------------ */

@@ -37,8 +37,7 @@ static struct str absolute(struct arena *a, struct str path)
     return artifact_path_join(a, str_of(getcwd(here, sizeof(here)) ? here : "/"), path);
 }
 
-/* The store of a URI that is no proxied one; false when there is none here. */
-static bool store_of(struct arena *a, struct str uri, struct artifact_place *out)
+bool artifact_place_store(struct arena *a, struct str uri, struct artifact_place *out)
 {
     struct uri u = uri_parse(a, uri);
 
@@ -60,7 +59,7 @@ void artifact_place_destination(struct arena *a, const struct settings *s,
     struct str uri = str_of(s->artifacts_destination);
 
     *out = (struct artifact_place){.root = uri};
-    (void)store_of(a, uri.n ? uri : STR("./mlartifacts"), out);
+    (void)!artifact_place_store(a, uri.n ? uri : STR("./mlartifacts"), out);
 }
 
 static err_t not_built(struct arena *a, struct str uri, struct fail *f)
@@ -107,8 +106,7 @@ bool artifact_place_is_proxied(struct arena *a, struct str uri, struct str *sche
            str_eq(u.scheme, STR("mlflow-artifacts"));
 }
 
-/* The path of a proxied URI in the destination. */
-static err_t proxied_path(struct arena *a, struct str uri, struct str *path, struct fail *f)
+err_t artifact_place_proxied_path(struct arena *a, struct str uri, struct str *path, struct fail *f)
 {
     struct uri u = uri_parse(a, uri);
     struct str rest = uri_path(&u);
@@ -136,13 +134,13 @@ err_t artifact_place_of(struct req *r, struct str uri, struct str relative, bool
     err_t e;
 
     if (is_proxied && r->worker->settings->serve_artifacts) {
-        if ((e = proxied_path(a, uri, &path, f)))
+        if ((e = artifact_place_proxied_path(a, uri, &path, f)))
             return e;
         return in_destination(r, is_bare ? path : artifact_path_join(a, path, relative), out, f);
     }
     if ((e = artifact_uri_check_use(a, uri, str_of(server_artifact_root(r->worker->server)), f)))
         return e;
-    if (!store_of(a, uri, out))
+    if (!artifact_place_store(a, uri, out))
         return not_built(a, uri, f);
     out->path = relative;
     return OK;

@@ -429,6 +429,7 @@ static void auth_on_row(struct sql_call *call)
         return;
     }
     a->checking_count++;
+    stat_set(a->worker->stats, auth_hashing, a->checking_count);
 }
 
 /* The row is there: everybody looks again, and finds it. */
@@ -463,6 +464,7 @@ void auth_on_checked(struct worker *w, struct auth_try *t)
     bool is_legacy = t->is_admin && str_eq(t->password, STR(LEGACY_PASSWORD));
 
     t->auth->checking_count--;
+    stat_set(w->stats, auth_hashing, t->auth->checking_count);
     if (t->job.is_late || t->is_undone) {
         auth_settle(t, AUTH_BUSY);
         return;

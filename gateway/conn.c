@@ -49,6 +49,7 @@
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
 #include "gateway/tls_io.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
@@ -236,6 +237,8 @@ static bool conn_route(struct conn *c)
     fail_init(&f, &r->arena);
     r->head = http_head(x->http);
     r->started_us = c->worker->now_us;
+    if (r->head->traceparent.n)
+        trace_begin(r);
     x->owes_continue = r->head->wants_continue;
     x->taken_bytes = http_head_bytes(x->http);
     if (!guard_admits(r) || !auth_admits_head(r))

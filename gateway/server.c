@@ -82,8 +82,8 @@ struct server {
     struct auth_shared *auth;       /* NULL = auth is none */
     struct htpasswd *file;          /* of names and hashes; NULL = none */
     const char *users_uri;          /* where the users are; pg_uri itself when it is the same */
-    struct tls *tls;     /* NULL = listen is plain */
-    struct ui_files *ui; /* NULL = no ui_dir */
+    struct tls *tls;                /* NULL = listen is plain */
+    struct ui_files *ui;            /* NULL = no ui_dir */
     struct stats *main_stats;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
@@ -117,15 +117,6 @@ void server_stats(struct server *sv, struct stats_view *v)
         stats_sum(sv->worker_stats[i], v);
     for (unsigned i = 0; i < sv->flusher_count; i++)
         stats_sum(sv->flusher_stats[i], v);
-}
-
-void server_route_hist(struct server *sv, unsigned route, unsigned status_class,
-                       struct hist_view *v)
-{
-    unsigned n = atomic_load_explicit(&sv->workers_started, memory_order_acquire);
-
-    for (unsigned i = 0; i < n; i++)
-        hist_sum(worker_hist(sv->workers[i], route, status_class), v);
 }
 
 uint64_t server_open_connections(struct server *sv)

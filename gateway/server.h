@@ -34,9 +34,6 @@ int server_run(struct settings *s, const struct server_source *source);
 uint64_t server_files(const struct settings *s);
 /* Sums the statistics of all threads. Any thread. */
 void server_stats(struct server *sv, struct stats_view *v);
-/* Sums one route's latency histograms; class is the first digit of the status. Any thread. */
-void server_route_hist(struct server *sv, unsigned route, unsigned status_class,
-                       struct hist_view *v);
 /* False while starting, draining, or when the journal or PostgreSQL is away. why gets a line for
  * each check, or only for those that fail. Any thread. */
 bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why);

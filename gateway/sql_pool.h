@@ -76,6 +76,7 @@ struct sql_pool {
     struct sql_list queue;    /* waiting for a connection */
     struct sql_list holders;  /* the same, and for a place among those that hold */
     struct sql_list finished; /* err is set; done is due */
+    uint64_t counted;         /* of queue and holders, in sql_waiting */
     struct event *timer;
     uint64_t armed_us; /* when the timer fires; 0 = not armed */
     struct event *kick;

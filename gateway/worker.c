@@ -40,6 +40,7 @@
 #include "gateway/conn.h"
 #include "gateway/grant_ask.h"
 #include "gateway/grant_cache.h"
+#include "gateway/latency.h"
 #include "gateway/peers.h"
 #include "gateway/pod.h"
 #include "gateway/policy.h"
@@ -53,7 +54,6 @@
 enum {
     ACCEPTS_MAX = 64,
     ACCEPT_ROUNDS = 64, /* when it ends: a whole backlog */
-    STATUS_CLASSES = 6, /* by the first digit; 0 is not used */
     KEEP_IN = 16384,    /* memory an exchange takes back to the pool */
     KEEP_BODY = 65536,
     ADMIN_CONNECTIONS = 64, /* beyond max_connections, so that probes get through */
@@ -529,12 +529,6 @@ static void *worker_main(void *arg)
 
 /* -- start and end --------------------------------------------------------------------------- */
 
-struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class)
-{
-    check(status_class < STATUS_CLASSES);
-    return &w->route_hists[route * STATUS_CLASSES + status_class];
-}
-
 void worker_free(struct worker *w)
 {
     struct worker_net *net = w->net;
@@ -579,7 +573,7 @@ void worker_free(struct worker *w)
     arena_fini(&w->run_arena);
     policy_free(w->policy);
     SSL_CTX_free(net->tls);
-    free(w->route_hists);
+    latency_free(w->latency);
     free(net);
     free(w);
 }
@@ -617,8 +611,7 @@ static struct worker *worker_new(const struct worker_config *c)
     w->passes_all = c->pg_uri == NULL;
     w->base = worker_new_base();
     route_rows(&rows);
-    w->route_hists = calloc((rows + 1) * STATUS_CLASSES, sizeof(struct hist));
-    check(w->route_hists != NULL);
+    w->latency = latency_new((unsigned)rows + 1); /* the last one: no route */
     arena_init(&w->run_arena, 4096);
     net->yielded_end = &net->yielded;
     if (c->tls && SSL_CTX_up_ref(c->tls) == 1)
@@ -694,7 +687,7 @@ void worker_drain(struct worker *w, uint64_t deadline_us)
 {
     struct note n = {.kind = WORKER_DRAIN, .pos = deadline_us};
 
-    check(inbox_send(&w->inbox, &n)); /* room: req.c bounds the notes about bodies */
+    check(inbox_send(&w->inbox, &n)); /* room: req_aside.c bounds the notes about bodies */
 }
 
 void worker_reload(struct worker *w, const struct settings *s)
