@@ -389,7 +389,7 @@ static err_t server_delegate_users(struct server *sv, struct fail *f)
                     STR_ARG(function));
     sv->delegates_users = true;
     log_info("", "a function in Python judges who may: everything is passed on to the upstream",
-             "authorization_function=\"%.*s\"", STR_ARG(function));
+             "authorization_function=%.*s", STR_ARG(function));
     return OK;
 }
 
