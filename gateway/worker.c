@@ -692,7 +692,7 @@ void worker_drain(struct worker *w, uint64_t deadline_us)
 {
     struct note n = {.kind = WORKER_DRAIN, .pos = deadline_us};
 
-    check(inbox_send(&w->inbox, &n)); /* room: req.c bounds the notes about bodies */
+    check(inbox_send(&w->inbox, &n)); /* room: req_aside.c bounds the notes about bodies */
 }
 
 void worker_reload(struct worker *w, const struct settings *s)

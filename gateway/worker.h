@@ -55,7 +55,7 @@ struct worker {
         busy_last_us; /* first ERR_BUSY since a write was accepted, 0 = none; newest */
     char date[40];    /* header line of this second, with CRLF; constant length */
 
-    /* private: worker.c, conn.c and req.c */
+    /* private: worker*.c, conn*.c and req*.c */
     struct parked durable;                  /* in pos order */
     struct parked committed;                /* any order */
     struct parked runs_waiting, runs_asked; /* for the next run query; for the one under way */
