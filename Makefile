@@ -18,7 +18,7 @@
 #   make tsan     what has threads, and the program, under ThreadSanitizer
 #   make valgrind unit tests and a part of the api suite under memcheck
 #   make test-permissions-full
-#                 who may call what, 100 000 questions beside a stock server
+#                 who may call what: every route x user x default beside a stock server
 #   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
@@ -245,7 +245,7 @@ build/ui/files/index.html: build/sluice
 	@touch $@
 # Who may call what: 100 000 questions, one about every call under every default at least.
 test-permissions-full: all venv
-	$(VENV)/bin/python tests/matrix/matrix.py --count 100000 --users 60
+	$(VENV)/bin/python tests/matrix/matrix.py --cells --count 8000 --users 60
 
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full

@@ -208,9 +208,12 @@ void proxy_request_head(struct arena *a, const struct http_head *d, struct str t
     add_via(out, field_list(a, lines, STR("via")));
     add_traceparent(d->traceparent, out);
     for (struct str rest = lines; proxy_next_line(&rest, &name, &value);) {
-        if (goes_to_server(name, named))
+        if (goes_to_server(name, named) &&
+            !(peer->wants_plain && str_ieq(name, STR("accept-encoding"))))
             add_line(out, name, value);
     }
+    if (peer->wants_plain)
+        buf_add_str(out, STR("accept-encoding: identity\r\n"));
     buf_add_str(out, STR("\r\n"));
 }
 

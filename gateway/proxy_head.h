@@ -21,6 +21,7 @@ struct proxy_peer {
     struct str address;  /* of the client, for X-Forwarded-For */
     struct str scheme;   /* that it speaks: http or https */
     bool wants_continue; /* Expect is passed on */
+    bool wants_plain;    /* the answer is looked into: no coding */
     bool has_all;        /* of the body, however the client framed it */
     uint64_t body_bytes; /* then: of it */
 };
