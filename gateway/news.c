@@ -16,8 +16,10 @@
 #include "gateway/pod.h"
 #include "gateway/worker.h"
 
-static const struct str NEWS_NAMES[NEWS_KINDS] = {
-    [NEWS_RUN] = STR_INIT("run"), [NEWS_RUNS] = STR_INIT("runs"), [NEWS_USER] = STR_INIT("user")};
+static const struct str NEWS_NAMES[NEWS_KINDS] = {[NEWS_RUN] = STR_INIT("run"),
+                                                  [NEWS_RUNS] = STR_INIT("runs"),
+                                                  [NEWS_USER] = STR_INIT("user"),
+                                                  [NEWS_WORKSPACE] = STR_INIT("workspace")};
 
 #define NEWS_ANY STR("any")
 
