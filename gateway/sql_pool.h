@@ -7,6 +7,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "base/buf.h"
 #include "gateway/sql.h"
 #include "schema/pg_connect.h"
 
@@ -63,6 +64,7 @@ struct sql_pool {
     struct pg_terms terms;
     struct stats *stats;
     uint64_t queue_max;
+    struct buf text; /* of a statement that is being sent */
     uint64_t timeout_us;
     struct sql_conn *conns;
     unsigned nconns;
@@ -80,7 +82,7 @@ struct sql_pool {
     struct event *timer;
     uint64_t armed_us; /* when the timer fires; 0 = not armed */
     struct event *kick;
-    bool is_closing;
+    bool is_closing, has_workspaces;
 };
 
 /* -- a session: sql_conn.c -------------------------------------------------------------------- */
