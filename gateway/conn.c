@@ -220,7 +220,10 @@ static const struct route *conn_find_route(const struct conn *c, unsigned *allow
         return row;
     if ((row && !passes_all) || !(upstream->methods & d->method) || str_eq(d->path, STR("*")))
         return row;
-    return d->method == HTTP_M_OPTIONS && *allowed && !passes_all ? NULL : upstream;
+    if (d->method == HTTP_M_OPTIONS && *allowed && !passes_all)
+        return NULL;
+    return d->has_body && c->worker->auth && may_reads_body(&c->x->req) ? route_upstream_whole()
+                                                                        : upstream;
 }
 
 /* The head is complete. */

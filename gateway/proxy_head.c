@@ -176,12 +176,14 @@ static bool goes_to_server(struct str name, struct str named)
     return !(name.n > 12 && str_ieq(str_head(name, 12), STR("x-forwarded-")));
 }
 
-static void add_framing(const struct http_head *d, struct buf *out)
+static void add_framing(const struct http_head *d, const struct proxy_peer *peer, struct buf *out)
 {
-    if (d->is_chunked)
+    uint64_t n = peer->has_all ? peer->body_bytes : d->content_length;
+
+    if (d->is_chunked && !peer->has_all)
         buf_add_str(out, STR("transfer-encoding: chunked\r\n"));
     else if (d->has_body || (d->method & (HTTP_M_POST | HTTP_M_PUT | HTTP_M_PATCH)))
-        buf_printf(out, "content-length: %llu\r\n", (unsigned long long)d->content_length);
+        buf_printf(out, "content-length: %llu\r\n", (unsigned long long)n);
 }
 
 void proxy_request_head(struct arena *a, const struct http_head *d, struct str text,
@@ -199,16 +201,19 @@ void proxy_request_head(struct arena *a, const struct http_head *d, struct str t
         buf_add_str(out, STR("connection: upgrade\r\n"));
         add_line(out, STR("upgrade"), field_list(a, lines, STR("upgrade")));
     }
-    add_framing(d, out);
+    add_framing(d, peer, out);
     if (peer->wants_continue)
         buf_add_str(out, STR("expect: 100-continue\r\n"));
     add_forwarded(d, peer, out);
     add_via(out, field_list(a, lines, STR("via")));
     add_traceparent(d->traceparent, out);
     for (struct str rest = lines; proxy_next_line(&rest, &name, &value);) {
-        if (goes_to_server(name, named))
+        if (goes_to_server(name, named) &&
+            !(peer->wants_plain && str_ieq(name, STR("accept-encoding"))))
             add_line(out, name, value);
     }
+    if (peer->wants_plain)
+        buf_add_str(out, STR("accept-encoding: identity\r\n"));
     buf_add_str(out, STR("\r\n"));
 }
 

@@ -6,6 +6,9 @@
 #ifndef GATEWAY_PROXY_HEAD_H
 #define GATEWAY_PROXY_HEAD_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
@@ -18,6 +21,9 @@ struct proxy_peer {
     struct str address;  /* of the client, for X-Forwarded-For */
     struct str scheme;   /* that it speaks: http or https */
     bool wants_continue; /* Expect is passed on */
+    bool wants_plain;    /* the answer is looked into: no coding */
+    bool has_all;        /* of the body, however the client framed it */
+    uint64_t body_bytes; /* then: of it */
 };
 
 /* The next header line of *lines (CRLF behind each), without its CRLF; false at the end. */

@@ -38,6 +38,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/conn.h"
+#include "gateway/grant_ask.h"
 #include "gateway/grant_cache.h"
 #include "gateway/latency.h"
 #include "gateway/peers.h"
@@ -641,6 +642,7 @@ static err_t worker_open_sql(struct worker *w, const struct worker_config *c, st
     w->users_sql = w->sql;
     w->auth = auth_new(w, c->auth);
     w->grants = grant_cache_new(LIMIT_GRANT_CACHE);
+    grant_ask_hear(w);
     if (strcmp(c->users_uri, c->pg_uri) == 0)
         return OK;
     w->users_sql = NULL;

@@ -1,27 +1,47 @@
-"""A stock MLflow server behind Sluice: pages, traces and prompts through one address, and everything, with
-artifacts, when the store is one that Sluice does not speak. One server is behind all of it: what Sluice
-passes on does not depend on what that one stores it in, and its start is what takes long."""
+"""A stock MLflow server behind Sluice: pages, traces and prompts through one address, artifacts at a kind of
+place that Sluice does not serve, and everything when the store is one that Sluice does not speak. One server
+is behind all of it: its start is what takes long. It keeps artifacts at r2://, which MLflow reaches by the S3
+protocol over TLS, so that a real server can stand for it here."""
 
 import hashlib
+import http.client
+import json
 import os
 import re
+import socket
 import subprocess
+import urllib.parse
 
 import mlflow
 import pytest
 import requests
 from mlflow import MlflowClient
 
+from certificates import Authority
+from s3 import S3
 from server import BINARY, Sluice, Stock, clean_environment
+from upstream import Upstream
 
 MIB = 1 << 20
+PROXY = "/api/2.0/mlflow-artifacts"
 
 
 @pytest.fixture(scope="module")
-def behind(database):
+def store(tmp_path_factory):
+    authority = Authority(tmp_path_factory.mktemp("tls"), "ca")
+    with S3(certificate=authority.sign("s3")) as s3:
+        s3.make_bucket("bkt")
+        s3.destination = f"r2://bkt@127.0.0.1:{s3.ports['s3']}/pre"
+        s3.env = {**s3.env, "AWS_CA_BUNDLE": str(authority.file),
+                  "MLFLOW_ARTIFACTS_DESTINATION": s3.destination}
+        yield s3
+
+
+@pytest.fixture(scope="module")
+def behind(database, store):
     with Sluice(database):  # makes the schema
         pass
-    with Stock(database) as server:
+    with Stock(database, env=store.env) as server:
         yield server
         server.kill()  # its own end takes up to 20 s and is not what is tested
 
@@ -29,6 +49,13 @@ def behind(database):
 @pytest.fixture(scope="module")
 def front(database, behind):
     with Sluice(database, args=["--upstream", behind.url]) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def elsewhere(database, store, behind):
+    """Told of a destination that it does not serve."""
+    with Sluice(database, args=["--upstream", behind.url], env=store.env) as server:
         yield server
 
 
@@ -49,6 +76,12 @@ def client_of(server, monkeypatch):
 @pytest.fixture
 def tracking(front, monkeypatch):
     yield client_of(front, monkeypatch)
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture
+def remote(elsewhere, monkeypatch):
+    yield client_of(elsewhere, monkeypatch)
     mlflow.set_tracking_uri(None)
 
 
@@ -101,7 +134,7 @@ def test_prompts_of_the_stock_client(tracking):
     assert mlflow.genai.load_prompt("prompts:/greet/1").template == "Hello {{name}}"
 
 
-def test_metrics_and_artifacts_stay_native(front, behind, tracking):
+def test_metrics_and_artifacts_stay_native(front, store, tracking):
     experiment = tracking.create_experiment("native")
     run = tracking.create_run(experiment)
     before = front.stat("sluice_upstream_requests_total")
@@ -110,18 +143,147 @@ def test_metrics_and_artifacts_stay_native(front, behind, tracking):
     assert tracking.get_run(run.info.run_id).data.metrics == {"loss": 1.5}
     assert [f.path for f in tracking.list_artifacts(run.info.run_id)] == ["stays.txt"]
     assert front.stat("sluice_upstream_requests_total") == before
-    assert not stored(behind, "stays.txt")
+    assert stored(store, run.info, "stays.txt") is None
+
+
+# --- artifacts at a place that is not served here --------------------------------------------------
+
+
+@pytest.fixture
+def echoing(database):
+    """Sluice with a destination that it does not serve, before a server that tells what it was sent."""
+    with Upstream() as upstream, Sluice(database, args=[
+            "--upstream", upstream.url, "--artifacts-destination", "gs://bucket/x"]) as server:
+        yield server
+
+
+class Wire:
+    """One connection, byte by byte."""
+
+    def __init__(self, server):
+        url = urllib.parse.urlsplit(server.url)
+        self.socket = socket.create_connection((url.hostname, url.port), timeout=60)
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def answer(self):
+        answer = http.client.HTTPResponse(self.socket)
+        answer.begin()
+        return answer.status, answer.read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.socket.close()
+
+
+def test_files_of_a_run_up_and_down(elsewhere, store, remote, tmp_path):
+    run = remote.create_run(remote.create_experiment("elsewhere")).info
+    assert run.artifact_uri.startswith("mlflow-artifacts:/")
+    file = tmp_path / "large.bin"
+    file.write_bytes(os.urandom(MIB) * 5)
+    passed = elsewhere.stat("sluice_upstream_requests_total")
+    remote.log_artifact(run.run_id, str(file), "deep")
+    remote.log_text(run.run_id, "words", "note.txt")
+    base = run.artifact_uri.removeprefix("mlflow-artifacts:/")
+    assert stored(store, run, "note.txt") == b"words"
+    assert sorted(f.path for f in remote.list_artifacts(run.run_id)) == ["deep", "note.txt"]
+    back = remote.download_artifacts(run.run_id, "deep/large.bin", str(tmp_path))
+    assert open(back, "rb").read() == file.read_bytes()
+    # what the pages ask: by the run's id
+    got = requests.get(elsewhere.url + "/get-artifact", timeout=60,
+                       params={"run_id": run.run_id, "path": "note.txt"})
+    assert (got.status_code, got.text) == (200, "words")
+    assert elsewhere.stat("sluice_upstream_requests_total") >= passed + 5
+    gone = requests.delete(f"{elsewhere.url}{PROXY}/artifacts/{base}/note.txt", timeout=60)
+    assert gone.status_code == 200
+    assert stored(store, run, "note.txt") is None
+
+
+@pytest.mark.parametrize("how", ["length", "chunked", "in two reads"])
+def test_a_body_that_was_read_here_goes_on_whole(echoing, how):
+    """multipart uploads: their small bodies are read before it is known where the artifacts are."""
+    body = b'{"path": "parts.bin", "num_parts": 2}'
+    with Wire(echoing) as wire:
+        head = (f"POST {PROXY}/mpu/create/x HTTP/1.1\r\nHost: localhost\r\nX-Own: yes\r\n"
+                "Content-Type: application/json\r\n").encode()
+        if how == "chunked":
+            wire.send(head + b"Transfer-Encoding: chunked\r\n\r\n9\r\n" + body[:9] + b"\r\n"
+                      + f"{len(body) - 9:x}\r\n".encode() + body[9:] + b"\r\n0\r\n\r\n")
+        else:
+            head += f"Content-Length: {len(body)}\r\n\r\n".encode()
+            if how == "length":
+                wire.send(head + body)
+            else:
+                wire.send(head)
+                wire.send(body)
+        status, seen = wire.answer()
+    seen = json.loads(seen)
+    fields = {name.lower(): value for name, value in seen["fields"]}
+    assert status == 200 and seen["method"] == "POST" and seen["target"] == f"{PROXY}/mpu/create/x"
+    assert (seen["size"], seen["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
+    assert fields["content-length"] == str(len(body)) and "transfer-encoding" not in fields
+    assert fields["x-own"] == "yes"
+
+
+def test_a_run_whose_own_location_is_elsewhere(elsewhere, store, remote):
+    """Its URI names the host of no destination of another scheme; what it is asked for goes on as well."""
+    where = "gs://bucket/of/nobody"
+    experiment = remote.create_experiment("cloud", artifact_location=where)
+    run = remote.create_run(experiment).info
+    passed = elsewhere.stat("sluice_upstream_requests_total")
+    for path, more in [("/get-artifact", {}), ("/api/2.0/mlflow/artifacts/list", {})]:
+        # the stock server has no package for it, and says so in its own words
+        got = requests.get(elsewhere.url + path, timeout=60, params={"run_id": run.run_id, "path": "f", **more})
+        assert got.status_code >= 400 and "needs a MLflow server behind" not in got.text
+        assert got.headers["via"] == "1.1 sluice"
+    signed = requests.post(elsewhere.url + "/api/2.0/mlflow/artifacts/presigned-upload-url", timeout=60,
+                           json={"run_id": run.run_id, "path": "f"})
+    assert signed.headers["via"] == "1.1 sluice"
+    assert elsewhere.stat("sluice_upstream_requests_total") == passed + 3
+
+
+def test_a_path_is_checked_before_it_goes_on(elsewhere):
+    passed = elsewhere.stat("sluice_upstream_requests_total")
+    for path in ["%2e%2e/x", "%252e%252e/x", "a%23b", "/etc/passwd"]:
+        got = requests.put(f"{elsewhere.url}{PROXY}/artifacts/{path}", data=b"x", timeout=60)
+        assert got.status_code == 400, (path, got.text)
+    assert elsewhere.stat("sluice_upstream_requests_total") == passed
+
+
+def test_without_a_server_behind_it_is_said(database, store, remote):
+    run = remote.create_run(remote.create_experiment("nobody")).info
+    with Sluice(database, env=store.env) as alone:
+        for method, path in [("GET", f"{PROXY}/artifacts?path=a"), ("GET", f"{PROXY}/artifacts/a"),
+                             ("PUT", f"{PROXY}/artifacts/a"), ("DELETE", f"{PROXY}/artifacts/a"),
+                             ("GET", f"{PROXY}/presigned/a"),
+                             ("GET", f"/get-artifact?run_id={run.run_id}&path=a")]:
+            got = requests.request(method, alone.url + path, timeout=60)
+            assert got.status_code == 501, (path, got.text)
+            assert got.json()["error_code"] == "NOT_IMPLEMENTED"
+            assert "for those at 'r2:' it needs a MLflow server behind it" in got.json()["message"]
+        with pytest.raises(requests.HTTPError, match="setting upstream"):
+            MlflowClient(alone.url).log_text(run.run_id, "words", "note.txt")
+
+
+def test_a_chunked_upload_below_a_prefix_is_not_lost(database, store, behind):
+    """Flask would answer 200 and store an empty file."""
+    with Sluice(database, args=["--upstream", behind.url, "--static-prefix", "/ml"], env=store.env) as below:
+        got = requests.put(f"{below.url}/ml{PROXY}/artifacts/c.txt", data=iter([b"a", b"b"]), timeout=60)
+        assert got.status_code == 400 and "Content-Length" in got.text
+    assert store.curl("GET", "/bkt/pre/c.txt")[0] == 404
 
 
 # --- a store that is not PostgreSQL -----------------------------------------------------------------
 
 
-def stored(behind, name):
-    """The file of that name among the stock server's own artifacts."""
-    found = [os.path.join(folder, name)
-             for folder, _, files in os.walk(os.path.join(behind.folder, "mlartifacts"))
-             if name in files]
-    return found[0] if found else None
+def stored(store, run, path):
+    """The bytes of an artifact of the run where the stock server keeps it; None = not there."""
+    base = run.artifact_uri.removeprefix("mlflow-artifacts:/")
+    status, body = store.curl("GET", f"/bkt/pre/{base}/{path}")
+    return body if status == 200 else None
 
 
 def digest_of(path):
@@ -141,13 +303,13 @@ def test_a_foreign_store_is_passed_through(passing, behind, foreign):
     assert requests.get(passing.admin_url + "/readyz", timeout=30).status_code == 200
 
 
-def test_artifacts_of_a_foreign_store_up_and_down(behind, foreign, tmp_path):
+def test_artifacts_of_a_foreign_store_up_and_down(store, foreign, tmp_path):
     file = tmp_path / "large.bin"
-    file.write_bytes(os.urandom(MIB) * 16)
+    file.write_bytes(os.urandom(MIB) * 6)
     run = foreign.create_run(foreign.create_experiment("files")).info
     foreign.log_artifact(run.run_id, str(file), "deep/er")
     foreign.log_text(run.run_id, "words", "note.txt")
-    assert digest_of(stored(behind, "large.bin")) == digest_of(file)
+    assert hashlib.sha256(stored(store, run, "deep/er/large.bin")).hexdigest() == digest_of(file)
     assert sorted(f.path for f in foreign.list_artifacts(run.run_id)) == ["deep", "note.txt"]
     (tmp_path / "back").mkdir()
     back = foreign.download_artifacts(run.run_id, "deep/er/large.bin", str(tmp_path / "back"))
