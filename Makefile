@@ -404,6 +404,7 @@ build/$(1)/%.o: %.c Makefile | $$(DEPS_STAMPS)
 
 # It takes the SQL in by the assembler, which -MMD does not see.
 build/$(1)/schema/sql_files.o: $$(wildcard schema/sql/*.sql)
+build/$(1)/gateway/status_page.o: gateway/status.html
 
 # Other people's code: their warnings are theirs. NDEBUG: hiredis asserts what its peer says.
 build/$(1)/deps/%.o: $$(DEPS_STAMPS)

@@ -128,6 +128,7 @@ void log_count(struct req *r, const struct log_call *c)
 {
     stat_add(r->worker->stats, accepted_points, c->d.batch.npoints);
     stat_add(r->worker->stats, accepted_batches, 1);
+    top_note(&r->worker->top, &c->d.batch, r->worker->now_us);
     r->worker->busy_since_us = 0;
 }
 

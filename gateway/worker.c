@@ -576,6 +576,7 @@ void worker_free(struct worker *w)
     policy_free(w->policy);
     SSL_CTX_free(net->tls);
     latency_free(w->latency);
+    top_fini(&w->top);
     free(net);
     free(w);
 }
@@ -613,6 +614,7 @@ static struct worker *worker_new(const struct worker_config *c)
     w->passes_all = c->pg_uri == NULL;
     w->base = worker_new_base();
     route_rows(&rows);
+    top_init(&w->top);
     w->latency = latency_new((unsigned)rows + 1); /* the last one: no route */
     arena_init(&w->run_arena, 4096);
     net->yielded_end = &net->yielded;

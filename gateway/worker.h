@@ -10,6 +10,7 @@
 #include "base/inbox.h"
 #include "gateway/news.h"
 #include "gateway/req.h"
+#include "gateway/top.h"
 #include "gateway/worker_note.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
@@ -50,6 +51,7 @@ struct worker {
     bool passes_all;               /* there is no PostgreSQL: every path goes upstream */
     struct stats *stats;
     struct latency *latency; /* of its requests; written here only */
+    struct top top;          /* who sends most; likewise */
     struct inbox inbox;
     struct helper *helper;
     unsigned helped_count; /* requests whose bodies it has */
