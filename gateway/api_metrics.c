@@ -17,6 +17,7 @@
 #include "base/process.h"
 #include "gateway/conn.h"
 #include "gateway/gzip.h"
+#include "gateway/insight.h"
 #include "gateway/latency.h"
 #include "gateway/proxy_head.h"
 #include "gateway/reply.h"
@@ -203,8 +204,10 @@ err_t api_metrics(struct req *r, struct fail *f)
     struct str head = http_head_text(r->conn->x->http);
     bool is_open = exposition_is_wanted(proxy_field(&r->arena, head, STR("accept")));
     struct buf text;
+    err_t e = OK;
 
-    (void)f;
+    if (!insight_admits(r, &e, f))
+        return e;
     buf_init(&text);
     metrics_all(r, is_open, &text);
     buf_reset(&r->reply.body);

@@ -404,9 +404,9 @@ static err_t proxy_connect(struct req *r, struct fail *f)
     p->up->on_event = proxy_on_event;
     http_answer_begin(p->up->answer, r->head->method == HTTP_M_HEAD);
     p->out[0] = p->head;
-    p->out[1] = p->is_whole ? r->input.body : STR("");
+    p->out[1] = p->body;
     p->out[2] = STR("");
-    p->has_sent_all = p->is_whole || r->is_whole;
+    p->has_sent_all = r->is_whole || p->has_all;
     if (p->up->state == UPSTREAM_READY)
         return proxy_turn(r, f);
     if (p->up->state == UPSTREAM_FAILED)
@@ -434,9 +434,9 @@ static err_t proxy_ask(struct req *r, struct fail *f)
     struct str text = http_head_text(r->conn->x->http);
     struct proxy_peer peer = {.address = proxy_address(r),
                               .scheme = forwarded_is_https(r) ? STR("https") : STR("http"),
-                              .wants_continue = r->conn->x->owes_continue && !p->is_whole,
-                              .has_whole = p->is_whole,
-                              .whole_bytes = r->input.body.n,
+                              .wants_continue = r->conn->x->owes_continue && !p->has_all,
+                              .has_all = p->has_all,
+                              .body_bytes = p->body.n,
                               .wants_plain = p->withheld != NULL};
     struct buf head;
 
@@ -495,18 +495,40 @@ static bool proxy_names_experiment(struct req *r)
     return false;
 }
 
+/* Flask, which answers for artifacts below a prefix, takes a chunked upload for an empty one, says 200 and
+ * stores nothing. */
+static bool proxy_would_lose_body(struct req *r)
+{
+    struct str path = r->head->path;
+    struct str prefix = str_of(r->worker->settings->static_prefix);
+
+    if (!(r->head->method & HTTP_M_PUT) || !r->head->is_chunked)
+        return false;
+    if (prefix.n + upstream_url(r->worker->upstream)->prefix.n == 0)
+        return false;
+    path = str_skip(path, str_starts(path, prefix) ? prefix.n : 0);
+    return str_starts(path, STR("/api/2.0/mlflow-artifacts/artifacts/")) ||
+           str_starts(path, STR("/ajax-api/2.0/mlflow-artifacts/artifacts/"));
+}
+
 err_t proxy_handle(struct req *r, struct fail *f)
 {
     struct proxy *p = arena_zalloc(&r->arena, sizeof(*p));
     struct str run;
 
     p->r = r;
+    p->has_all = r->route->body != BODY_STREAM;
+    p->body = r->input.body;
     p->guarded = arena_dup(&r->arena, buf_str(&r->reply.headers));
-    p->is_whole = r->route == route_upstream_whole();
     p->withheld = withhold_rules(r);
     buf_init(&p->unsieved);
     r->data = p;
     r->over = proxy_over;
+    if (proxy_would_lose_body(r))
+        return fail_str(
+            f, ERR_BAD_REQUEST,
+            STR("The server behind this one does not store an upload that does not say its"
+                " length: send Content-Length."));
     if (!(r->head->method & (HTTP_M_GET | HTTP_M_HEAD)))
         return proxy_ask(r, f);
     run = proxy_parameter(r, "run_id");

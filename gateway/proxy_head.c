@@ -178,12 +178,12 @@ static bool goes_to_server(struct str name, struct str named)
 
 static void add_framing(const struct http_head *d, const struct proxy_peer *peer, struct buf *out)
 {
-    if (peer->has_whole)
-        buf_printf(out, "content-length: %zu\r\n", peer->whole_bytes);
-    else if (d->is_chunked)
+    uint64_t n = peer->has_all ? peer->body_bytes : d->content_length;
+
+    if (d->is_chunked && !peer->has_all)
         buf_add_str(out, STR("transfer-encoding: chunked\r\n"));
     else if (d->has_body || (d->method & (HTTP_M_POST | HTTP_M_PUT | HTTP_M_PATCH)))
-        buf_printf(out, "content-length: %llu\r\n", (unsigned long long)d->content_length);
+        buf_printf(out, "content-length: %llu\r\n", (unsigned long long)n);
 }
 
 void proxy_request_head(struct arena *a, const struct http_head *d, struct str text,

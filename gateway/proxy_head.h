@@ -6,6 +6,9 @@
 #ifndef GATEWAY_PROXY_HEAD_H
 #define GATEWAY_PROXY_HEAD_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
@@ -19,8 +22,8 @@ struct proxy_peer {
     struct str scheme;   /* that it speaks: http or https */
     bool wants_continue; /* Expect is passed on */
     bool wants_plain;    /* the answer is looked into: no coding */
-    bool has_whole;      /* the body was read, chunked or not, and has so many bytes */
-    size_t whole_bytes;
+    bool has_all;        /* of the body, however the client framed it */
+    uint64_t body_bytes; /* then: of it */
 };
 
 /* The next header line of *lines (CRLF behind each), without its CRLF; false at the end. */

@@ -10,6 +10,7 @@
 #include "base/inbox.h"
 #include "gateway/news.h"
 #include "gateway/req.h"
+#include "gateway/top.h"
 #include "gateway/worker_note.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
@@ -23,6 +24,7 @@ struct pod;
 struct server;
 struct conn;
 struct upstream;
+struct workspaces;
 
 enum {
     SHED_MAX = 64,               /* refused connections that wait until their peers have read it */
@@ -40,14 +42,16 @@ struct worker {
     struct pod *pod;
     struct peers *peers; /* NULL = no Redis */
     struct news news;
-    struct sql_pool *sql;       /* NULL: there is no PostgreSQL, or not any more */
-    struct sql_pool *users_sql; /* of the database of the users: sql, another, or NULL */
-    struct auth *auth;          /* NULL: nobody is asked who it is */
-    struct grant_cache *grants; /* of its users; NULL likewise */
-    struct upstream *upstream;  /* NULL: what is not answered here is 404 */
-    bool passes_all;            /* there is no PostgreSQL: every path goes upstream */
+    struct sql_pool *sql;          /* NULL: there is no PostgreSQL, or not any more */
+    struct sql_pool *users_sql;    /* of the database of the users: sql, another, or NULL */
+    struct auth *auth;             /* NULL: nobody is asked who it is */
+    struct grant_cache *grants;    /* of its users; NULL likewise */
+    struct workspaces *workspaces; /* what it knows of them; NULL: they are off */
+    struct upstream *upstream;     /* NULL: what is not answered here is 404 */
+    bool passes_all;               /* there is no PostgreSQL: every path goes upstream */
     struct stats *stats;
     struct latency *latency; /* of its requests; written here only */
+    struct top top;          /* who sends most; likewise */
     struct inbox inbox;
     struct helper *helper;
     unsigned helped_count; /* requests whose bodies it has */

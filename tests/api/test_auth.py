@@ -69,6 +69,14 @@ def test_every_other_path_asks(server, path):
     assert status(server, ALICE, path=path) != 401
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/sluice/status", "/sluice/api/v1/status",
+                                  "/sluice/api/v1/status/names"])
+def test_how_the_server_does_is_for_admins(server, path):
+    assert status(server, ALICE, path=path) == 403
+    assert status(server, ADMIN, path=path) == 200
+    assert requests.get(server.admin_url + path, timeout=30).status_code == 200
+
+
 @pytest.mark.parametrize("path, code", [
     ("/health", 200), ("/livez", 200), ("/readyz", 200), ("/api/3.0/mlflow/server-info", 200),
     ("/ajax-api/3.0/mlflow/server-info", 200), ("/healthz", 404), ("/static-files/x", 404),
