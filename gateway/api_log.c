@@ -24,7 +24,6 @@
  */
 #include "gateway/api.h"
 
-#include "base/clock.h"
 #include "gateway/forwarded.h"
 #include "gateway/log_call.h"
 #include "gateway/peers.h"
@@ -32,6 +31,7 @@
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/run_stage.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "ingest/admit.h"
 #include "ingest/input.h"
@@ -128,6 +128,7 @@ void log_count(struct req *r, const struct log_call *c)
 {
     stat_add(r->worker->stats, accepted_points, c->d.batch.npoints);
     stat_add(r->worker->stats, accepted_batches, 1);
+    top_note(&r->worker->top, &c->d.batch, r->worker->now_us);
     r->worker->busy_since_us = 0;
 }
 
@@ -135,7 +136,7 @@ static err_t log_durable(struct req *r, struct fail *f)
 {
     (void)f;
     log_count(r, r->data);
-    stat_time(r->worker->stats, ack, clock_us() - r->started_us);
+    trace_ack(r);
     return log_tags(r);
 }
 

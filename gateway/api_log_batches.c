@@ -24,13 +24,13 @@
  */
 #include "gateway/api.h"
 
-#include "base/clock.h"
 #include "base/idmap.h"
 #include "gateway/log_call.h"
 #include "gateway/may.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/req_run.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "ingest/document_msgpack.h"
 #include "ingest/input.h"
@@ -193,7 +193,7 @@ static err_t stream_durable(struct req *r, struct fail *f)
         has_points = true;
     }
     if (has_points)
-        stat_time(r->worker->stats, ack, clock_us() - r->started_us);
+        trace_ack(r);
     s->at = 0;
     return stream_tag(r, f);
 }

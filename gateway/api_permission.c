@@ -7,7 +7,7 @@
 #include "gateway/api.h"
 
 #include "gateway/auth_config.h"
-#include "gateway/grant_cache.h"
+#include "gateway/grant_ask.h"
 #include "gateway/may_input.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
@@ -196,7 +196,7 @@ static err_t permission_end(struct req *r, err_t kind, const char *words, struct
     if (PQntuples(r->sql.results[0]) == 0)
         return fail(f, kind, "Permission for user=%.*s on resource_type=%.*s, resource_id=%.*s %s.",
                     STR_ARG(v[0]), STR_ARG(v[1]), STR_ARG(v[2]), words);
-    grants_changed_all();
+    grant_tell_all(r->worker);
     return role_done(r);
 }
 

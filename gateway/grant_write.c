@@ -13,7 +13,7 @@
 
 #include "base/log.h"
 #include "gateway/auth_config.h"
-#include "gateway/grant_cache.h"
+#include "gateway/grant_ask.h"
 #include "gateway/may_rule.h"
 #include "gateway/req_user.h"
 #include "gateway/server.h"
@@ -66,9 +66,9 @@ struct grant_write {
 static void grant_note(const struct req *r, bool is_of_all)
 {
     if (is_of_all)
-        grants_changed_all();
+        grant_tell_all(r->worker);
     else
-        grants_changed(r->user->id);
+        grant_tell(r->worker, r->user->id);
 }
 
 static err_t write_done(struct req *r, struct fail *f)

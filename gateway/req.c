@@ -187,6 +187,7 @@ void req_reset(struct req *r)
     r->caught = NULL;
     r->has_run = false;
     r->user = NULL;
+    r->trace = NULL;
     r->auth_until_us = 0;
     r->behind_us = 0;
     r->peers = (struct req_peers){0};

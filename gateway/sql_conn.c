@@ -187,6 +187,20 @@ static bool conn_is_live(enum sql_state state)
     return state >= SQL_SETUP;
 }
 
+static bool conn_is_busy(enum sql_state state)
+{
+    return state >= SQL_BUSY;
+}
+
+/* In /metrics, for all pools of the worker. */
+static void conn_count(struct stats *s, enum sql_state from, enum sql_state to)
+{
+    if (conn_is_live(from) != conn_is_live(to))
+        stat_add(s, sql_connections, conn_is_live(to) ? 1 : UINT64_MAX);
+    if (conn_is_busy(from) != conn_is_busy(to))
+        stat_add(s, sql_busy, conn_is_busy(to) ? 1 : UINT64_MAX);
+}
+
 static void conn_goto(struct sql_conn *c, enum sql_state state)
 {
     static const unsigned edges[] = {
@@ -204,6 +218,7 @@ static void conn_goto(struct sql_conn *c, enum sql_state state)
     check(state == SQL_CLOSED || edges[c->state] & 1u << state);
     p->opening -= conn_is_opening(c->state);
     p->live -= conn_is_live(c->state);
+    conn_count(p->stats, c->state, state);
     p->opening += conn_is_opening(state);
     p->live += conn_is_live(state);
     c->state = state;

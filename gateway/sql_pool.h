@@ -68,16 +68,16 @@ struct sql_pool {
     uint64_t timeout_us;
     struct sql_conn *conns;
     unsigned nconns;
-    unsigned live;    /* SETUP and what comes after it */
-    unsigned holding; /* those with a hold, holds_max at most */
-    unsigned holds_max;
-    unsigned opening;  /* LOOKING, CONNECTING or SETUP */
-    unsigned failures; /* attempts in a row that did not connect */
-    uint64_t retry_us; /* no attempt before; meaningful when failures > 0 */
+    unsigned live;               /* SETUP and what comes after it */
+    unsigned holding, holds_max; /* those with a hold */
+    unsigned opening;            /* LOOKING, CONNECTING or SETUP */
+    unsigned failures;           /* attempts in a row that did not connect */
+    uint64_t retry_us;           /* no attempt before; meaningful when failures > 0 */
     uint64_t random;
     struct sql_list queue;    /* waiting for a connection */
     struct sql_list holders;  /* the same, and for a place among those that hold */
     struct sql_list finished; /* err is set; done is due */
+    uint64_t counted;         /* of queue and holders, in sql_waiting */
     struct event *timer;
     uint64_t armed_us; /* when the timer fires; 0 = not armed */
     struct event *kick;
