@@ -9,6 +9,7 @@
 #define GATEWAY_PROXY_H
 
 #include "gateway/req.h"
+#include "gateway/json_sieve.h"
 #include "gateway/upstream.h"
 
 /* One request on its way through; in the request's arena. */
@@ -29,6 +30,9 @@ struct proxy {
     bool is_deaf;         /* the upstream takes no more of the body */
     bool has_head;        /* of the final answer */
     bool awaits_continue; /* the client waits for a 100, and so does the body */
+    const struct sieve_rule *const *withheld; /* NULL = the answer may go by as it is */
+    struct json_sieve *sieve;                 /* through which it goes; NULL = none */
+    struct buf unsieved;                      /* a piece of it; nothing between two turns */
 };
 
 /* The upstream has agreed to another protocol: bytes go through as they come. */

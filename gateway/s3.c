@@ -1,5 +1,5 @@
 /*
- * s3: calls on libcurl's multi interface (curl_loop.h), signed with the keys of the moment (s3_keys.h).
+ * s3: calls on libcurl's multi interface (curl_loop.h), signed with the keys of the moment (s3_credentials.h).
  *
  *   prepared > signed, at once or when keys have come > libcurl calls back with header lines, bytes, and
  *   for bytes of a body > done
@@ -11,27 +11,19 @@
  * Bounded memory. The answer is taken until ANSWER_PAUSE bytes wait to be sent; then libcurl is told to
  * pause, which closes the TCP window, and to go on once they are out. An answer that is waited for as a
  * whole ends the call beyond S3_ANSWER_MAX. A body is copied from the bytes that s3_feed names, into
- * libcurl's buffer of BUFFER_BYTES, and no further one is read from the client before.
- *
- * Signatures. libcurl signs (CURLOPT_AWS_SIGV4) with the header fields given here, among them
- * x-amz-content-sha256, which 7.88 does not add by itself and takes over when it is there. URLs are
- * canonical already (s3_url.c). Expect, which libcurl adds to a long body, cannot be taken out with an
- * empty field: 7.88 would sign that. So a server that does not answer it costs CONTINUE_MS. Bodies that are streamed are not signed, those in memory are.
+ * libcurl's buffer, and no further one is read from the client before.
  */
 #include "gateway/s3.h"
 
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "gateway/req_event.h"
-#include "gateway/s3_keys.h"
-#include "gateway/s3_xml.h"
+#include "gateway/s3_credentials.h"
 #include "gateway/say.h"
 #include "gateway/artifacts.h"
 #include "gateway/server.h"
@@ -39,18 +31,13 @@
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
 
-enum {
-    ANSWER_PAUSE = 256 << 10,
-    BUFFER_BYTES = 256 << 10,
-    CONNECT_MS = 10000,
-    CONTINUE_MS = 100 /* for servers that do not know it */
-};
+enum { ANSWER_PAUSE = 256 << 10 };
 
 struct s3_pool {
     struct worker *worker;
     struct s3_conf conf; /* the server's, with the keys that are good now */
     struct curl_loop loop;
-    struct s3_keys *keys;
+    struct s3_credentials *keys;
     struct event ready;
     struct s3_call *ready_first;
     struct s3_call *away_first;
@@ -103,7 +90,7 @@ static struct s3_pool *s3_pool_of(struct worker *w)
     p->worker = w;
     p->conf = server_artifacts(w->server)->s3;
     curl_loop_open(&p->loop, w);
-    p->keys = s3_keys_open(&p->loop, &p->conf, s3_on_keys, p);
+    p->keys = s3_credentials_open(&p->loop, &p->conf, s3_on_keys, p);
     event_assign(&p->ready, w->base, -1, 0, s3_on_ready, p);
     return w->s3 = p;
 }
@@ -115,7 +102,7 @@ void s3_close(struct s3_pool *p)
     check(p->ready_first == NULL);
     while (p->away_first)
         s3_free_away(p->away_first);
-    s3_keys_close(p->keys);
+    s3_credentials_close(p->keys);
     curl_loop_close(&p->loop);
     event_del(&p->ready);
     free(p);
@@ -215,81 +202,15 @@ static size_t s3_on_room(char *p, size_t size, size_t n, void *arg)
 
 /* -- a call ------------------------------------------------------------------------------------- */
 
-static void s3_add_header(struct s3_call *c, struct arena *a, struct str name, struct str value)
-{
-    struct str line = SAY_TEXT(a, name, STR(": "), value);
-    struct curl_slist *more = curl_slist_append(c->headers, arena_cstr(a, line));
-
-    check(more != NULL);
-    c->headers = more;
-}
-
-/* Hexadecimal SHA-256 of a body in memory. */
-static struct str s3_hash(struct arena *a, struct str body)
-{
-    unsigned char digest[32];
-    char text[65];
-
-    check(EVP_Digest(body.p, body.n, digest, NULL, EVP_sha256(), NULL) == 1);
-    for (size_t i = 0; i < sizeof(digest); i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
-    return arena_dup(a, str_of(text));
-}
-
-static void s3_set_headers(struct s3_call *c, struct arena *a, const struct s3_request *q)
-{
-    const struct s3_conf *conf = &c->pool->conf;
-
-    for (size_t i = 0; i < q->header_count; i++)
-        s3_add_header(c, a, q->headers[i].name, q->headers[i].value);
-    if (conf->bucket_owner.n)
-        s3_add_header(c, a, STR("x-amz-expected-bucket-owner"), conf->bucket_owner);
-    s3_add_header(c, a, STR("x-amz-content-sha256"),
-                  q->body_bytes == S3_NO_BODY || q->body.n ? s3_hash(a, q->body)
-                                                           : STR("UNSIGNED-PAYLOAD"));
-}
-
 static void s3_set_body(struct s3_call *c, const struct s3_request *q)
 {
-    bool is_head = strcmp(q->method, "HEAD") == 0;
+    uint64_t n;
 
-    if (q->body_bytes != S3_NO_BODY || q->body.n) {
-        uint64_t n = q->body.n ? q->body.n : q->body_bytes;
-
-        curl_easy_setopt(c->easy, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(c->easy, CURLOPT_READFUNCTION, s3_on_room);
-        curl_easy_setopt(c->easy, CURLOPT_READDATA, c);
-        curl_easy_setopt(c->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)n);
-        c->feed = q->body;
-    } else if (strcmp(q->method, "POST") == 0) {
-        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, "");
-        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE, 0L);
-    }
-    if (is_head)
-        curl_easy_setopt(c->easy, CURLOPT_NOBODY, 1L);
-    else
-        curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, q->method);
-}
-
-static void s3_set_peer(struct s3_call *c, struct arena *a, struct str url)
-{
-    const struct s3_conf *conf = &c->pool->conf;
-    CURL *easy = c->easy;
-
-    curl_easy_setopt(easy, CURLOPT_URL, arena_cstr(a, url));
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)CONTINUE_MS);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)BUFFER_BYTES);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, conf->verifies_tls ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, conf->verifies_tls ? 2L : 0L);
-    if (conf->ca_bundle.n)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, arena_cstr(a, conf->ca_bundle));
+    if (!s3_request_has_body(q, &n))
+        return;
+    curl_easy_setopt(c->easy, CURLOPT_READFUNCTION, s3_on_room);
+    curl_easy_setopt(c->easy, CURLOPT_READDATA, c);
+    c->feed = q->body;
 }
 
 /* A handle that is set up but for who reads its answer. */
@@ -301,43 +222,16 @@ static void s3_prepare(struct s3_pool *p, struct arena *a, struct s3_call *c,
     buf_init(&c->answer);
     check((c->easy = curl_easy_init()) != NULL);
     c->job = (struct curl_job){c, s3_on_done};
-    s3_set_peer(c, a, s3_url(a, &p->conf, q->bucket, q->key, q->params, q->param_count));
-    s3_set_headers(c, a, q);
+    s3_request_set(q, &p->conf, a, c->easy, &c->headers);
     s3_set_body(c, q);
 }
 
 /* -- keys --------------------------------------------------------------------------------------- */
 
-static void s3_set_text(CURL *easy, CURLoption option, struct buf *text)
-{
-    buf_add_byte(text, '\0');
-    curl_easy_setopt(easy, option, buf_str(text).p); /* libcurl copies it */
-    buf_reset(text);
-}
-
 /* There are keys: the call goes out, signed with them. */
 static void s3_send_signed(struct s3_call *c)
 {
-    const struct s3_conf *conf = &c->pool->conf;
-    struct buf text;
-
-    buf_init(&text);
-    if (!conf->is_unsigned && conf->secret_key.n) {
-        if (conf->session_token.n) {
-            buf_printf(&text, "x-amz-security-token: %.*s", STR_ARG(conf->session_token));
-            buf_add_byte(&text, '\0');
-            check((c->headers = curl_slist_append(c->headers, buf_str(&text).p)) != NULL);
-            buf_reset(&text);
-        }
-        buf_add_str(&text, conf->access_key);
-        s3_set_text(c->easy, CURLOPT_USERNAME, &text);
-        buf_add_str(&text, conf->secret_key);
-        s3_set_text(c->easy, CURLOPT_PASSWORD, &text);
-        buf_printf(&text, "aws:amz:%.*s:s3", STR_ARG(conf->region));
-        s3_set_text(c->easy, CURLOPT_AWS_SIGV4, &text);
-    }
-    buf_fini(&text);
-    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
+    s3_request_sign(&c->pool->conf, c->easy, &c->headers);
     curl_loop_add(&c->pool->loop, c->easy, &c->job);
     c->is_sent = true;
 }
@@ -347,15 +241,16 @@ static void s3_send_signed(struct s3_call *c)
 static void s3_enter(struct s3_call *c)
 {
     struct s3_pool *p = c->pool;
-    enum s3_keys_answer have = p->conf.is_unsigned ? S3_KEYS_GOOD : s3_keys_ask(p->keys);
+    enum s3_credentials_answer have =
+        p->conf.is_unsigned ? S3_CREDENTIALS_GOOD : s3_credentials_ask(p->keys);
 
-    if (have == S3_KEYS_COMING) {
+    if (have == S3_CREDENTIALS_COMING) {
         c->unsigned_next = p->unsigned_first;
         p->unsigned_first = c;
-    } else if (have == S3_KEYS_GOOD && c->easy) {
+    } else if (have == S3_CREDENTIALS_GOOD && c->easy) {
         s3_send_signed(c);
     } else {
-        s3_on_done(c, have == S3_KEYS_GOOD ? NULL : s3_keys_why(p->keys));
+        s3_on_done(c, have == S3_CREDENTIALS_GOOD ? NULL : s3_credentials_why(p->keys));
     }
 }
 
@@ -548,39 +443,9 @@ err_t s3_feed(struct req *r, struct str bytes, req_step next)
 
 /* -- errors ------------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *code;
-    err_t err;
-} s3_errors[] = {
-    {"AccessDenied", ERR_DENIED},
-    {"NoSuchBucket", ERR_NOT_FOUND},
-    {"NoSuchKey", ERR_NOT_FOUND},
-    {"NoSuchUpload", ERR_NOT_FOUND},
-    {"InvalidAccessKeyId", ERR_UNAUTHENTICATED},
-    {"SignatureDoesNotMatch", ERR_UNAUTHENTICATED},
-};
-
-static err_t s3_err_of(const struct s3_call *c, struct str code)
-{
-    for (size_t i = 0; i < array_len(s3_errors); i++)
-        if (str_eq(code, str_of(s3_errors[i].code)))
-            return s3_errors[i].err;
-    return c->status == 403   ? ERR_DENIED
-           : c->status == 404 ? ERR_NOT_FOUND
-           : c->status >= 500 ? ERR_STORAGE
-                              : ERR_INTERNAL;
-}
-
 err_t s3_fail(struct req *r, struct str what, struct fail *f)
 {
     struct s3_call *c = r->s3;
-    struct arena *a = &r->arena;
-    struct str code = s3_xml_find(a, buf_str(&c->answer), "Error/Code");
-    struct str words = s3_xml_find(a, buf_str(&c->answer), "Error/Message");
 
-    if (words.n == 0)
-        words = c->status == 404   ? STR("Not Found")
-                : c->status == 403 ? STR("Forbidden")
-                                   : arena_printf(a, "S3 answered %d", c->status);
-    return SAY(a, f, s3_err_of(c, code), what, words);
+    return s3_request_refused(&r->arena, c->status, buf_str(&c->answer), what, f);
 }

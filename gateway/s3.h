@@ -20,23 +20,11 @@
 #include "base/buf.h"
 #include "gateway/curl_loop.h"
 #include "gateway/req.h"
-#include "gateway/s3_url.h"
+#include "gateway/s3_request.h"
 
 struct s3_pool;
 
 enum { S3_ANSWER_MAX = 8 << 20 };
-#define S3_NO_BODY UINT64_MAX
-
-struct s3_request {
-    const char *method;
-    struct str bucket, key;
-    const struct s3_param *params; /* sorted by name */
-    size_t param_count;
-    const struct s3_header *headers;
-    size_t header_count;
-    uint64_t body_bytes; /* that s3_feed will bring; S3_NO_BODY */
-    struct str body;     /* in place of that: all of it */
-};
 
 enum s3_wait { S3_HEAD, S3_BYTES, S3_END, S3_ROOM };
 

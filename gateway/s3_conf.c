@@ -1,7 +1,7 @@
 /*
  * s3_conf: the variables of MLflow's S3 artifact store, and of boto3 where MLflow leaves it to boto3.
  *
- * Credentials: s3_source.h says from where; what does not expire is here, the rest comes by s3_keys.h. The profile
+ * Credentials: s3_source.h says from where; what does not expire is here, the rest comes by s3_credentials.h. The profile
  * is AWS_PROFILE, else "default".
  *
  * Style: virtual hosts only where nobody named an endpoint, or by MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE.

@@ -153,28 +153,6 @@ static void test_trailers_that_route_or_frame_are_dropped(void **state)
                        STR("\r\n0\r\nX: 1\r\nY: \r\n\r\n")));
 }
 
-static void test_a_traceparent(void **state)
-{
-    static const struct {
-        const char *text;
-        bool is_good;
-    } rows[] = {
-        {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", true},
-        {"01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", true},
-        {"ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false},
-        {"00-00000000000000000000000000000000-b7ad6b7169203331-01", false},
-        {"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", false},
-        {"00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false},
-        {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0", false},
-        {"00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false},
-        {"", false},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < array_len(rows); i++)
-        assert_int_equal(is_traceparent(str_of(rows[i].text)), rows[i].is_good);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,7 +163,6 @@ int main(void)
         cmocka_unit_test(test_an_upgrade_passes_only_with_a_get),
         cmocka_unit_test(test_lines_of_an_answer),
         cmocka_unit_test(test_trailers_that_route_or_frame_are_dropped),
-        cmocka_unit_test(test_a_traceparent),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
