@@ -9,6 +9,7 @@
 #include "gateway/req_part.h"
 #include "gateway/req_steps.h"
 #include "gateway/sql_stream.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
@@ -58,7 +59,11 @@ err_t req_sql_start(struct req *r, struct sql_pool *pool, const struct sql_step 
     if (pool == NULL)
         return ERR_CLOSING;
     req_drop_results(r);
-    r->sql = (struct sql_call){.nsteps = n, .done = req_on_sql, .owner = r, .keeps_results = true};
+    r->sql = (struct sql_call){.nsteps = n,
+                               .done = req_on_sql,
+                               .owner = r,
+                               .keeps_results = true,
+                               .application = trace_application(r)};
     memcpy(r->sql.steps, steps, n * sizeof(*steps));
     r->sql_may_fail = may_fail;
     req_begin_wait(r, WAIT_SQL, next);
@@ -93,8 +98,11 @@ err_t req_sql_both(struct req *r, const struct sql_step steps[2], req_step next)
     if (!r->both)
         r->both = arena_zalloc(&r->arena, sizeof(*r->both));
     r->both->under_way = 2;
-    r->both->call = r->sql =
-        (struct sql_call){.nsteps = 1, .done = req_on_both, .owner = r, .keeps_results = true};
+    r->both->call = r->sql = (struct sql_call){.nsteps = 1,
+                                               .done = req_on_both,
+                                               .owner = r,
+                                               .keeps_results = true,
+                                               .application = trace_application(r)};
     r->sql.steps[0] = steps[0];
     r->both->call.steps[0] = steps[1];
     r->sql_may_fail = false;
@@ -151,7 +159,7 @@ err_t req_rows(struct req *r, const struct sql_step *step, req_step next)
     req_drop_results(r);
     r->stream_until_us = r->worker->now_us + r->worker->settings->stream_timeout;
     req_begin_wait(r, WAIT_SQL, next);
-    r->stream = sql_stream_open(r->worker->sql, step, req_on_rows, r);
+    r->stream = sql_stream_open(r->worker->sql, step, trace_application(r), req_on_rows, r);
     return OK;
 }
 
