@@ -233,6 +233,8 @@ static err_t upload_found(struct req *r, struct fail *f)
                             STR("direct cloud storage artifact URI."), f)) ||
         (e = begin_at(r, &at, f)))
         return e;
+    if (at.ops->pass)
+        return (e = artifact_begin(r, &at, f)) ? e : at.ops->pass(r, f);
     if (at.ops->presign_put == NULL)
         return fail_str(f, ERR_NOT_IMPLEMENTED,
                         STR("Presigned upload is not supported for the current artifact"

@@ -11,7 +11,7 @@
 #include "schema/settings.h"
 
 /* What --artifacts-destination names, "./mlartifacts" when it is empty. ops NULL: a kind of store that
- * is not built here. */
+ * is none of ours. */
 void artifact_place_destination(struct arena *a, const struct settings *s,
                                 struct artifact_place *out);
 /* A path of the mlflow-artifacts API, as the HTTP layer decoded it. */

@@ -49,6 +49,7 @@
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
 #include "gateway/tls_io.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
@@ -219,7 +220,10 @@ static const struct route *conn_find_route(const struct conn *c, unsigned *allow
         return row;
     if ((row && !passes_all) || !(upstream->methods & d->method) || str_eq(d->path, STR("*")))
         return row;
-    return d->method == HTTP_M_OPTIONS && *allowed && !passes_all ? NULL : upstream;
+    if (d->method == HTTP_M_OPTIONS && *allowed && !passes_all)
+        return NULL;
+    return d->has_body && c->worker->auth && may_reads_body(&c->x->req) ? route_upstream_whole()
+                                                                        : upstream;
 }
 
 /* The head is complete. */
@@ -233,6 +237,8 @@ static bool conn_route(struct conn *c)
     fail_init(&f, &r->arena);
     r->head = http_head(x->http);
     r->started_us = c->worker->now_us;
+    if (r->head->traceparent.n)
+        trace_begin(r);
     x->owes_continue = r->head->wants_continue;
     x->taken_bytes = http_head_bytes(x->http);
     if (!guard_admits(r) || !auth_admits_head(r))

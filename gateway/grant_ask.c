@@ -20,6 +20,7 @@
 
 #include "base/arena.h"
 #include "gateway/auth.h"
+#include "gateway/news.h"
 #include "gateway/req_user.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
@@ -31,7 +32,7 @@ const struct stmt grant_ask_stmt = {
     "may_grants",
     "SELECT p.resource_type, p.resource_pattern, p.permission FROM user_role_assignments a"
     " JOIN roles r ON r.id = a.role_id JOIN role_permissions p ON p.role_id = r.id"
-    " WHERE a.user_id = $1::int4 AND r.workspace = 'default'"};
+    " WHERE a.user_id = $1::int4 AND r.workspace = " SCOPE_NAME};
 
 struct grant_ask {
     struct sql_call call;
@@ -98,6 +99,39 @@ static void grant_ask_begin(struct worker *w, int64_t user_id, struct grant_agai
     }
     sql_call(w->users_sql, &a->call);
 }
+
+/* -- changes ----------------------------------------------------------------------------------- */
+
+/* News of one user or of all have moved the counters already, for the whole process. */
+static void grant_ask_on_news(void *arg, struct str name)
+{
+    const struct worker *w = arg;
+
+    if (name.p == NULL && w->now_us > w->settings->auth_ttl)
+        grant_cache_doubt(w->grants, w->now_us, w->now_us - w->settings->auth_ttl);
+}
+
+void grant_ask_hear(struct worker *w)
+{
+    news_hear(w, NEWS_GRANTS, grant_ask_on_news, w);
+}
+
+void grant_tell(struct worker *w, int64_t user_id)
+{
+    char text[24];
+    int n = snprintf(text, sizeof(text), "%lld", (long long)user_id);
+
+    grants_changed(user_id);
+    news_tell(w, NEWS_GRANTS, (struct str){text, (size_t)n});
+}
+
+void grant_tell_all(struct worker *w)
+{
+    grants_changed_all();
+    news_tell(w, NEWS_GRANTS, STR(""));
+}
+
+/* -- who asks ---------------------------------------------------------------------------------- */
 
 void grant_ask_early(struct worker *w, int64_t user_id)
 {

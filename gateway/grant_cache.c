@@ -35,6 +35,7 @@ struct grant_cache {
     struct idmap users; /* id as 8 bytes -> struct cached * */
     struct cached *newest, *oldest;
     size_t bytes, most_bytes;
+    uint64_t doubted_us, before_us; /* what was asked for until then counts as asked for before */
 };
 
 static struct str key_of(const int64_t *user_id)
@@ -147,12 +148,24 @@ void grant_cache_put(struct grant_cache *c, int64_t user_id, const struct grant_
     e = calloc(1, sizeof(*e));
     check(e != NULL);
     *e = (struct cached){.user_id = user_id, .stamp = *stamp, .grants = grants_take(grants)};
-    e->again.seen_us = stamp->asked_us;
+    e->again.seen_us = stamp->asked_us <= c->doubted_us && stamp->asked_us > c->before_us
+                           ? c->before_us
+                           : stamp->asked_us;
     *idmap_put(&c->users, key_of(&e->user_id), &is_new) = (uintptr_t)e;
     cached_link(c, e);
     c->bytes += grants_bytes(grants);
     while (c->bytes > c->most_bytes && c->oldest != e)
         cached_drop(c, c->oldest);
+}
+
+void grant_cache_doubt(struct grant_cache *c, uint64_t now_us, uint64_t before_us)
+{
+    c->doubted_us = now_us;
+    c->before_us = before_us;
+    for (struct cached *e = c->newest; e; e = e->older) {
+        if (e->again.seen_us > before_us)
+            e->again.seen_us = before_us;
+    }
 }
 
 size_t grant_cache_count(const struct grant_cache *c)

@@ -2,8 +2,8 @@
  * grant_cache: the grants of users who called lately, as one worker knows them.
  *
  * An entry is one user's grants in one workspace, trusted for auth_ttl, and no longer than until somebody
- * in this process says that they may have changed (grants_changed, any thread). Everything else belongs to
- * the worker's thread.
+ * in this process says that they may have changed (grants_changed, any thread), or one in another pod
+ * (grant_tell, grant_ask.h). Everything else belongs to the worker's thread.
  */
 #ifndef GATEWAY_GRANT_CACHE_H
 #define GATEWAY_GRANT_CACHE_H
@@ -42,8 +42,11 @@ struct grant_stamp grant_stamp_now(int64_t user_id, uint64_t now_us);
 void grant_cache_put(struct grant_cache *c, int64_t user_id, const struct grant_stamp *stamp,
                      struct grants *grants);
 size_t grant_cache_count(const struct grant_cache *c);
+/* Somebody's may have changed, nobody knows whose: all count as asked for at before_us, so they are asked
+ * for anew, and have a grace. */
+void grant_cache_doubt(struct grant_cache *c, uint64_t now_us, uint64_t before_us);
 
-/* The grants of a user, or of anybody, have changed, and are committed. Any thread. */
+/* The grants of a user, or of anybody, have changed, and are committed: for this process. Any thread. */
 void grants_changed(int64_t user_id);
 void grants_changed_all(void);
 

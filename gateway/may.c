@@ -13,7 +13,6 @@
  * With SLUICE_TEST_VERDICTS=1 an allowed call is answered 418 and not carried out: the permission matrix
  * (tests/matrix) compares verdicts, and asks all of them about the same few things.
  */
-#define _GNU_SOURCE /* memmem */
 #include "gateway/may.h"
 
 #include <stdio.h>
@@ -94,38 +93,37 @@ static err_t may_allow(struct req *r, req_step next)
     return next(r, r->fail);
 }
 
-/* Paths that MLflow's FastAPI serves itself answer in plain text. */
-static bool may_is_native(const struct may *m)
+static struct str may_bare_path(const struct req *r)
 {
-    enum http_method method = m->r->head->method;
-    struct str path = m->r->head->path;
+    struct str prefix = str_of(r->worker->settings->static_prefix), path = r->head->path;
 
-    switch (m->path.rule) {
-    case MAY_RULE_NATIVE_ANY:
-    case MAY_RULE_NATIVE_JOB_OWNER:
-    case MAY_RULE_OTEL:
-    case MAY_RULE_GATEWAY_CALL:
-    case MAY_RULE_MCP_ROOT:
-    case MAY_RULE_MCP_SERVER: return true;
-    case MAY_RULE_ARTIFACTS:
-        return m->path.nargs && (method & (HTTP_M_GET | HTTP_M_PUT)) &&
-               memmem(path.p, path.n, "/mlflow-artifacts/artifacts/",
-                      strlen("/mlflow-artifacts/artifacts/"));
-    default: return false;
-    }
+    return prefix.n && str_starts(path, prefix) ? str_skip(path, prefix.n) : path;
+}
+
+bool may_is_native(const struct req *r)
+{
+    return may_path_is_native(r->head->method, may_bare_path(r));
+}
+
+bool may_reads_body(const struct req *r)
+{
+    struct may_path found;
+
+    may_path_find(r->head->method, may_bare_path(r), &found);
+    return may_path_reads_body(&found);
 }
 
 static err_t may_forbid(struct may *m)
 {
     stat_add(m->r->worker->stats, may_refused, 1);
-    return reply_text(m->r, 403,
-                      may_is_native(m) ? "text/plain; charset=utf-8" : "text/html; charset=utf-8",
-                      STR("Permission denied"));
+    return reply_text(
+        m->r, 403, may_is_native(m->r) ? "text/plain; charset=utf-8" : "text/html; charset=utf-8",
+        STR("Permission denied"));
 }
 
 static err_t may_fail(struct may *m, err_t e, const struct fail *f)
 {
-    if (e && may_is_native(m) && f->err == e)
+    if (e && may_is_native(m->r) && f->err == e)
         return reply_text(m->r, error_row(e)->status, "text/plain; charset=utf-8", f->text);
     return e;
 }
@@ -279,13 +277,6 @@ static err_t may_begin(struct may *m, struct fail *f)
     return may_look_up(m, f);
 }
 
-static struct str may_bare_path(const struct req *r)
-{
-    struct str prefix = str_of(r->worker->settings->static_prefix), path = r->head->path;
-
-    return prefix.n && str_starts(path, prefix) ? str_skip(path, prefix.n) : path;
-}
-
 err_t may_check(struct req *r, req_step next)
 {
     struct may *m;
@@ -349,7 +340,9 @@ unsigned may_hidden(const struct req *r)
     return (may_denies(r, GRANT_RUN) ? HIDE_RUNS : 0) |
            (may_denies(r, GRANT_LOGGED_MODEL) ? HIDE_LOGGED : 0) |
            (may_denies(r, GRANT_REGISTERED_MODEL_VERSION) ? HIDE_MODEL_VERSIONS : 0) |
-           (may_denies(r, GRANT_PROMPT_VERSION) ? HIDE_PROMPT_VERSIONS : 0);
+           (may_denies(r, GRANT_PROMPT_VERSION) ? HIDE_PROMPT_VERSIONS : 0) |
+           (grants_at(r->may->grants, GRANT_ASSESSMENT, STR("")) == LEVEL_DENY ? HIDE_ASSESSMENTS
+                                                                               : 0);
 }
 
 bool may_reads(const struct req *r, enum grant_type type, struct str id)

@@ -33,20 +33,25 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/process.h"
 #include "flush/flusher.h"
 #include "flush/watcher.h"
 #include "gateway/artifacts.h"
 #include "gateway/auth_config.h"
 #include "gateway/helper.h"
 #include "gateway/htpasswd.h"
+#include "gateway/latency.h"
 #include "gateway/listen.h"
 #include "gateway/may.h"
 #include "gateway/pod.h"
+#include "gateway/pulse.h"
 #include "gateway/route.h"
+#include "gateway/status_page.h"
 #include "gateway/tls.h"
 #include "gateway/ui_files.h"
 #include "gateway/user.h"
 #include "gateway/worker.h"
+#include "gateway/workspace_start.h"
 #include "ingest/queue.h"
 #include "ingest/queue_share.h"
 #include "ingest/runs.h"
@@ -82,8 +87,9 @@ struct server {
     struct auth_shared *auth;       /* NULL = auth is none */
     struct htpasswd *file;          /* of names and hashes; NULL = none */
     const char *users_uri;          /* where the users are; pg_uri itself when it is the same */
-    struct tls *tls;     /* NULL = listen is plain */
-    struct ui_files *ui; /* NULL = no ui_dir */
+    struct tls *tls;                /* NULL = listen is plain */
+    struct ui_files *ui;            /* NULL = no ui_dir */
+    struct pulse *pulse;
     struct stats *main_stats;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
@@ -117,15 +123,6 @@ void server_stats(struct server *sv, struct stats_view *v)
         stats_sum(sv->worker_stats[i], v);
     for (unsigned i = 0; i < sv->flusher_count; i++)
         stats_sum(sv->flusher_stats[i], v);
-}
-
-void server_route_hist(struct server *sv, unsigned route, unsigned status_class,
-                       struct hist_view *v)
-{
-    unsigned n = atomic_load_explicit(&sv->workers_started, memory_order_acquire);
-
-    for (unsigned i = 0; i < n; i++)
-        hist_sum(worker_hist(sv->workers[i], route, status_class), v);
 }
 
 uint64_t server_open_connections(struct server *sv)
@@ -173,37 +170,65 @@ static struct flushing server_flushing(const struct server *sv)
     return sum;
 }
 
-bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
+static struct server_check check_of(const char *name, bool is_good, const char *trouble)
+{
+    return (struct server_check){name, is_good ? CHECK_GOOD : CHECK_BAD, is_good ? "" : trouble};
+}
+
+unsigned server_checks(struct server *sv, struct server_check *out)
 {
     int stage = atomic_load_explicit(&sv->stage, memory_order_acquire);
     struct flushing flushing = server_flushing(sv);
-    const struct {
-        const char *name;
-        bool is_good;
-        const char *trouble;
-    } checks[] = {
-        {"serving", stage == STAGE_SERVING, stage == STAGE_STARTING ? "starting" : "draining"},
-        {queue_kind(sv->queue), queue_is_healthy(sv->queue),
-         queue_is_shared(sv->queue) ? "no broker takes writes" : "the journal cannot be written"},
-        {"postgresql", flushing.connected + flushing.held >= sv->flusher_count,
-         "a flusher has no connection to PostgreSQL"},
-        {"flushing", flushing.held == 0,
-         "held until somebody acts on the database; the log says why"},
-    };
     const char *redis = pod_trouble(sv->pod);
+    unsigned n = 0;
+
+    out[n++] = check_of("serving", stage == STAGE_SERVING,
+                        stage == STAGE_STARTING ? "starting" : "draining");
+    out[n++] = check_of(queue_kind(sv->queue), queue_is_healthy(sv->queue),
+                        queue_is_shared(sv->queue) ? "no broker takes writes"
+                                                   : "the journal cannot be written");
+    out[n++] = check_of("postgresql", flushing.connected + flushing.held >= sv->flusher_count,
+                        "a flusher has no connection to PostgreSQL");
+    out[n++] = check_of("flushing", flushing.held == 0,
+                        "held until somebody acts on the database; the log says why");
+    if (!sv->pod->has_redis)
+        out[n++] = (struct server_check){"redis", CHECK_OFF, "not configured"};
+    else /* everything goes on without it */
+        out[n++] =
+            (struct server_check){"redis", redis ? CHECK_WARN : CHECK_GOOD, redis ? redis : ""};
+    return n;
+}
+
+bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
+{
+    struct server_check checks[SERVER_CHECKS];
+    unsigned n = server_checks(sv, checks);
     bool is_ready = true;
 
-    for (size_t i = 0; i < array_len(checks); i++) {
-        is_ready = is_ready && checks[i].is_good;
-        if (!checks[i].is_good)
-            buf_printf(why, "[-]%s: %s\n", checks[i].name, checks[i].trouble);
-        else if (is_verbose)
+    for (unsigned i = 0; i < n; i++) {
+        is_ready = is_ready && checks[i].state != CHECK_BAD;
+        if (checks[i].state == CHECK_BAD)
+            buf_printf(why, "[-]%s: %s\n", checks[i].name, checks[i].words);
+        else if (is_verbose && checks[i].state == CHECK_GOOD)
             buf_printf(why, "[+]%s ok\n", checks[i].name);
+        else if (is_verbose && checks[i].state == CHECK_WARN)
+            buf_printf(why, "[!]%s: %s\n", checks[i].name, checks[i].words);
     }
-    /* Everything goes on without it. */
-    if (is_verbose && sv->pod->has_redis)
-        buf_printf(why, redis ? "[!]redis: %s\n" : "[+]redis ok\n", redis);
     return is_ready;
+}
+
+bool server_flusher_stats(const struct server *sv, unsigned index, struct stats_view *v)
+{
+    if (index >= sv->flusher_count)
+        return false;
+    memset(v, 0, sizeof(*v));
+    stats_sum(sv->flusher_stats[index], v);
+    return true;
+}
+
+struct pulse *server_pulse(struct server *sv)
+{
+    return sv->pulse;
 }
 
 struct queue *server_queue(struct server *sv)
@@ -365,6 +390,8 @@ static err_t server_open_database(struct server *sv, struct fail *f)
 
     if (settings_passes_all(s))
         return OK;
+    if ((e = workspace_start_check(s, str_of(sv->artifact_root), f)))
+        return e;
     sv->pg_uri = s->pg_uri;
     if (s->pg_uri[0] == '\0') {
         if ((e = cluster_open(s->data_dir, s->pg_bin_dir, &sv->cluster, f)))
@@ -376,9 +403,11 @@ static err_t server_open_database(struct server *sv, struct fail *f)
         server_let_signals_kill(true);
     c = pg_connect_wait(&terms, "sluice start");
     if (c && PQstatus(c) == CONNECTION_OK)
-        e = migrate_prepare(c, sv->artifact_root, f);
+        e = migrate_prepare(c, workspace_first_root(&sv->arena, s, str_of(sv->artifact_root)), f);
     else
         e = server_refuse_database(c, f);
+    if (!e && strcmp(s->listen, "none") != 0)
+        e = workspace_start_look(c, s->enable_workspaces, f);
     PQfinish(c);
     server_let_signals_kill(false);
     return e;
@@ -490,6 +519,7 @@ static err_t server_start(struct server *sv, struct fail *f)
     err_t e;
 
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
+    status_page_init();
     route_init(s->static_prefix, s->ui_dir[0] != '\0', strcmp(s->auth, "basic") == 0);
     may_init();
     if (s->ui_dir[0] && (e = ui_files_open(s->ui_dir, &sv->ui, f)))
@@ -763,6 +793,7 @@ static void server_free(struct server *sv)
         close(sv->admin_fd);
     tls_close(sv->tls);
     ui_files_close(sv->ui);
+    pulse_free(sv->pulse);
     stats_free(sv->main_stats);
     stats_free(sv->sealer_stats);
     for (unsigned i = 0; i < sv->worker_count; i++)
@@ -794,6 +825,7 @@ static struct server *server_new(struct settings *s, const struct server_source 
     sv->artifact_root = settings_artifact_root(s, &sv->arena).p;
     sv->worker_count = server_workers(s);
     sv->flusher_count = settings_passes_all(s) ? 0 : (unsigned)s->flushers;
+    sv->pulse = pulse_new();
     sv->main_stats = stats_new();
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)
@@ -801,6 +833,39 @@ static struct server *server_new(struct settings *s, const struct server_source 
     for (unsigned i = 0; i < sv->flusher_count; i++)
         sv->flusher_stats[i] = stats_new();
     return sv;
+}
+
+/* Answers 5xx of all routes. */
+static uint64_t server_count_failed(const struct server *sv)
+{
+    struct hist_view h = {0};
+    struct exemplar_view e = {0};
+    size_t rows;
+
+    route_rows(&rows);
+    for (unsigned i = 0; i < sv->worker_count; i++) {
+        for (unsigned row = 0; row <= rows; row++)
+            latency_sum_route(sv->workers[i]->latency, row, 5, &h, &e);
+    }
+    return hist_count(&h);
+}
+
+static void server_beat(struct server *sv)
+{
+    uint64_t now_us = clock_us();
+    struct pulse_look look;
+    struct process p;
+
+    if (!pulse_is_due(sv->pulse, now_us))
+        return;
+    process_look(&p);
+    server_stats(sv, &look.stats);
+    look.failed = server_count_failed(sv);
+    look.cpu_us = p.cpu_us;
+    look.resident_bytes = p.resident_bytes;
+    look.backlog_points = queue_backlog_points(sv->queue);
+    look.backlog_us = queue_backlog_us(sv->queue);
+    pulse_beat(sv->pulse, &look, now_us);
 }
 
 /* Returns when it is time to stop. */
@@ -811,6 +876,7 @@ static void server_await_signals(struct server *sv)
     for (;;) {
         int sig = sigtimedwait(&sv->signals, NULL, &second);
 
+        server_beat(sv);
         if (sig == SIGINT || sig == SIGTERM) {
             log_info("", "stopping", "signal=%d", sig);
             return;

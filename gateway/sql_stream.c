@@ -113,7 +113,8 @@ static void stream_on_call(struct sql_call *call)
 }
 
 struct sql_stream *sql_stream_open(struct sql_pool *p, const struct sql_step *step,
-                                   void (*done)(struct sql_stream *s), void *owner)
+                                   const char *workspace, void (*done)(struct sql_stream *s),
+                                   void *owner)
 {
     struct sql_stream *s = calloc(1, sizeof(*s));
 
@@ -123,8 +124,12 @@ struct sql_stream *sql_stream_open(struct sql_pool *p, const struct sql_step *st
     s->done = done;
     s->asked = SQL_STREAM_ROWS;
     s->is_wanted = true;
-    s->call = (struct sql_call){
-        .nsteps = 3, .done = stream_on_call, .owner = s, .hold = &s->hold, .keeps_results = true};
+    s->call = (struct sql_call){.nsteps = 3,
+                                .done = stream_on_call,
+                                .owner = s,
+                                .workspace = workspace,
+                                .hold = &s->hold,
+                                .keeps_results = true};
     s->call.steps[0] = (struct sql_step){&STREAM_BEGIN, NULL, 0};
     s->call.steps[1] = *step;
     s->call.steps[2] = (struct sql_step){&STREAM_FETCH, NULL, 0};

@@ -3,7 +3,7 @@
 
     tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [edge] [ui]
                  [crash] [crash-asan] [states] [fault] [fault-long] [load] [pods] [pods-long]
-                 [deploy] [deploy-clean] [chart] [docs]
+                 [deploy] [deploy-clean] [chart] [chart-tools] [compose] [docs]
                  [tsan] [valgrind]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
@@ -181,6 +181,9 @@ SUITES = {
     "deploy": lambda: counted([VENV, "tests/deploy/run.py"], 300),
     "chart": lambda: counted([os.path.join(ROOT, "build/kube/venv/bin/python"), "tests/deploy/chart.py"], 300),
     "docs": lambda: counted([VENV, "tests/docs/run.py"], 600, {"SLUICE_TEST_BINARY": RELEASE}),
+    "chart-tools": lambda: counted([os.path.join(ROOT, "build/kube/venv/bin/python"), "tests/deploy/chart.py",
+                                    "--tools"], 600),
+    "compose": lambda: counted([VENV, "tests/deploy/compose.py"], 600),
     "deploy-clean": lambda: counted([VENV, "tests/deploy/run.py", "--clean"], 1200),
     "tsan": tsan,
     "valgrind": valgrind,
@@ -190,7 +193,8 @@ SUITES = {
 def main():
     os.chdir(ROOT)
     wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "edge",
-                              "ui", "crash", "states", "fault", "load", "pods", "deploy", "chart", "docs"]
+                              "ui", "crash", "states", "fault", "load", "pods", "deploy", "chart",
+                              "compose", "docs"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")

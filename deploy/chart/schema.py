@@ -16,11 +16,14 @@ import yaml
 
 # Maps whose keys are the user's, or Kubernetes' own.
 FREE = {
-    "commonLabels", "settings", "mlflow.backendStoreUriFrom", "server.value_options", "redis.uriFrom",
+    "commonLabels", "settings", "mlflow.backendStoreUriFrom", "mlflow.registryStoreUriFrom", "server.value_options", "redis.uriFrom",
     "service.annotations", "ingress.annotations", "httproute.annotations", "resources",
     "deploymentStrategy", "autoscaling.behavior", "serviceAccount.annotations", "podSecurityContext",
     "securityContext", "podAnnotations", "podLabels", "nodeSelector", "affinity", "flushers.resources",
     "upstream.resources", "migrations.resources", "garbageCollection.resources", "serviceMonitor.labels",
+    "serviceMonitor.tlsConfig", "serviceMonitor.basicAuth", "postgresql.resources",
+    "artifactStore.s3.createSecret", "artifactStore.oss.createSecret", "artifactStore.gcp.createSecret",
+    "artifactStore.azure.createSecret",
     "prometheusRule.labels", "dashboard.labels", "queue.kafka.properties", "trackingServer.extraArgs",
 }
 ENUMS = {
@@ -28,6 +31,8 @@ ENUMS = {
     "image.pullPolicy": ["Always", "IfNotPresent", "Never"],
     "upstream.image.pullPolicy": ["Always", "IfNotPresent", "Never"],
     "upstream.kind": ["deployment", "sidecar"],
+    "serviceMonitor.port": ["admin", "http", "https"],
+    "serviceMonitor.scheme": ["http", "https"],
     "service.type": ["ClusterIP", "NodePort", "LoadBalancer"],
     "trackingServer.mode": ["", "serve-artifacts", "no-serve-artifacts", "artifacts-only"],
     "auth.defaultPermission": ["READ", "USE", "EDIT", "MANAGE", "NO_PERMISSIONS"],
@@ -39,15 +44,24 @@ TYPES = {
     "autoscaling.targetCPUUtilizationPercentage": NUMBER,
     "autoscaling.targetMemoryUtilizationPercentage": NUMBER,
     "autoscaling.targetBacklogSeconds": ["integer", "string", "null"],
+    "keda.backlogSeconds": ["integer", "string", "null"],
     "podDisruptionBudget.maxUnavailable": ["integer", "string"],
 }
 BASIC_AUTH = ("enabled", "defaultPermission", "databaseUri", "adminUsername", "adminPassword",
-              "authorizationFunction", "existingSecret")
+              "authorizationFunction", "existingSecret", "createSecret")
+# Maps that hold what stands elsewhere, none of it set.
+SAME = {"metrics.serviceMonitor": "serviceMonitor"}
 
 
 def schema(value, path, values):
     if path == "trackingServer.basicAuth":  # the same keys, none of them set
         return schema({key: values["auth"][key] for key in BASIC_AUTH}, "auth", values)
+    if path == "auth.createSecret":
+        return schema({key: values["auth"][key] for key in BASIC_AUTH[:6]}, "auth", values)
+    if path == "backendStore.createSecret":
+        return schema({"backendStoreUri": ""}, "", values)
+    if path in SAME:
+        return schema(values[SAME[path]], SAME[path], values)
     if path in ENUMS:
         return {"enum": ENUMS[path]}
     if path in TYPES:

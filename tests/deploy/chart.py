@@ -13,6 +13,12 @@
   dialects   the official chart's names and the ACK chart's make the same pods
   refused    what cannot work is said before anything is installed, in words
   modes      what is there with which queue, store and upstream
+  options    what each remaining value does
+  manifests  deploy/manifests is what the chart makes, and good
+  unittest   with --tools alone: helm-unittest's own tests of the chart
+  kubeconform
+             with --tools alone: every case and the manifests, custom resources by their definitions too
+  compose    with --tools alone: deploy/compose by the schema of compose's specification
 
 Needs build/kube (helm, and Kubernetes' schemas) and build/sluice. Last line: `N passed, N failed`.
 """
@@ -26,6 +32,7 @@ import sys
 import tempfile
 import traceback
 
+import jsonschema
 import kubernetes_validate
 import yaml
 
@@ -35,7 +42,11 @@ HELM = os.path.join(ROOT, "build/kube/helm")
 PRESETS = sorted(glob.glob(CHART + "/presets/*.yaml"))
 OLDEST, NEWEST = "1.25", "1.36"
 # Their schemas are not Kubernetes' own.
-CUSTOM = {"ServiceMonitor", "PrometheusRule", "ScaledObject", "HTTPRoute", "ExternalSecret"}
+CUSTOM = {"ServiceMonitor", "PrometheusRule", "ScaledObject", "HTTPRoute", "ExternalSecret", "ClusterIssuer",
+          "InferenceService"}
+MANIFESTS = os.path.join(ROOT, "deploy/manifests")
+STACKS = ("", "deployer", "kserve")
+BUILT = os.path.join(ROOT, "build/cluster")
 STORE = {"mlflow": {"backendStoreUri": "postgresql://u:p@db/mlflow"}}
 
 
@@ -97,7 +108,7 @@ def pods(objects):
 
 
 def gateway(objects):
-    found = [p for o, p in pods(objects) if o["metadata"]["name"] in ("rel-sluice",)]
+    found = [p for o, p in pods(objects) if o["metadata"]["name"] == "rel-sluice"]
     assert len(found) == 1
     return found[0]
 
@@ -126,6 +137,15 @@ CASES.update({
                            "auth": {"enabled": True, "adminPassword": "long enough 1"}}),
     "upstream": merged(STORE, {"upstream": {"enabled": True}, "networkPolicy": {"enabled": True},
                                "server": {"value_options": {"gunicorn_opts": "--timeout 60"}}}),
+    "postgres": {"postgresql": {"enabled": True}, "networkPolicy": {"enabled": True}},
+    "stores": merged(STORE, {
+        "artifactStore": {"s3": {"enabled": True, "createSecret": {"AWS_ACCESS_KEY_ID": "k"},
+                                 "existingCaSecret": "ca"}},
+        "auth": {"htpasswd": {"existingSecret": "users"}}, "trustedProxies": ["10.0.0.0/8", "127.0.0.1"],
+        "metrics": {"serviceMonitor": {"enabled": True, "port": "http", "basicAuth": {
+            "username": {"name": "s", "key": "u"}, "password": {"name": "s", "key": "p"}}}},
+        "garbageCollection": {"enabled": True, "allWorkspaces": True}, "queue": {"persistence": {"size": "1Gi"}}}),
+    "stock gc": merged(STORE, {"garbageCollection": {"enabled": True, "stock": True}}),
     "ack": {"backendStore": {"backendStoreUri": "postgresql+psycopg2://mlflow:p%40ss@rds/mlflow_store"},
             "trackingServer": {"mode": "no-serve-artifacts", "defaultArtifactRoot": "./mlruns", "workers": 4,
                                "basicAuth": {"enabled": True, "defaultPermission": "READ",
@@ -181,6 +201,9 @@ def settings():
             if not any(c["name"] == "sluice" for c in pod["spec"]["containers"]):
                 continue
             variables = env_of(pod)
+            # As a kubelet does; MLFLOW_BACKEND_STORE_URI may be made of others in the same way.
+            variables = {k: v.replace("$(POD_IP)", "10.0.0.7") for k, v in variables.items()
+                         if k.startswith("SLUICE_")}
             assert variables["SLUICE_ADMIN_LISTEN"].endswith(":5001")
             check_settings(variables, f"{name}, {owner['metadata']['name']}")
             checked += 1
@@ -213,7 +236,7 @@ def wiring():
                 assert mounts <= volumes, f"{name}: {mounts - volumes} of {c['name']}"
                 ports = {p["name"] for p in c.get("ports", [])}
                 for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-                    if probe in c:
+                    if "httpGet" in c.get(probe, {}):
                         assert c[probe]["httpGet"]["port"] in ports, f"{name}: {probe}"
             if any(c["name"] == "sluice" for c in pod["spec"]["containers"]):
                 variables = env_of(pod)
@@ -223,7 +246,9 @@ def wiring():
             # A job's pod behind the Service would get requests.
             chosen = found(service["spec"]["selector"])
             assert chosen and all(kinds[n] in ("Deployment", "StatefulSet") for n in chosen), (name, chosen)
-        api = one(made, "Service", "mlflow" if name == "ack" else "rel-sluice")
+        api = next(s for s in of_kind(made, "Service")
+                   if s["spec"]["selector"]["app.kubernetes.io/component"] == "gateway" and
+                   s["spec"].get("clusterIP") != "None")
         assert api["spec"]["ports"][0]["port"] == 5000, name
         assert api["spec"]["ports"][0]["name"] in ("http", "https"), name
         for monitor in of_kind(made, "ServiceMonitor"):
@@ -258,7 +283,7 @@ def hardened():
 
 
 def hosts():
-    inside = {"localhost", "rel-sluice", "rel-sluice.ml", "rel-sluice.ml.svc",
+    inside = {"$(POD_IP)", "$(POD_IP):*", "localhost", "rel-sluice", "rel-sluice.ml", "rel-sluice.ml.svc",
               "rel-sluice.ml.svc.cluster.local", "rel-sluice.ml.svc:*"}
 
     def allowed(values):
@@ -310,6 +335,10 @@ def refused():
             (merged(STORE, {"autoscaling": {"enabled": True}, "keda": {"enabled": True}}), "both scale"),
             (merged(STORE, {"keda": {"enabled": True}}), "prometheusAddress"),
             (merged(STORE, {"server": {"flag_options": ["enable_workspaces"]}}), "no workspaces"),
+            (merged(STORE, {"mlflow": {"registryStoreUri": "postgresql://u@other/m"}}), "keeps the registry"),
+            (merged(STORE, {"artifactStore": {"gcp": {"enabled": True}}}), "for a stock server"),
+            (merged(STORE, {"storage": {"enabled": True}, "replicaCount": 2}), "a second pod"),
+            (merged(STORE, {"postgresql": {"enabled": True}}), "choose one"),
             (merged(STORE, {"tls": {"enabled": True}}), "tls.secretName")):
         said = refusal(values)
         assert words in said, said
@@ -346,16 +375,175 @@ def modes():
     assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"] == "0"
 
 
-CHECKS = [schema, lint, objects, settings, wiring, hardened, hosts, dialects, refused, modes]
+def options():
+    """Of what no other check looks at: each value in the place where it works."""
+    made = template(CASES["stores"])
+    pod = gateway(made)
+    container = pod["spec"]["containers"][0]
+    variables = env_of(pod)
+    assert variables["AWS_CA_BUNDLE"] == "/etc/sluice/s3/ca-bundle.crt"
+    assert variables["SLUICE_AUTH_HTPASSWD"] == "/etc/sluice/htpasswd/auth"
+    assert variables["SLUICE_TRUSTED_PROXIES"] == "10.0.0.0/8,127.0.0.1"
+    assert one(made, "Secret", "rel-sluice-s3")["stringData"] == {"AWS_ACCESS_KEY_ID": "k"}
+    assert {"secretRef": {"name": "rel-sluice-s3"}} in container["envFrom"]
+    endpoint = one(made, "ServiceMonitor")["spec"]["endpoints"][0]
+    assert endpoint["port"] == "http" and endpoint["basicAuth"]["password"] == {"name": "s", "key": "p"}
+    collector = one(made, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    assert collector["image"] == container["image"]
+    assert collector["args"] == ["gc", "--older-than", "30d", "--all-workspaces"]
+    stock = one(template(CASES["stock gc"]), "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert stock["containers"][0]["command"] == ["mlflow", "gc"]
+    base = template(CASES["postgres"])
+    uri = env_of(gateway(base))["MLFLOW_BACKEND_STORE_URI"]
+    assert uri == "postgresql://$(POSTGRES_USER):$(POSTGRES_PASSWORD)@rel-sluice-postgres:5432/$(POSTGRES_DB)"
+    names = [e["name"] for e in gateway(base)["spec"]["containers"][0]["env"]]
+    # Kubernetes puts in only what stands before.
+    assert names.index("POSTGRES_DB") < names.index("MLFLOW_BACKEND_STORE_URI")
+    assert names.index("POD_IP") < names.index("SLUICE_ALLOWED_HOSTS")
+    keda = one(template(merged(CASES["keda"], {"keda": {"backlogSeconds": 30}})), "ScaledObject")["spec"]
+    assert [t["metadata"]["threshold"] for t in keda["triggers"]] == ["100000", "30"]
+    # The ACK chart's createSecret says the same as its plain values.
+    said = {"backendStore": {"createSecret": {"backendStoreUri": "postgresql://u:p@db/m"}}, "trackingServer": {
+        "basicAuth": {"enabled": True, "createSecret": {"adminPassword": "long enough 1"}}}}
+    plain = {"backendStore": {"backendStoreUri": "postgresql://u:p@db/m"}, "trackingServer": {
+        "basicAuth": {"enabled": True, "adminPassword": "long enough 1"}}}
+    assert template(said) == template(plain)
+    through = template(merged(CASES["upstream"], {
+        "server": {"flag_options": ["dev", "no_serve_artifacts"]}}))
+    args = one(through, "Deployment", "rel-sluice-upstream")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--dev" in args and "--no-serve-artifacts" in args, args
+
+
+def kustomized(folder):
+    said = subprocess.run([ROOT + "/build/kube/kubectl", "kustomize", os.path.join(MANIFESTS, folder)], text=True,
+                          capture_output=True, check=False, timeout=60)
+    assert said.returncode == 0, said.stderr
+    return [o for o in yaml.safe_load_all(said.stdout) if o]
+
+
+def manifests():
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, MANIFESTS + "/render.py", HELM, folder], check=True, capture_output=True)
+        with open(folder + "/sluice.yaml", encoding="utf-8") as f, \
+                open(MANIFESTS + "/sluice.yaml", encoding="utf-8") as g:
+            assert f.read() == g.read(), "deploy/manifests/sluice.yaml is not current: make chart"
+    made = [o for folder in STACKS for o in kustomized(folder)]
+    for o in made:
+        if o["kind"] not in CUSTOM:
+            for version in (OLDEST, NEWEST):
+                kubernetes_validate.validate(o, version, strict=True)
+    wanted = {"Namespace", "Secret", "StatefulSet", "Job", "Service", "HorizontalPodAutoscaler", "Ingress",
+              "ClusterIssuer", "ServiceMonitor", "CronJob", "Deployment", "Role", "RoleBinding", "ServiceAccount",
+              "ConfigMap", "InferenceService", "PodDisruptionBudget"}
+    assert wanted == {o["kind"] for o in made}, wanted ^ {o["kind"] for o in made}
+    # Who names a Secret or a Service of this namespace finds it.
+    text = json.dumps(made)
+    for name in ("mlflow-postgres-secret", "mlflow-s3-secret", "mlflow-minio-secret", "mlflow-basic-auth"):
+        assert one(made, "Secret", name) and text.count(f'"{name}"') > 1, name
+    ingress = one(made, "Ingress")
+    notes = ingress["metadata"]["annotations"]
+    assert notes["nginx.ingress.kubernetes.io/auth-secret"] == "mlflow-basic-auth"
+    assert notes["cert-manager.io/cluster-issuer"] == one(made, "ClusterIssuer")["metadata"]["name"]
+    monitor = one(made, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
+    assert monitor.items() <= one(made, "Service", "mlflow-server")["metadata"]["labels"].items()
+    # The guides' own ServiceMonitor selects by this label, which their Service forgot.
+    assert one(made, "Service", "mlflow-server")["metadata"]["labels"]["app"] == "mlflow-server"
+
+
+def unittest():
+    said = subprocess.run([BUILT + "/bin/helm-unittest", "--strict", CHART], text=True, capture_output=True,
+                          check=False, timeout=120)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert not any(line.startswith("Tests:") and " 0 passed" in line for line in said.stdout.splitlines())
+
+
+def local_schemas(folder):
+    """Kubernetes' schemas and those of the custom resources, where kubeconform looks for them."""
+    source = os.path.join(os.path.dirname(kubernetes_validate.__file__), "kubernetes-json-schema", f"v{NEWEST}.0-local-strict")
+    into = os.path.join(folder, f"v{NEWEST}.0-standalone-strict")
+    os.makedirs(into)
+    for name in os.listdir(source):
+        with open(os.path.join(source, name), encoding="utf-8") as f:
+            text = f.read().replace("/api/_definitions.json", "_definitions.json")
+        made = json.loads(text)
+        made.pop("$id", None)
+        with open(os.path.join(into, name), "w", encoding="utf-8") as f:
+            json.dump(made, f)
+    for path in glob.glob(BUILT + "/crds/*.yaml"):
+        with open(path, encoding="utf-8") as f:
+            for definition in yaml.safe_load_all(f):
+                for version in definition["spec"]["versions"]:
+                    made = closed(version["schema"]["openAPIV3Schema"])
+                    made["properties"].update(apiVersion={"type": "string"}, kind={"type": "string"},
+                                              metadata={"type": "object"})
+                    kind = definition["spec"]["names"]["kind"].lower()
+                    group = definition["spec"]["group"].split(".")[0]
+                    with open(os.path.join(into, f"{kind}-{group}-{version['name']}.json"), "w",
+                              encoding="utf-8") as g:
+                        json.dump(made, g)
+
+
+def closed(node):
+    """A definition's schema that refuses names it does not know, as the API server's strict mode does."""
+    if isinstance(node, list):
+        return [closed(n) for n in node]
+    if not isinstance(node, dict):
+        return node
+    out = {k: closed(v) for k, v in node.items()}
+    if isinstance(out.get("properties"), dict) and not out.get("x-kubernetes-preserve-unknown-fields"):
+        out.setdefault("additionalProperties", False)
+    if out.get("x-kubernetes-int-or-string"):
+        out.pop("type", None)
+    return out
+
+
+def kubeconform():
+    with tempfile.TemporaryDirectory() as folder:
+        local_schemas(folder)
+        checker = [BUILT + "/bin/kubeconform", "-strict", "-kubernetes-version", NEWEST + ".0", "-schema-location",
+                   folder]
+
+        def judged(made):
+            return subprocess.run(checker, input="\n---\n".join(map(json.dumps, made)), text=True,
+                                  capture_output=True, check=False, timeout=120)
+
+        for name, made in [*((n, template(v)) for n, v in CASES.items()), *((s, kustomized(s)) for s in STACKS)]:
+            said = judged(made)
+            assert said.returncode == 0, f"{name}: {said.stdout}{said.stderr}"
+        # And it does refuse.
+        for name, kind, spoil in (("keda", "ScaledObject", lambda s: s.update(minReplicas=1)),
+                                  ("route", "HTTPRoute", lambda s: s.update(parentRef=[])),
+                                  ("stores", "ServiceMonitor", lambda s: s["endpoints"][0].update(interval="15x"))):
+            made = one(template(CASES[name]), kind)
+            spoil(made["spec"])
+            assert judged([made]).returncode != 0, f"a wrong {kind} is taken"
+
+
+def compose():
+    with open(ROOT + "/deploy/compose/compose.yaml", encoding="utf-8") as f, \
+            open(BUILT + "/compose/compose-spec.json", encoding="utf-8") as g:
+        made, wanted = yaml.safe_load(f), json.load(g)
+    jsonschema.validate(made, wanted)
+    made["services"]["sluice"]["volume"] = ["journal:/var/lib/sluice"]
+    try:
+        jsonschema.validate(made, wanted)
+    except jsonschema.ValidationError:
+        return
+    raise AssertionError("compose's schema takes a mistyped name")
+
+
+CHECKS = [schema, lint, objects, settings, wiring, hardened, hosts, dialects, refused, modes, options, manifests]
+TOOLS = [unittest, kubeconform, compose]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", default=[], help="one check; repeatable")
-    options = parser.parse_args()
+    parser.add_argument("--tools", action="store_true", help="only what needs tests/deploy/kube/fetch.sh")
+    arguments = parser.parse_args()
     passed = failed = 0
-    for check in CHECKS:
-        if options.only and check.__name__ not in options.only:
+    for check in TOOLS if arguments.tools else CHECKS:
+        if arguments.only and check.__name__ not in arguments.only:
             continue
         try:
             check()

@@ -48,6 +48,7 @@ from cluster import USER, Cluster  # noqa: E402
 from server import Sluice, free_port, wait_until  # noqa: E402
 
 API = "/api/2.0/mlflow/"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 EXPOSURE_MAX = 1.8  # of systemd-analyze's 10
 TREE = {
     "etc/sluice/sluice.conf": 0o644,
@@ -252,7 +253,8 @@ def use(url, points=50):
     run_id = answer.json()["run"]["info"]["run_id"]
     body = {"run_id": run_id, "metrics": [{"key": "loss", "value": 1 / (n + 1), "step": n,
                                            "timestamp": 1700000000000 + n} for n in range(points)]}
-    answer = requests.post(url + API + "runs/log-batch", json=body, timeout=30)
+    answer = requests.post(url + API + "runs/log-batch", json=body, timeout=30,
+                           headers={"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
     assert answer.status_code == 200, answer.text
     check_points(url, run_id, points)
     return run_id
@@ -371,7 +373,8 @@ class Prometheus:
         with open(folder + "/log", "wb") as log:
             self.process = subprocess.Popen(
                 ["prometheus", f"--config.file={folder}/prometheus.yml",
-                 f"--storage.tsdb.path={folder}/tsdb", "--web.listen-address=" + self.url[7:]],
+                 f"--storage.tsdb.path={folder}/tsdb", "--web.listen-address=" + self.url[7:],
+                 "--enable-feature=exemplar-storage"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def is_ready(self):
@@ -392,6 +395,13 @@ class Prometheus:
         answer = requests.get(self.url + "/api/v1/query", params={"query": expression}, timeout=30)
         assert answer.status_code == 200, f"{expression}: {answer.text}"
         return answer.json()["data"]["result"]
+
+    def traces(self, metric):
+        """Trace ids of its exemplars: the scrape has agreed on OpenMetrics, which alone has them."""
+        answer = requests.get(self.url + "/api/v1/query_exemplars", timeout=30,
+                              params={"query": metric, "start": time.time() - 600, "end": time.time() + 60})
+        assert answer.status_code == 200, answer.text
+        return {e["labels"]["trace_id"] for s in answer.json()["data"] for e in s["exemplars"]}
 
     def has(self, expression):
         return bool(self.ask(expression))
@@ -415,6 +425,8 @@ def scrape(suite):
                 use(server.url)
                 wait_until(lambda n=n: prometheus.has(f"count_over_time(sluice_ready[1m]) >= {2 * n + 2}"), 60,
                            "scrapes")
+            for metric in ("sluice_request_seconds_bucket", "sluice_ack_seconds_bucket"):
+                assert prometheus.traces(metric) == {TRACE}, metric
             for query in boards + queries:
                 prometheus.ask(query)
             empty = [q for q in boards if not MAY_BE_EMPTY.search(q) and not prometheus.has(q)]

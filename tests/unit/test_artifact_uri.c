@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <stdio.h>
 #include <cmocka.h>
 
@@ -101,6 +102,21 @@ static void test_check_lets_storage_through(void **state)
             fail_msg("%s: %.*s", good[i], STR_ARG(f.text));
 }
 
+static void test_an_operator_may_allow_a_scheme(void **state)
+{
+    struct fail f;
+
+    (void)state;
+    fail_init(&f, &arena);
+    setenv("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES", "r2, FTP", 1);
+    assert_int_equal(artifact_uri_check(&arena, STR("ftp://h/x"), STR("s3://own"), &f), OK);
+    assert_int_equal(artifact_uri_check_use(&arena, STR("r2://b@h/x"), STR("s3://own"), &f), OK);
+    assert_int_equal(artifact_uri_check(&arena, STR("sftp://h/x"), STR(""), &f), ERR_BAD_PARAM);
+    unsetenv("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES");
+    assert_int_equal(artifact_uri_check(&arena, STR("ftp://h/x"), STR("s3://own"), &f),
+                     ERR_BAD_PARAM);
+}
+
 static void test_the_servers_own_host_may_be_named(void **state)
 {
     static const struct {
@@ -188,6 +204,7 @@ int main(void)
         cmocka_unit_test(test_append_follows_mlflow),
         cmocka_unit_test(test_check_refuses_in_mlflows_order_and_words),
         cmocka_unit_test(test_check_lets_storage_through),
+        cmocka_unit_test(test_an_operator_may_allow_a_scheme),
         cmocka_unit_test(test_the_servers_own_host_may_be_named),
         cmocka_unit_test(test_length_counts_code_points),
         cmocka_unit_test(test_relative_paths_become_absolute),

@@ -46,6 +46,25 @@ static void test_trust_ends(void **state)
     grant_cache_free(c);
 }
 
+/* Nobody knows whose changed: all are asked for anew, and count meanwhile. */
+static void test_doubt(void **state)
+{
+    struct grant_cache *c = grant_cache_new(1 << 20);
+
+    (void)state;
+    learn(c, 1, 1000, "READ");
+    learn(c, 2, 400, "READ");
+    grant_cache_doubt(c, 1100, 500);
+    assert_int_equal(grant_cache_again(c, 1)->seen_us, 500);
+    assert_int_equal(grant_cache_again(c, 2)->seen_us, 400);
+    assert_non_null(grant_cache_recall(c, 1, 1100, 1000));
+    learn(c, 3, 1100, "READ"); /* was asked for before the doubt and comes now */
+    assert_int_equal(grant_cache_again(c, 3)->seen_us, 500);
+    learn(c, 1, 1101, "READ");
+    assert_int_equal(grant_cache_again(c, 1)->seen_us, 1101);
+    grant_cache_free(c);
+}
+
 static void test_changes(void **state)
 {
     struct grant_cache *c = grant_cache_new(1 << 20);
@@ -114,9 +133,8 @@ static void test_memory_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trust_ends),
-        cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_older_answers_do_not_count),
+        cmocka_unit_test(test_trust_ends),        cmocka_unit_test(test_doubt),
+        cmocka_unit_test(test_changes),           cmocka_unit_test(test_older_answers_do_not_count),
         cmocka_unit_test(test_memory_is_bounded),
     };
 

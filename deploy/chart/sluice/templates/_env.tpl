@@ -5,11 +5,13 @@
 {{- $root := .root -}}
 {{- $v := .root.Values -}}
 {{- $flusher := eq .component "flusher" -}}
+{{- $collects := eq .component "gc" -}}
 {{- $env := dict -}}
+{{- $_ := set $env "SLUICE_LOG_FORMAT" "json" -}}
+{{- if not $collects -}}
 {{- $_ := set $env "SLUICE_LISTEN" (ternary "none" (printf "%s:%s" (include "sluice.said" (list $root "host") | default $v.trackingServer.host | default "0.0.0.0") (include "sluice.port" $root)) $flusher) -}}
 {{- $_ := set $env "SLUICE_ADMIN_LISTEN" "0.0.0.0:5001" -}}
 {{- $_ := set $env "SLUICE_DATA_DIR" "/var/lib/sluice" -}}
-{{- $_ := set $env "SLUICE_LOG_FORMAT" "json" -}}
 {{- $_ := set $env "SLUICE_DRAIN_DELAY" (ternary "0s" (printf "%ds" (int $v.drainDelaySeconds)) $flusher) -}}
 {{- $_ := set $env "SLUICE_DRAIN_TIMEOUT" (printf "%ds" (int $v.drainTimeoutSeconds)) -}}
 {{- $_ := set $env "SLUICE_QUEUE" $v.queue.mode -}}
@@ -22,10 +24,14 @@
 {{- end -}}
 {{- end -}}
 {{- with $v.redis.uri }}{{ $_ := set $env "SLUICE_REDIS_URI" . }}{{ end -}}
+{{- end -}}
 {{- if not $flusher -}}
-{{- with include "sluice.workers" $root }}{{ $_ := set $env "SLUICE_WORKERS" . }}{{ end -}}
 {{- with include "sluice.artifactsDestination" $root }}{{ $_ := set $env "SLUICE_ARTIFACTS_DESTINATION" . }}{{ end -}}
 {{- with include "sluice.artifactRoot" $root }}{{ $_ := set $env "SLUICE_DEFAULT_ARTIFACT_ROOT" . }}{{ end -}}
+{{- with include "sluice.s3Ca" $root }}{{ $_ := set $env "AWS_CA_BUNDLE" "/etc/sluice/s3/ca-bundle.crt" }}{{ end -}}
+{{- end -}}
+{{- if not (or $flusher $collects) -}}
+{{- with include "sluice.workers" $root }}{{ $_ := set $env "SLUICE_WORKERS" . }}{{ end -}}
 {{- with include "sluice.staticPrefix" $root }}{{ $_ := set $env "SLUICE_STATIC_PREFIX" . }}{{ end -}}
 {{- $mode := include "sluice.mode" $root -}}
 {{- if eq $mode "no-serve-artifacts" }}{{ $_ := set $env "SLUICE_SERVE_ARTIFACTS" "false" }}{{ end -}}
@@ -46,6 +52,8 @@
 {{- $_ := set $env "SLUICE_AUTH" "basic" -}}
 {{- $_ := set $env "SLUICE_AUTH_CONFIG" "/etc/sluice/auth/basic_auth.ini" -}}
 {{- end -}}
+{{- if $v.auth.htpasswd.existingSecret }}{{ $_ := set $env "SLUICE_AUTH_HTPASSWD" "/etc/sluice/htpasswd/auth" }}{{ end -}}
+{{- with $v.trustedProxies }}{{ $_ := set $env "SLUICE_TRUSTED_PROXIES" (join "," .) }}{{ end -}}
 {{- with include "sluice.hasUpstream" $root }}{{ $_ := set $env "SLUICE_UPSTREAM" (include "sluice.upstreamUrl" $root) }}{{ end -}}
 {{- end -}}
 {{- range $name, $value := $v.settings -}}
@@ -66,6 +74,15 @@
   valueFrom:
     secretKeyRef: {name: {{ . | quote }}, key: MLFLOW_BACKEND_STORE_URI}
 {{- end }}
+{{- if .Values.postgresql.enabled }}
+{{- range $key := list "POSTGRES_USER" "POSTGRES_PASSWORD" "POSTGRES_DB" }}
+- name: {{ $key }}
+  valueFrom:
+    secretKeyRef: {name: {{ include "sluice.postgresSecret" $ }}, key: {{ $key }}}
+{{- end }}
+- name: MLFLOW_BACKEND_STORE_URI
+  value: postgresql://$(POSTGRES_USER):$(POSTGRES_PASSWORD)@{{ include "sluice.fullname" . }}-postgres:5432/$(POSTGRES_DB)
+{{- end }}
 {{- if include "sluice.storeUri" . }}
 - name: MLFLOW_BACKEND_STORE_URI
   valueFrom:
@@ -76,6 +93,9 @@
 {{- define "sluice.env" -}}
 {{- $plain := include "sluice.plainEnv" . | fromYaml -}}
 {{- with include "sluice.storeEnv" .root }}{{ . | trim }}{{ end }}
+- name: POD_IP  # $(POD_IP) below
+  valueFrom:
+    fieldRef: {fieldPath: status.podIP}
 {{- range $name, $value := $plain }}
 - name: {{ $name }}
   value: {{ $value | quote }}
@@ -95,6 +115,9 @@
 - secretRef: {name: {{ include "sluice.fullname" . }}-external}
 {{- end }}
 {{- with $v.queue.kafka.existingSecret }}
+- secretRef: {name: {{ . | quote }}}
+{{- end }}
+{{- range compact (splitList "," (include "sluice.artifactSecrets" .)) }}
 - secretRef: {name: {{ . | quote }}}
 {{- end }}
 {{- with concat $v.envFrom $v.extraEnvFrom }}

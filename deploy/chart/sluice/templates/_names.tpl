@@ -51,6 +51,10 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- with $i.registry }}{{ . }}/{{ end }}{{ $i.repository }}:{{ $i.tag | default .Chart.AppVersion }}
 {{- end }}
 
+{{- define "sluice.postgresSecret" -}}
+{{ .Values.postgresql.existingSecret | default (printf "%s-postgres" (include "sluice.fullname" .)) }}
+{{- end }}
+
 {{- define "sluice.upstreamImage" -}}
 {{ .Values.upstream.image.repository }}:{{ .Values.upstream.image.tag }}
 {{- end }}

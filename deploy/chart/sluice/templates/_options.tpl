@@ -57,17 +57,25 @@
 {{- define "sluice.auth" -}}
 {{- $auth := deepCopy .Values.auth -}}
 {{- if eq (include "sluice.said" (list . "app_name")) "basic-auth" }}{{ $_ := set $auth "enabled" true }}{{ end -}}
-{{- toJson (mergeOverwrite $auth .Values.trackingServer.basicAuth) -}}
+{{- $ack := .Values.trackingServer.basicAuth -}}
+{{- $said := mergeOverwrite $auth $auth.createSecret $ack ($ack.createSecret | default dict) -}}
+{{- toJson $said -}}
 {{- end }}
 
 {{- define "sluice.storeUri" -}}
-{{- .Values.mlflow.backendStoreUri | default .Values.backendStore.backendStoreUri | default (include "sluice.said" (list . "backend_store_uri")) -}}
+{{- .Values.mlflow.backendStoreUri | default .Values.backendStore.backendStoreUri | default .Values.backendStore.createSecret.backendStoreUri | default (include "sluice.said" (list . "backend_store_uri")) -}}
 {{- end }}
 
 {{/* Sluice speaks PostgreSQL; with any other store all requests go to the upstream. */}}
 {{- define "sluice.passThrough" -}}
 {{- $uri := include "sluice.storeUri" . -}}
 {{- if and $uri (not (hasPrefix "postgres" $uri)) -}}true{{- end -}}
+{{- end }}
+
+{{/* A registry in a database of its own. */}}
+{{- define "sluice.registryUri" -}}
+{{- $uri := .Values.mlflow.registryStoreUri | default (include "sluice.said" (list . "registry_store_uri")) -}}
+{{- if ne $uri (include "sluice.storeUri" .) }}{{ $uri }}{{ end -}}
 {{- end }}
 
 {{/* Pods that keep what they accepted: a journal is a volume of each. */}}
@@ -94,7 +102,7 @@
 {{- $hosts := list "localhost" "127.0.0.1" "[::1]" $service (printf "%s.%s" $service .Release.Namespace) (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s.svc.%s" $service .Release.Namespace .Values.clusterDomain) -}}
 {{- range .Values.ingress.hosts }}{{ if and $root.Values.ingress.enabled .host }}{{ $hosts = append $hosts .host }}{{ end }}{{ end -}}
 {{- if .Values.httproute.enabled }}{{ $hosts = concat $hosts .Values.httproute.hostnames }}{{ end -}}
-{{- $all := list -}}
+{{- $all := list "$(POD_IP)" "$(POD_IP):*" -}}
 {{- range uniq $hosts }}{{ $all = append $all . }}{{ $all = append $all (printf "%s:*" .) }}{{ end -}}
 {{- $said := include "sluice.said" (list . "allowed_hosts") -}}
 {{- if $said }}{{ $all = concat $all (splitList "," $said) }}{{ end -}}
@@ -102,13 +110,38 @@
 {{- if has "*" $all -}}*{{- else -}}{{ $all | uniq | join "," }}{{- end -}}
 {{- end }}
 
+{{/* serviceMonitor.*, over it what stands below metrics; as JSON. */}}
+{{- define "sluice.monitor" -}}
+{{- toJson (mergeOverwrite (deepCopy .Values.serviceMonitor) .Values.metrics.serviceMonitor) -}}
+{{- end }}
+
 {{/* Options that mean something to the stock server alone: they go to the upstream's command line. */}}
 {{- define "sluice.upstreamOptions" -}}
-{{- $ours := list "host" "port" "workers" "allowed_hosts" "cors_allowed_origins" "x_frame_options" "static_prefix" "app_name" "artifacts_destination" "default_artifact_root" "backend_store_uri" "expose_prometheus" -}}
+{{- $ours := list "host" "port" "workers" "allowed_hosts" "cors_allowed_origins" "x_frame_options" "static_prefix" "app_name" "artifacts_destination" "default_artifact_root" "backend_store_uri" "registry_store_uri" "expose_prometheus" -}}
 {{- $out := list -}}
 {{- range $key, $value := merge (dict) .Values.server.value_options .Values.trackingServer.extraArgs -}}
 {{- $name := replace "-" "_" $key -}}
 {{- if not (has $name $ours) }}{{ $out = append $out (printf "--%s=%v" (replace "_" "-" $name) $value) }}{{ end -}}
 {{- end -}}
+{{- range .Values.server.flag_options -}}
+{{- $name := replace "-" "_" . -}}
+{{- if not (has $name (list "no_serve_artifacts" "serve_artifacts" "artifacts_only" "disable_security_middleware" "enable_workspaces")) }}{{ $out = append $out (printf "--%s" (replace "_" "-" $name)) }}{{ end -}}
+{{- end -}}
 {{- $out | join "\x00" -}}
+{{- end }}
+
+{{/* Secrets of variables with the credentials of the stores of artifacts, comma separated. */}}
+{{- define "sluice.artifactSecrets" -}}
+{{- $root := . -}}
+{{- $out := list -}}
+{{- range $kind, $store := .Values.artifactStore -}}
+{{- if and $store.enabled (or $store.existingSecret $store.createSecret) -}}
+{{- $out = append $out ($store.existingSecret | default (printf "%s-%s" (include "sluice.fullname" $root) $kind)) -}}
+{{- end -}}
+{{- end -}}
+{{- $out | join "," -}}
+{{- end }}
+
+{{- define "sluice.s3Ca" -}}
+{{- with .Values.artifactStore.s3 }}{{ if .enabled }}{{ .existingCaSecret }}{{ end }}{{ end -}}
 {{- end }}

@@ -8,7 +8,7 @@
 {{- define "sluice.podMeta" -}}
 {{- $root := .root -}}
 annotations:
-  {{- if and $root.Values.metrics.enabled (not $root.Values.serviceMonitor.enabled) }}
+  {{- if and $root.Values.metrics.enabled (not (include "sluice.monitor" $root | fromJson).enabled) }}
   prometheus.io/scrape: "true"
   prometheus.io/port: "5001"
   prometheus.io/path: {{ $root.Values.metrics.path | quote }}
@@ -29,7 +29,7 @@ labels:
 {{- $v := .root.Values -}}
 serviceAccountName: {{ include "sluice.serviceAccountName" .root }}
 automountServiceAccountToken: {{ $v.serviceAccount.automountServiceAccountToken }}
-{{- with $v.imagePullSecrets }}
+{{- with concat $v.imagePullSecrets $v.image.pullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext: {{- toYaml $v.podSecurityContext | nindent 2 }}
@@ -71,6 +71,12 @@ topologySpreadConstraints:
 {{- if (include "sluice.auth" .root | fromJson).enabled }}
 - {name: auth, mountPath: /etc/sluice/auth, readOnly: true}
 {{- end }}
+{{- if $v.auth.htpasswd.existingSecret }}
+- {name: htpasswd, mountPath: /etc/sluice/htpasswd, readOnly: true}
+{{- end }}
+{{- if include "sluice.s3Ca" .root }}
+- {name: s3-ca, mountPath: /etc/sluice/s3, readOnly: true}
+{{- end }}
 {{- if $v.storage.enabled }}
 - {name: artifacts, mountPath: {{ $v.storage.mountPath }}}
 {{- end }}
@@ -99,6 +105,14 @@ topologySpreadConstraints:
   secret:
     secretName: {{ $auth.existingSecret | default (printf "%s-auth" (include "sluice.fullname" .root)) }}
     items: [{key: basic_auth.ini, path: basic_auth.ini}]
+{{- end }}
+{{- with $v.auth.htpasswd.existingSecret }}
+- name: htpasswd
+  secret: {secretName: {{ . | quote }}, items: [{key: auth, path: auth}]}
+{{- end }}
+{{- with include "sluice.s3Ca" .root }}
+- name: s3-ca
+  secret: {secretName: {{ . | quote }}, items: [{key: ca-bundle.crt, path: ca-bundle.crt}]}
 {{- end }}
 {{- if $v.storage.enabled }}
 - name: artifacts
@@ -166,6 +180,14 @@ topologySpreadConstraints:
     {{- end }}
     {{- with include "sluice.staticPrefix" . }}
     - --static-prefix={{ . }}
+    {{- end }}
+    {{- with include "sluice.registryUri" . }}
+    - --registry-store-uri={{ . }}
+    {{- end }}
+    {{- with include "sluice.mode" . }}
+    {{- if ne . "serve-artifacts" }}
+    - --{{ . }}
+    {{- end }}
     {{- end }}
     {{- range compact (splitList "\x00" (include "sluice.upstreamOptions" .)) }}
     - {{ . | quote }}

@@ -30,6 +30,20 @@
 {{- if and .Values.tls.enabled (not .Values.tls.secretName) -}}
 {{- fail "tls.enabled needs tls.secretName" -}}
 {{- end -}}
+{{- if and (or (include "sluice.registryUri" .) .Values.mlflow.registryStoreUriFrom) (not (include "sluice.passThrough" .)) -}}
+{{- fail "mlflow.registryStoreUri: Sluice keeps the registry in the backend store's database; leave it out, or say the same as backendStoreUri" -}}
+{{- end -}}
+{{- range $kind := list "oss" "gcp" "azure" -}}
+{{- if and (get $.Values.artifactStore $kind).enabled (not (include "sluice.hasUpstream" $)) -}}
+{{- fail (printf "artifactStore.%s is for a stock server: upstream.enabled or upstream.url is needed" $kind) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.storage.enabled (eq .Values.storage.accessMode "ReadWriteOnce") (or (gt (int .Values.replicaCount) 1) .Values.autoscaling.enabled .Values.keda.enabled) -}}
+{{- fail "storage.accessMode ReadWriteOnce: a second pod could not mount the volume; one replica, or ReadWriteMany" -}}
+{{- end -}}
+{{- if and .Values.postgresql.enabled (include "sluice.storeUri" .) -}}
+{{- fail "postgresql.enabled brings a database, and mlflow.backendStoreUri names another: choose one" -}}
+{{- end -}}
 {{- if and .Values.upstream.enabled (not .Values.upstream.url) (not (include "sluice.hasStore" .)) -}}
 {{- fail "the upstream needs mlflow.backendStoreUri or mlflow.backendStoreUriFrom" -}}
 {{- end -}}
@@ -44,5 +58,5 @@
 {{- range concat .Values.env .Values.extraEnv -}}
 {{- if has .name (list "SLUICE_PG_URI" "SLUICE_PG_URI_FILE" "MLFLOW_BACKEND_STORE_URI") }}{{ $named = true }}{{ end -}}
 {{- end -}}
-{{- if or $named (include "sluice.storeUri" .) .Values.mlflow.backendStoreUriFrom .Values.backendStore.existingSecret .Values.envFrom .Values.extraEnvFrom .Values.externalSecrets.enabled .Values.settings.pg_uri_file -}}true{{- end -}}
+{{- if or $named (include "sluice.storeUri" .) .Values.postgresql.enabled .Values.mlflow.backendStoreUriFrom .Values.backendStore.existingSecret .Values.envFrom .Values.extraEnvFrom .Values.externalSecrets.enabled .Values.settings.pg_uri_file -}}true{{- end -}}
 {{- end }}
