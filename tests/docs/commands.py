@@ -18,7 +18,8 @@ NOT_RUN = [
      "tests/load/run.py"),
     ("docs/install.md", r"make deb|make install", "makes a package", "tests/deploy/run.py::make"),
     ("docs/install.md", r"apt |apt-get |systemctl |systemd-", "root on a real host, with systemd", "tests/deploy/run.py::systemd"),
-    ("docs/install.md", r"make image|skopeo |podman |docker ", "takes minutes, and a registry", "tests/deploy/run.py::image"),
+    ("docs/install.md", r"docker compose", "a daemon, and images of others", "tests/deploy/compose.py"),
+    ("docs/install.md", r"make image|skopeo |podman ", "takes minutes, and a registry", "tests/deploy/run.py::image"),
     ("docs/*", r"(helm|kubectl|kustomize|kind|aliyun|aws|kubeseal) ", "a cluster", "tests/deploy/chart.py"),
     ("README.md", r"sluice serve --queue kafka", "three brokers", "tests/pods/run.py"),
     ("docs/scaling.md", r"sluice serve --redis-uri", "Redis with TLS", "tests/pods/redis_pods.py"),
@@ -39,6 +40,8 @@ EXIT_CODES = [
 COMMANDS = re.compile(r"(?:[A-Z_]+=\S* )*(?:\$ )?(?:sluice|sluice-loadtest|build/\S+|make|mlflow|python3?|pip|psql|curl|export|helm|kubectl|apt|apt-get|"
                       r"systemctl|systemd-\S+|docker|podman|skopeo|kill|sudo|cd|git|openssl|htpasswd|tests/\S+)(?: |$)")
 
+# What `make run` does when everything is installed and built.
+MAKE_RUN = "build/sluice serve --data-dir ./var"
 EXAMPLES = [("python examples/digits.py", "python examples/digits.py --runs 2 --epochs 1")]
 REMOTE = [("postgresql://mlflow:password@db/mlflow", "{pg_uri}"),
           ("/var/lib/sluice", "{data_dir}"), ("/srv/mlartifacts", "{folder}/mlartifacts")]
@@ -55,9 +58,9 @@ class Page:
 
 
 PAGES = {
-    "README.md": Page(replace=[("make run     #", "build/sluice serve --data-dir ./var #"),
+    "README.md": Page(replace=[("make run     #", MAKE_RUN + " #"),
                                ("mlflow server ", "mlflow server --workers 1 "), *EXAMPLES]),
-    "docs/quickstart.md": Page(replace=[("make run", "build/sluice serve --data-dir ./var"), ("./ui", "{root}/build/ui/files")]),
+    "docs/quickstart.md": Page(replace=[("make run", MAKE_RUN), ("./ui", "{root}/build/ui/files")]),
     "docs/migrate.md": Page(database=True, replace=[*REMOTE, *EXAMPLES]),
     "docs/gc.md": Page(serves="", replace=[("/etc/sluice/sluice.conf", "sluice.conf")],
                        files={"sluice.conf": "data_dir = {data_dir}\nartifacts_destination = {folder}\n"}),

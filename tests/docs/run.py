@@ -142,8 +142,9 @@ class Session:
 
     def lay_out(self):
         """A folder that looks like a clone with everything built."""
-        for name in ("examples", "loadtest", "docs", "deploy", "tests", "Makefile"):
+        for name in ("examples", "loadtest", "docs", "tests", "Makefile"):
             (self.folder / name).symlink_to(os.path.join(ROOT, name))
+        shutil.copytree(os.path.join(ROOT, "deploy"), self.folder / "deploy")  # pages write there
         for name in ("bin", "build"):
             (self.folder / name).mkdir()
         for name in ("sluice-loadtest", "venv"):
@@ -351,6 +352,9 @@ def list_faults():
             yield f"{begins!r}: {path} has no {words!r}"
         if not any(fnmatch.fnmatch(c.page, glob_) and re.match(begins, c.text) for c in every):
             yield f"{glob_} {begins!r} ({why}): fits no command"
+    with open(os.path.join(ROOT, "Makefile"), encoding="utf-8") as f:
+        if said.MAKE_RUN not in f.read():
+            yield f"`make run` does something else than {said.MAKE_RUN}"
     for page in said.PAGES:
         if not os.path.exists(os.path.join(ROOT, page)):
             yield f"PAGES: there is no {page}"
