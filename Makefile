@@ -169,7 +169,7 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+.PHONY: check-docs test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long proxy-long check-fuzz check-load test-pods pods-long test-ui \
 	conform bench bench-table bench-guard bench-growth flames fasttrackml soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
@@ -207,7 +207,7 @@ test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
 		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3) $(KUBE)
 	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods \
-		deploy chart compose
+		deploy chart compose docs
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -347,6 +347,9 @@ test-deploy-full: setup-cluster
 	@tests/deploy/kube/fetch.sh build/cluster kubeconform helm-unittest
 	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose
 
+# The commands and links of README.md and docs/.
+check-docs: all venv build/ui/files/index.html
+	@$(PYTHON) tests/run.py docs
 docs: build/docgen
 	build/docgen docs
 	$(PYTHON) tests/tools/files.py docs
