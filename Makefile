@@ -22,6 +22,8 @@
 #   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios; with FASTTRACKML=program it, too
 #   make bench-table  of it what is promised, in twelve minutes at most; ARGS=--docs writes it into docs
 #   make bench-guard  the same, held against the committed docs/bench.json: no loss over 15 %
+#   make bench-growth  how cost grows with rows, runs, keys, connections; ARGS="--rows 0,100000000 --docs"
+#   make flames   flame graphs of the accept and the flush path into docs, by perf
 #   make fasttrackml  fetches build/fasttrackml/fml
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
@@ -51,7 +53,7 @@ SOURCES := $(filter-out $(PROGRAMS),$(wildcard $(FOLDERS:%=%/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 # What ThreadSanitizer looks at: the files that more than one thread is in.
 TSAN_TESTS := $(filter test_exemplar test_inbox test_journal test_queue_reader test_queue_ring test_runs \
-	test_sealer test_stats test_tickets,$(UNIT_TESTS))
+	test_sealer test_stats test_tickets test_tracer,$(UNIT_TESTS))
 FUZZ_TARGETS := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 KAFKA := build/kafka/.stamp
 KUBE := build/kube/.stamp
@@ -143,7 +145,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl chromium nginx iprout
 	redis-server openssl $(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck \
 	prometheus python3-prometheus-client
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
-BENCH_PACKAGES := $(TEST_PACKAGES) wrk
+BENCH_PACKAGES := $(TEST_PACKAGES) wrk linux-perf
 DEB_PACKAGES := $(BUILD_PACKAGES) dpkg-dev
 IMAGE_PACKAGES := $(DEB_PACKAGES) mmdebstrap buildah
 DEPLOY_PACKAGES := $(TEST_PACKAGES) mmdebstrap buildah skopeo umoci
@@ -169,7 +171,7 @@ endef
 .SUFFIXES:
 .PHONY: check-docs test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long proxy-long check-fuzz check-load test-pods pods-long test-ui \
-	conform bench bench-table bench-guard fasttrackml soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
+	conform bench bench-table bench-guard bench-growth flames fasttrackml soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
 all: build/sluice build/sluice-loadtest
@@ -273,6 +275,12 @@ bench-table: setup-bench
 # Before a release, on a quiet machine; no part of the tests.
 bench-guard: bench-table
 	@$(VENV)/bin/python tests/bench/guard.py
+bench-growth: setup-bench
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/bench/growth.py $(ARGS)
+flames: setup-bench
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/bench/flames.py $(ARGS)
 fasttrackml: build/fasttrackml/fml
 # A wheel with the program in it; pip checks its hash.
 build/fasttrackml/fml: tests/bench/fasttrackml.txt | build

@@ -111,7 +111,8 @@ def pytest(binary, limit_s, *paths):
 
 
 # They wait for hashes, other servers and processes more than they compute: a lane of their own.
-WAITING = ("auth", "permissions", "proxy", "artifacts", "model_scripts", "tls", "private_cluster", "digits")
+WAITING = ("auth", "permissions", "proxy", "artifacts", "model_scripts", "tls", "private_cluster", "digits",
+           "s3_")
 
 
 def api():
