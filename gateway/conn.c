@@ -246,7 +246,7 @@ static bool conn_route(struct conn *c)
     fail_init(&f, &r->arena);
     r->head = http_head(x->http);
     r->started_us = c->worker->now_us;
-    if (r->head->traceparent.n)
+    if (r->head->traceparent.n || c->worker->tracer)
         trace_begin(r);
     x->owes_continue = r->head->wants_continue;
     x->taken_bytes = http_head_bytes(x->http);

@@ -409,7 +409,7 @@ static enum grant_level queue_level(const struct may *m, struct str experiment)
 
     if (!may_met(m, GRANT_EXPERIMENT, experiment, DO_READ))
         return LEVEL_NONE;
-    return grants_govern(m->grants, &need, m->fallback, m->fallback, &action);
+    return grants_govern(m->grants, &need, m->fallback, m->absent, &action);
 }
 
 static struct str lowered(struct may *m, struct str text)

@@ -23,6 +23,7 @@ err_t may_settle_experiment_create(struct may *m, struct fail *f)
 {
     (void)f;
     may_need(m, GRANT_EXPERIMENT, STR(""), DO_NOT_DENIED);
+    may_need_place(m);
     return OK;
 }
 

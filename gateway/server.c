@@ -48,6 +48,7 @@
 #include "gateway/route.h"
 #include "gateway/status_page.h"
 #include "gateway/tls.h"
+#include "gateway/tracer.h"
 #include "gateway/ui_files.h"
 #include "gateway/user.h"
 #include "gateway/worker.h"
@@ -91,6 +92,8 @@ struct server {
     struct tls *tls;                /* NULL = listen is plain */
     struct ui_files *ui;            /* NULL = no ui_dir */
     struct pulse *pulse;
+    struct tracer *tracer; /* NULL = no otlp_endpoint */
+    struct stats *tracer_stats;
     struct stats *main_stats;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
@@ -120,6 +123,7 @@ void server_stats(struct server *sv, struct stats_view *v)
     memset(v, 0, sizeof(*v));
     stats_sum(sv->sealer_stats, v);
     stats_sum(sv->main_stats, v);
+    stats_sum(sv->tracer_stats, v);
     for (unsigned i = 0; i < sv->worker_count; i++)
         stats_sum(sv->worker_stats[i], v);
     for (unsigned i = 0; i < sv->flusher_count; i++)
@@ -512,6 +516,7 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .users_uri = sv->users_uri,
                                   .tls = sv->tls ? tls_context(sv->tls) : NULL,
                                   .stats = sv->worker_stats[i],
+                                  .tracer = sv->tracer,
                                   .listen_fd = sv->listen_fds[i],
                                   .admin_listen_fd = i == 0 ? sv->admin_fd : -1};
         err_t e;
@@ -553,6 +558,8 @@ static err_t server_start(struct server *sv, struct fail *f)
         return e;
     server_raise_file_limit(sv);
     sv->helper = helper_start();
+    if (s->otlp_endpoint[0])
+        sv->tracer = tracer_start(s->otlp_endpoint, sv->pod->id, sv->tracer_stats);
     if (sv->url[0])
         listen_set_peer_timeout(sv->listen_fds, sv->worker_count, s->peer_timeout);
     if (sv->admin_url[0])
@@ -778,6 +785,7 @@ static void server_stop(struct server *sv)
         sv->until_us = clock_us() + sv->current->drain_timeout;
     server_stop_workers(sv);
     helper_stop(sv->helper);
+    tracer_stop(sv->tracer);
     artifacts_close(&sv->artifacts);
     auth_shared_stop(sv->auth);
     sv->auth = NULL;
@@ -808,6 +816,7 @@ static void server_free(struct server *sv)
     ui_files_close(sv->ui);
     pulse_free(sv->pulse);
     stats_free(sv->main_stats);
+    stats_free(sv->tracer_stats);
     stats_free(sv->sealer_stats);
     for (unsigned i = 0; i < sv->worker_count; i++)
         stats_free(sv->worker_stats[i]);
@@ -840,6 +849,7 @@ static struct server *server_new(struct settings *s, const struct server_source 
     sv->flusher_count = settings_passes_all(s) ? 0 : (unsigned)s->flushers;
     sv->pulse = pulse_new();
     sv->main_stats = stats_new();
+    sv->tracer_stats = stats_new();
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)
         sv->worker_stats[i] = stats_new();
