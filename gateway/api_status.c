@@ -275,9 +275,10 @@ err_t api_status_json(struct req *r, struct fail *f)
 /* -- names ---------------------------------------------------------------------------------------- */
 
 static const struct stmt NAMES = {
-    "status_names", "SELECT 'runs', run_uuid, name FROM runs WHERE run_uuid = ANY($1::text[])"
-                    " UNION ALL SELECT 'experiments', experiment_id::text, name FROM experiments"
-                    " WHERE experiment_id = ANY($2::int4[])"};
+    "status_names",
+    "SELECT 'runs', run_uuid, name FROM runs WHERE run_uuid = ANY($1::text[])" SCOPE_OF(
+        "runs") " UNION ALL SELECT 'experiments', experiment_id::text, name FROM experiments"
+                " WHERE experiment_id = ANY($2::int4[])" SCOPE_EXPERIMENT("experiments")};
 
 static err_t names_answer(struct req *r, struct fail *f)
 {

@@ -611,6 +611,7 @@ static struct worker *worker_new(const struct worker_config *c)
     w->pod = c->pod;
     w->helper = c->helper;
     w->stats = c->stats;
+    w->tracer = c->tracer;
     w->passes_all = c->pg_uri == NULL;
     w->base = worker_new_base();
     route_rows(&rows);

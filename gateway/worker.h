@@ -23,6 +23,7 @@ struct peers;
 struct pod;
 struct server;
 struct conn;
+struct tracer;
 struct upstream;
 struct workspaces;
 
@@ -52,6 +53,8 @@ struct worker {
     struct stats *stats;
     struct latency *latency; /* of its requests; written here only */
     struct top top;          /* who sends most; likewise */
+    struct tracer *tracer;   /* NULL: no spans are sent anywhere */
+    uint64_t traced_turn;    /* of otlp_sample requests, which one is next */
     struct inbox inbox;
     struct helper *helper;
     unsigned helped_count; /* requests whose bodies it has */
@@ -93,6 +96,7 @@ struct worker_config {
     struct auth_shared *auth; /* NULL = auth is none */
     const char *users_uri;    /* of the users' database; pg_uri itself when it is the same */
     struct stats *stats;
+    struct tracer *tracer;  /* NULL = no spans */
     int listen_fd;          /* owned by the worker from here on; -1 = none */
     int admin_listen_fd;    /* worker 0 only, else -1 */
     struct ssl_ctx_st *tls; /* for listen; NULL = plain. The worker adds a reference */
