@@ -32,7 +32,7 @@
 #   make check-deploy, make test-deploy
 #                 what is installed, by its files; the same and the package in a clean Debian
 #   make test-deploy-full
-#                 the same, and kubeconform and helm-unittest; needs Go 1.26
+#                 the same, and chart and manifests in a Kubernetes of real servers; needs Go 1.26
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
@@ -149,7 +149,7 @@ BENCH_PACKAGES := $(TEST_PACKAGES) wrk linux-perf
 DEB_PACKAGES := $(BUILD_PACKAGES) dpkg-dev
 IMAGE_PACKAGES := $(DEB_PACKAGES) mmdebstrap buildah
 DEPLOY_PACKAGES := $(TEST_PACKAGES) mmdebstrap buildah skopeo umoci
-CLUSTER_PACKAGES := $(DEPLOY_PACKAGES)
+CLUSTER_PACKAGES := $(DEPLOY_PACKAGES) etcd-server
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang-14 libclang-rt-14-dev
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
 	grep -q '^install ok installed' || echo $$p; done)
@@ -341,11 +341,11 @@ chart: $(KUBE)
 test-deploy: setup-deploy
 	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE) $(S3)
 	@$(PYTHON) tests/run.py deploy-clean chart compose
-# What is compiled, once for each go.sum, then kept.
+# The servers of Kubernetes are compiled once for each go.sum: a quarter of an hour, then seconds.
 test-deploy-full: setup-cluster
 	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE) $(S3)
-	@tests/deploy/kube/fetch.sh build/cluster kubeconform helm-unittest
-	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose
+	@tests/deploy/kube/fetch.sh build/cluster kubernetes kwok kubeconform helm-unittest
+	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose cluster
 
 # The commands and links of README.md and docs/.
 check-docs: all venv build/ui/files/index.html

@@ -52,6 +52,7 @@
 #include "gateway/ui_files.h"
 #include "gateway/user.h"
 #include "gateway/worker.h"
+#include "gateway/worker_config.h"
 #include "gateway/workspace_start.h"
 #include "ingest/queue.h"
 #include "ingest/queue_share.h"

@@ -48,6 +48,7 @@
 #include "gateway/route.h"
 #include "gateway/server.h"
 #include "gateway/upstream.h"
+#include "gateway/worker_config.h"
 #include "gateway/worker_net.h"
 #include "gateway/workspace.h"
 #include "schema/errors.h"
