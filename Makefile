@@ -19,7 +19,10 @@
 #   make valgrind unit tests and a part of the api suite under memcheck
 #   make test-permissions-full
 #                 who may call what: every route x user x default beside a stock server
-#   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios
+#   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios; with FASTTRACKML=program it, too
+#   make bench-table  of it what is promised, in twelve minutes at most; ARGS=--docs writes it into docs
+#   make bench-guard  the same, held against the committed docs/bench.json: no loss over 15 %
+#   make fasttrackml  fetches build/fasttrackml/fml
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
 #   make deb      build/sluice_VERSION_ARCHITECTURE.deb
@@ -61,6 +64,8 @@ TARGET ?=
 ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j2
 endif
+
+export FASTTRACKML
 
 # --- tools and flags -------------------------------------------------------------------------
 
@@ -164,7 +169,7 @@ endef
 .SUFFIXES:
 .PHONY: test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long proxy-long check-fuzz check-load test-pods pods-long test-ui \
-	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
+	conform bench bench-table bench-guard fasttrackml soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
 all: build/sluice build/sluice-loadtest
@@ -261,6 +266,21 @@ lint: build/docgen
 bench: setup-bench
 	@$(MAKE) --no-print-directory all venv $(KAFKA) $(S3)
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
+bench-table: setup-bench
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/bench/bench.py --only table --seconds 3 --rounds 3 --points 300000 \
+		--stock-points 20000 $(ARGS)
+# Before a release, on a quiet machine; no part of the tests.
+bench-guard: bench-table
+	@$(VENV)/bin/python tests/bench/guard.py
+fasttrackml: build/fasttrackml/fml
+# A wheel with the program in it; pip checks its hash.
+build/fasttrackml/fml: tests/bench/fasttrackml.txt | build
+	@rm -rf $(@D); mkdir -p $(@D)
+	@$(PYTHON) -m pip download -q --disable-pip-version-check --no-deps --only-binary :all: \
+		--require-hashes -r $< -d $(@D)
+	@cd $(@D) && $(PYTHON) -m zipfile -e *.whl . && mv *.data/data/bin/fml fml.new && \
+		rm -rf *.whl *.data *.dist-info && chmod 755 fml.new && mv fml.new fml
 
 # DESTDIR goes before every path, for packagers; the paths in the unit are without it.
 install: all build/docgen

@@ -34,13 +34,15 @@ err_t api_server_info(struct req *r, struct fail *f)
     struct str is_direct =
         s->serve_artifacts && s->artifact_direct && is_s3 ? STR("true") : STR("false");
 
+    struct str has_workspaces = s->enable_workspaces ? STR("true") : STR("false");
+
     (void)f;
     return reply_text(
         r, 200, "application/json",
-        SAY_TEXT(&r->arena,
-                 STR("{\"store_type\":\"SqlStore\",\"workspaces_enabled\":false,"
-                     "\"trace_archival_enabled\":false,\"multipart_uploads_enabled\":"),
-                 is_direct, STR(",\"multipart_downloads_enabled\":"), is_direct,
+        SAY_TEXT(&r->arena, STR("{\"store_type\":\"SqlStore\",\"workspaces_enabled\":"),
+                 has_workspaces,
+                 STR(",\"trace_archival_enabled\":false,\"multipart_uploads_enabled\":"), is_direct,
+                 STR(",\"multipart_downloads_enabled\":"), is_direct,
                  STR(",\""
                      "presigned_upload_run_id_supported\":true,"
                      "\"presigned_upload_model_id_supported\":true,"

@@ -20,7 +20,7 @@
 /* Columns of `experiments e`, in the order entity_experiment reads them. */
 #define ENTITY_EXPERIMENT                                                                  \
     "e.experiment_id, e.name, e.artifact_location, e.lifecycle_stage, e.last_update_time," \
-    " e.creation_time"
+    " e.creation_time, e.workspace"
 /* Columns of `runs r`, in the order entity_run_info_get reads them. A run without a name shows its
  * tag's. */
 #define ENTITY_RUN                                                                              \

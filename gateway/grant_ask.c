@@ -32,7 +32,7 @@ const struct stmt grant_ask_stmt = {
     "may_grants",
     "SELECT p.resource_type, p.resource_pattern, p.permission FROM user_role_assignments a"
     " JOIN roles r ON r.id = a.role_id JOIN role_permissions p ON p.role_id = r.id"
-    " WHERE a.user_id = $1::int4 AND r.workspace = 'default'"};
+    " WHERE a.user_id = $1::int4 AND r.workspace = " SCOPE_NAME};
 
 struct grant_ask {
     struct sql_call call;

@@ -22,7 +22,7 @@ enum { ATTEMPTS = 3 };
 /* Refused by no row where somebody else has that role. */
 #define OWN(id)                                                                                \
     "WITH role AS (INSERT INTO roles (name, workspace)"                                        \
-    " VALUES ('__user_' || $1::text || '__', 'default')"                                       \
+    " VALUES ('__user_' || $1::text || '__', " SCOPE_NAME ")"                                  \
     " ON CONFLICT (workspace, name) DO UPDATE SET name = excluded.name RETURNING id),"         \
     " given AS (INSERT INTO user_role_assignments (user_id, role_id)"                          \
     " SELECT $1::text::int4, id FROM role ON CONFLICT (user_id, role_id) DO NOTHING)"          \
@@ -37,17 +37,17 @@ static const struct stmt OWN_MADE = {"grant_own_made",
 static const struct stmt OWN_NAMED = {"grant_own", OWN("$3::text")};
 
 /* Of single users, in the workspace. */
-#define OF_USERS                                                       \
-    " FROM roles r WHERE r.id = p.role_id AND r.workspace = 'default'" \
+#define OF_USERS                                                         \
+    " FROM roles r WHERE r.id = p.role_id AND r.workspace = " SCOPE_NAME \
     " AND r.name ~ '^__user_[0-9]+__$' AND p.resource_type IN ('registered_model', 'prompt')"
 #define SWEEP                                                             \
     "DELETE FROM role_permissions p USING roles r WHERE r.id = p.role_id" \
-    " AND r.workspace = 'default' AND r.name ~ '^__user_[0-9]+__$'"       \
+    " AND r.workspace = " SCOPE_NAME " AND r.name ~ '^__user_[0-9]+__$'"  \
     " AND p.resource_type IN ('registered_model', 'prompt') AND p.resource_pattern = $1::text"
 
-static const struct stmt SWEEP_GONE = {"grant_sweep_gone", SWEEP
-                                       " AND NOT EXISTS (SELECT 1 FROM registered_models m"
-                                       " WHERE m.workspace = 'default' AND m.name = $1::text)"};
+static const struct stmt SWEEP_GONE = {
+    "grant_sweep_gone", SWEEP " AND NOT EXISTS (SELECT 1 FROM registered_models m"
+                              " WHERE m.workspace = " SCOPE_NAME " AND m.name = $1::text)"};
 static const struct stmt SWEEP_ALL = {"grant_sweep", SWEEP};
 static const struct stmt RENAME = {"grant_rename",
                                    "UPDATE role_permissions p SET resource_pattern ="

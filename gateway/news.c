@@ -20,7 +20,8 @@
 static const struct str NEWS_NAMES[NEWS_KINDS] = {[NEWS_RUN] = STR_INIT("run"),
                                                   [NEWS_RUNS] = STR_INIT("runs"),
                                                   [NEWS_USER] = STR_INIT("user"),
-                                                  [NEWS_GRANTS] = STR_INIT("grants")};
+                                                  [NEWS_GRANTS] = STR_INIT("grants"),
+                                                  [NEWS_WORKSPACE] = STR_INIT("workspace")};
 
 #define NEWS_ANY STR("any")
 

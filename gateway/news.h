@@ -29,10 +29,11 @@ struct worker;
 
 enum { NEWS_NAME = 1024 };
 enum news_kind {
-    NEWS_RUN,    /* its stage; name: the run's id */
-    NEWS_RUNS,   /* the stage of all runs of an experiment; name: its id */
-    NEWS_USER,   /* credentials or rights; name: the user's */
-    NEWS_GRANTS, /* of a user; name: his id, or "" for everybody's */
+    NEWS_RUN,       /* its stage; name: the run's id */
+    NEWS_RUNS,      /* the stage of all runs of an experiment; name: its id */
+    NEWS_USER,      /* credentials or rights; name: the user's */
+    NEWS_GRANTS,    /* of a user; name: his id, or "" for everybody's */
+    NEWS_WORKSPACE, /* made, changed or deleted; its name */
     NEWS_KINDS
 };
 

@@ -46,6 +46,7 @@
 #include "gateway/route.h"
 #include "gateway/trace.h"
 #include "gateway/worker.h"
+#include "gateway/workspace.h"
 #include "ingest/input.h"
 #include "schema/errors.h"
 #include "schema/limits.h"
@@ -219,13 +220,19 @@ static err_t req_await_body(struct req *r, struct fail *f)
     return is_long ? req_aside(r, r->worker->helper, req_read_body, req_permit) : req_permit(r, f);
 }
 
+static err_t req_locate(struct req *r, struct fail *f)
+{
+    (void)f;
+    return workspace_admit(r, req_await_body);
+}
+
 static err_t req_authenticate(struct req *r, struct fail *f)
 {
     (void)f;
-    return auth_admit(r, req_await_body);
+    return auth_admit(r, req_locate);
 }
 
-/* Who, what, may it; then the handler's first step. */
+/* Who, where, what, may it; then the handler's first step. */
 void req_start(struct req *r)
 {
     req_run(r, req_authenticate);

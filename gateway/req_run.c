@@ -17,7 +17,9 @@ enum { RUNS_ASKED_MAX = 500 /* run ids in one query */ };
 
 static const struct stmt RUN_FIND = {
     "run_find",
-    "SELECT run_uuid, lifecycle_stage, experiment_id FROM runs WHERE run_uuid = ANY($1)"};
+    "SELECT r.run_uuid, r.lifecycle_stage, r.experiment_id" SCOPE_ON(
+        ", e.workspace") " FROM runs r" SCOPE_ON(" JOIN experiments e ON e.experiment_id = "
+                                                 "r.experiment_id") " WHERE r.run_uuid = ANY($1)"};
 
 static void run_query_start(struct worker *w);
 
@@ -38,9 +40,9 @@ bool req_recall_run(struct req *r, const struct run_id *id, struct run *out)
     struct worker *w = r->worker;
 
     /* Who trusts nothing by setting does not trust this. And a run that was deleted may be back: 400
-     * would be final, so it is asked for. */
+     * would be final, so it is asked for; so would 404 be for a run of another workspace. */
     if (w->settings->run_cache_ttl == 0 || !runs_get(w->runs, id, w->now_us, UINT64_MAX, out) ||
-        !out->is_active)
+        !out->is_active || out->workspace != r->scope.mark)
         return false;
     stat_add(w->stats, run_recalls, 1);
     return true;
@@ -63,7 +65,7 @@ err_t req_find_run(struct req *r, struct str run_id, req_step next)
     if (run_id.n == 0 || !run_id_set(&r->wait_run, run_id))
         return next(r, r->fail); /* no such run can exist */
     if (runs_get(w->runs, &r->wait_run, w->now_us, w->settings->run_cache_ttl, &r->run)) {
-        r->has_run = true;
+        r->has_run = r->run.workspace == r->scope.mark; /* another workspace's is as good as none */
         stat_add(w->stats, run_hits, 1);
         return next(r, r->fail);
     }
@@ -87,6 +89,8 @@ static void run_query_row(struct worker *w, const PGresult *res, int row, struct
 
     *run = (struct run){.is_active = str_eq(sql_get(res, row, 1), STR("active")),
                         .experiment_id = (int32_t)experiment};
+    if (w->settings->enable_workspaces)
+        run->workspace = scope_mark(sql_get(res, row, 3).p);
     if (run_id_set(&id, sql_get(res, row, 0)))
         runs_put(w->runs, &id, w->run_asked_us, run);
 }
@@ -108,7 +112,7 @@ static void run_query_answer(struct worker *w, const PGresult *res)
     while ((r = w->runs_asked.first)) {
         const uint64_t *row = idmap_get(&rows, run_id_str(&r->wait_run));
 
-        r->has_run = row != NULL;
+        r->has_run = row != NULL && found[*row].workspace == r->scope.mark;
         if (row)
             r->run = found[*row];
         req_wake(r);

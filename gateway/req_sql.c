@@ -62,6 +62,7 @@ err_t req_sql_start(struct req *r, struct sql_pool *pool, const struct sql_step 
     r->sql = (struct sql_call){.nsteps = n,
                                .done = req_on_sql,
                                .owner = r,
+                               .workspace = r->scope.workspace,
                                .keeps_results = true,
                                .application = trace_application(r)};
     memcpy(r->sql.steps, steps, n * sizeof(*steps));
@@ -101,6 +102,7 @@ err_t req_sql_both(struct req *r, const struct sql_step steps[2], req_step next)
     r->both->call = r->sql = (struct sql_call){.nsteps = 1,
                                                .done = req_on_both,
                                                .owner = r,
+                                               .workspace = r->scope.workspace,
                                                .keeps_results = true,
                                                .application = trace_application(r)};
     r->sql.steps[0] = steps[0];
@@ -159,7 +161,8 @@ err_t req_rows(struct req *r, const struct sql_step *step, req_step next)
     req_drop_results(r);
     r->stream_until_us = r->worker->now_us + r->worker->settings->stream_timeout;
     req_begin_wait(r, WAIT_SQL, next);
-    r->stream = sql_stream_open(r->worker->sql, step, trace_application(r), req_on_rows, r);
+    r->stream = sql_stream_open(r->worker->sql, step, r->scope.workspace, trace_application(r),
+                                req_on_rows, r);
     return OK;
 }
 

@@ -52,6 +52,7 @@
 #include "gateway/ui_files.h"
 #include "gateway/user.h"
 #include "gateway/worker.h"
+#include "gateway/workspace_start.h"
 #include "ingest/queue.h"
 #include "ingest/queue_share.h"
 #include "ingest/runs.h"
@@ -393,6 +394,8 @@ static err_t server_open_database(struct server *sv, struct fail *f)
 
     if (settings_passes_all(s))
         return OK;
+    if ((e = workspace_start_check(s, str_of(sv->artifact_root), f)))
+        return e;
     sv->pg_uri = s->pg_uri;
     if (s->pg_uri[0] == '\0') {
         if ((e = cluster_open(s->data_dir, s->pg_bin_dir, &sv->cluster, f)))
@@ -404,9 +407,11 @@ static err_t server_open_database(struct server *sv, struct fail *f)
         server_let_signals_kill(true);
     c = pg_connect_wait(&terms, "sluice start");
     if (c && PQstatus(c) == CONNECTION_OK)
-        e = migrate_prepare(c, sv->artifact_root, f);
+        e = migrate_prepare(c, workspace_first_root(&sv->arena, s, str_of(sv->artifact_root)), f);
     else
         e = server_refuse_database(c, f);
+    if (!e && strcmp(s->listen, "none") != 0)
+        e = workspace_start_look(c, s->enable_workspaces, f);
     PQfinish(c);
     server_let_signals_kill(false);
     return e;

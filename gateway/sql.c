@@ -298,6 +298,8 @@ err_t sql_pool_open(struct event_base *base, const struct settings *s, const cha
     p->base = base;
     p->terms = pg_terms_of(uri, s);
     p->stats = stats;
+    p->has_workspaces = s->enable_workspaces;
+    buf_init(&p->text);
     p->nconns = (unsigned)s->sql_connections;
     p->holds_max = p->nconns > 1 ? p->nconns / 2 : 1;
     p->conns = calloc(p->nconns, sizeof(*p->conns));
@@ -346,6 +348,7 @@ void sql_pool_close(struct sql_pool *p)
     event_free(p->timer);
     event_free(p->kick);
     free(p->conns);
+    buf_fini(&p->text);
     free(p);
 }
 

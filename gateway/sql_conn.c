@@ -47,6 +47,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/scope.h"
 #include "schema/errors.h"
 #include "schema/pg_patience.h"
 #include "schema/pg_pooler.h"
@@ -482,41 +483,59 @@ static void conn_poll(struct sql_conn *c)
 
 /* -- sending ------------------------------------------------------------------------------- */
 
-/* The step's values as libpq takes them: valid until the next step's. */
-static const char **conn_values(struct sql_conn *c, const struct sql_step *step)
+/* The step's values as libpq takes them, the workspace behind them if it is bound: valid until the next
+ * step's. */
+static const char **conn_values(struct sql_conn *c, const struct sql_step *step, bool is_bound)
 {
     size_t n = (size_t)step->nvalues;
 
     check(n <= SQL_VALUES_MAX);
-    if (n > c->values_cap) {
-        c->values_cap = n > VALUES_FIRST ? SQL_VALUES_MAX : VALUES_FIRST;
+    if (n + 1 > c->values_cap) {
+        c->values_cap = n + 1 > VALUES_FIRST ? SQL_VALUES_MAX + 1 : VALUES_FIRST;
         c->values = realloc(c->values, c->values_cap * sizeof(c->values[0]));
         check(c->values);
     }
     for (size_t i = 0; i < n; i++)
         c->values[i] = step->values[i].p;
+    check(!is_bound || c->call->workspace);
+    if (is_bound)
+        c->values[n] = c->call->workspace;
     return c->values;
+}
+
+/* The text of a statement as PostgreSQL gets it. */
+static const char *conn_text(struct sql_conn *c, const struct sql_step *step)
+{
+    struct sql_pool *p = c->pool;
+    int place = step->nvalues + 1;
+
+    if (step->stmt->name)
+        check(!scope_forgotten(step->stmt->text));
+    heavy_check(!scope_forgotten(step->stmt->text));
+    return scope_text(&p->text, step->stmt->text, p->has_workspaces ? &place : NULL);
 }
 
 static bool conn_send_step(struct sql_conn *c, const struct sql_step *step, unsigned index)
 {
-    const char **values = conn_values(c, step);
     const struct stmt *stmt = step->stmt;
+    bool is_bound = c->pool->has_workspaces && scope_is_bound(stmt->text);
+    const char **values = conn_values(c, step, is_bound);
+    int nvalues = step->nvalues + is_bound;
     bool has_name = stmt->name && !c->is_pooled;
     bool is_known = !has_name || prepared_has(c, stmt);
 
     for (unsigned i = 0; i < c->nops && !is_known; i++)
         is_known = c->ops[i].kind == SQL_OP_PREPARE && c->call->steps[c->ops[i].step].stmt == stmt;
     if (!is_known) {
-        if (!PQsendPrepare(c->pg, stmt->name, stmt->text, 0, NULL))
+        if (!PQsendPrepare(c->pg, stmt->name, conn_text(c, step), 0, NULL))
             return false;
         c->ops[c->nops++] = (struct sql_op){SQL_OP_PREPARE, index};
     }
     c->ops[c->nops++] = (struct sql_op){SQL_OP_STEP, index};
     if (!has_name)
-        return PQsendQueryParams(c->pg, stmt->text, step->nvalues, NULL, values, NULL, NULL, 0) ==
+        return PQsendQueryParams(c->pg, conn_text(c, step), nvalues, NULL, values, NULL, NULL, 0) ==
                1;
-    return PQsendQueryPrepared(c->pg, stmt->name, step->nvalues, values, NULL, NULL, 0) == 1;
+    return PQsendQueryPrepared(c->pg, stmt->name, nvalues, values, NULL, NULL, 0) == 1;
 }
 
 /* False when the connection turned out to be dead before anything was sent. */

@@ -7,6 +7,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "base/buf.h"
 #include "gateway/sql.h"
 #include "schema/pg_connect.h"
 
@@ -63,15 +64,15 @@ struct sql_pool {
     struct pg_terms terms;
     struct stats *stats;
     uint64_t queue_max;
+    struct buf text; /* of a statement that is being sent */
     uint64_t timeout_us;
     struct sql_conn *conns;
     unsigned nconns;
-    unsigned live;    /* SETUP and what comes after it */
-    unsigned holding; /* those with a hold, holds_max at most */
-    unsigned holds_max;
-    unsigned opening;  /* LOOKING, CONNECTING or SETUP */
-    unsigned failures; /* attempts in a row that did not connect */
-    uint64_t retry_us; /* no attempt before; meaningful when failures > 0 */
+    unsigned live;               /* SETUP and what comes after it */
+    unsigned holding, holds_max; /* those with a hold */
+    unsigned opening;            /* LOOKING, CONNECTING or SETUP */
+    unsigned failures;           /* attempts in a row that did not connect */
+    uint64_t retry_us;           /* no attempt before; meaningful when failures > 0 */
     uint64_t random;
     struct sql_list queue;    /* waiting for a connection */
     struct sql_list holders;  /* the same, and for a place among those that hold */
@@ -80,7 +81,7 @@ struct sql_pool {
     struct event *timer;
     uint64_t armed_us; /* when the timer fires; 0 = not armed */
     struct event *kick;
-    bool is_closing;
+    bool is_closing, has_workspaces;
 };
 
 /* -- a session: sql_conn.c -------------------------------------------------------------------- */

@@ -45,8 +45,8 @@ struct sql_stream {
 /* step's text begins with SQL_STREAM; its values live until the first done, which follows always,
  * from the loop. application: as in struct sql_call, copied. */
 struct sql_stream *sql_stream_open(struct sql_pool *p, const struct sql_step *step,
-                                   const char *application, void (*done)(struct sql_stream *s),
-                                   void *owner);
+                                   const char *workspace, const char *application,
+                                   void (*done)(struct sql_stream *s), void *owner);
 /* The next batch, unless the last one was the last: true when it is here, else done follows. */
 bool sql_stream_next(struct sql_stream *s);
 /* Done with it; also after the pool has closed. NULL is nothing. */

@@ -49,6 +49,7 @@
 #include "gateway/server.h"
 #include "gateway/upstream.h"
 #include "gateway/worker_net.h"
+#include "gateway/workspace.h"
 #include "schema/errors.h"
 
 enum {
@@ -561,6 +562,7 @@ void worker_free(struct worker *w)
     upstream_close(w->upstream);
     auth_free(w->auth);
     grant_cache_free(w->grants);
+    workspaces_free(w->workspaces);
     if (net->inbox_event)
         event_free(net->inbox_event);
     if (net->tick)
@@ -637,6 +639,8 @@ static err_t worker_open_sql(struct worker *w, const struct worker_config *c, st
 
     if (w->passes_all)
         return OK;
+    if (c->settings->enable_workspaces)
+        w->workspaces = workspaces_new(w);
     e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
     if (e || c->auth == NULL)
         return e;

@@ -25,6 +25,7 @@ struct server;
 struct conn;
 struct tracer;
 struct upstream;
+struct workspaces;
 
 enum {
     SHED_MAX = 64,               /* refused connections that wait until their peers have read it */
@@ -42,17 +43,17 @@ struct worker {
     struct pod *pod;
     struct peers *peers; /* NULL = no Redis */
     struct news news;
-    struct sql_pool *sql;       /* NULL: there is no PostgreSQL, or not any more */
-    struct sql_pool *users_sql; /* of the database of the users: sql, another, or NULL */
-    struct auth *auth;          /* NULL: nobody is asked who it is */
-    struct grant_cache *grants; /* of its users; NULL likewise */
-    struct upstream *upstream;  /* NULL: what is not answered here is 404 */
-    bool passes_all;            /* there is no PostgreSQL: every path goes upstream */
+    struct sql_pool *sql;          /* NULL: there is no PostgreSQL, or not any more */
+    struct sql_pool *users_sql;    /* of the database of the users: sql, another, or NULL */
+    struct auth *auth;             /* NULL: nobody is asked who it is */
+    struct grant_cache *grants;    /* of its users; NULL likewise */
+    struct workspaces *workspaces; /* what it knows of them; NULL: they are off */
+    struct upstream *upstream;     /* NULL: what is not answered here is 404 */
+    bool passes_all;               /* there is no PostgreSQL: every path goes upstream */
     struct stats *stats;
     struct latency *latency; /* of its requests; written here only */
     struct top top;          /* who sends most; likewise */
     struct tracer *tracer;   /* NULL: no spans are sent anywhere */
-    uint64_t traced_turn;    /* of otlp_sample requests, which one is next */
     struct inbox inbox;
     struct helper *helper;
     unsigned helped_count; /* requests whose bodies it has */
@@ -71,9 +72,8 @@ struct worker {
     struct parked sharing, commands, looks_waiting, looks_asked; /* peers.h: for Redis */
     struct s3_pool *s3;                                          /* NULL until it is needed */
     unsigned transfers;                                          /* of artifacts, under way */
-    unsigned s3_gathers;      /* uploads that are kept in memory */
-    unsigned file_turn;       /* which file thread is next */
-    struct sql_call run_call; /* one run query at a time */
+    unsigned s3_gathers, file_turn; /* uploads kept in memory; which file thread is next */
+    struct sql_call run_call;       /* one run query at a time */
     bool is_run_call_open;
     uint64_t run_asked_us; /* when the one under way was sent */
     struct arena run_arena;

@@ -30,6 +30,7 @@ const struct setting_fallback setting_fallbacks[] = {
     {"MLFLOW_ARTIFACTS_DESTINATION", SETTING_artifacts_destination},
     {"MLFLOW_ARTIFACTS_ONLY", SETTING_artifacts_only},
     {"MLFLOW_STATIC_PREFIX", SETTING_static_prefix},
+    {"MLFLOW_ENABLE_WORKSPACES", SETTING_enable_workspaces},
     {"MLFLOW_SERVER_ALLOWED_HOSTS", SETTING_allowed_hosts},
     {"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", SETTING_cors_allowed_origins},
     {"MLFLOW_SERVER_X_FRAME_OPTIONS", SETTING_x_frame_options},

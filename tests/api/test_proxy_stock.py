@@ -13,6 +13,7 @@ import subprocess
 import urllib.parse
 
 import mlflow
+import psycopg
 import pytest
 import requests
 from mlflow import MlflowClient
@@ -127,6 +128,101 @@ def test_traces_of_the_stock_client(tracking):
     assert [t.info.trace_id for t in found] == [span.trace_id]
     trace = mlflow.get_trace(span.trace_id)
     assert [s.name for s in trace.data.spans] == ["outer", "inner"]
+
+
+def trace_of(server, name):
+    """A trace with two spans, and its id."""
+    mlflow.set_experiment(name)
+    with mlflow.start_span("outer") as span:
+        span.set_inputs({"q": "why ⚽"})
+        with mlflow.start_span("inner"):
+            pass
+    mlflow.flush_trace_async_logging()
+    return span.trace_id
+
+
+def artifact_answers(servers, **query):
+    """What each of them says about a trace's artifacts: status, the fields that matter, the body."""
+    answers = []
+    for server in servers:
+        for version in ("2.0", "3.0"):
+            got = requests.get(f"{server.url}/ajax-api/{version}/mlflow/get-trace-artifact", params=query,
+                               timeout=60)
+            fields = {name: got.headers.get(name) for name in
+                      ("content-type", "content-disposition", "cache-control", "x-content-type-options")}
+            answers.append((got.status_code, fields, got.content))
+            assert server.name != "front" or "via" not in got.headers  # it has answered itself
+    return answers
+
+
+def test_spans_and_attachments_of_a_trace(elsewhere, behind, store, database, remote, tmp_path):
+    """Beside the stock server: spans in PostgreSQL, then as MLflow kept them before, in a file at the trace's
+    own location, which is a directory or a bucket."""
+    elsewhere.name, behind.name = "front", "stock"
+    servers = [elsewhere, behind]
+    trace = trace_of(elsewhere, "spans")
+    answers = artifact_answers(servers, request_id=trace)
+    assert answers[0][0] == 200 and len(json.loads(answers[0][2])["spans"]) == 2
+    assert answers.count(answers[0]) == 4
+    folder = tmp_path / "trace"
+    name = "0b1c2d3e-0000-4000-8000-00000000abcd"
+    (folder / "attachments").mkdir(parents=True)
+    (folder / "traces.json").write_bytes(answers[0][2])
+    (folder / "attachments" / name).write_bytes(b"\x00picture")
+    for path in ("traces.json", f"attachments/{name}"):
+        assert store.curl("PUT", f"/bkt/old/{path}", "--data-binary", f"@{folder / path}")[0] == 200
+    for location in (str(folder), folder.as_uri(), "s3://bkt/old"):
+        with psycopg.connect(database) as sql:
+            sql.execute("DELETE FROM trace_tags WHERE request_id = %s AND key LIKE 'mlflow.trace.spansL%%'",
+                        [trace])
+            sql.execute("UPDATE trace_tags SET value = %s WHERE request_id = %s"
+                        " AND key = 'mlflow.artifactLocation'", [location, trace])
+        again = artifact_answers(servers, request_id=trace)
+        assert again[0][0] == 200 and again[0][2] == answers[0][2], location
+        assert again.count(again[0]) == 4, location
+        files = artifact_answers(servers, request_id=trace, path=name)
+        assert files[0][0] == 200 and files[0][2] == b"\x00picture" and files.count(files[0]) == 4, location
+
+
+def test_what_is_no_artifact_of_a_trace(elsewhere, behind, database, remote, tmp_path):
+    elsewhere.name, behind.name = "front", "stock"
+    servers = [elsewhere, behind]
+    trace = trace_of(elsewhere, "no spans")
+    name = "0b1c2d3e-0000-4000-8000-00000000abcd"
+    for query in ({}, {"request_id": "tr-none"}, {"request_id": "tr-none", "path": name},
+                  {"request_id": trace, "path": "../x"}, {"request_id": trace, "path": "x"},
+                  {"request_id": trace, "path": name.upper()}):
+        answers = [(status, json.loads(body)) for status, _, body in artifact_answers(servers, **query)]
+        assert answers.count(answers[0]) == 4, (query, answers)
+        assert 400 <= answers[0][0] < 500
+    with psycopg.connect(database) as sql:
+        sql.execute("DELETE FROM trace_tags WHERE request_id = %s AND key LIKE 'mlflow.trace.spansL%%'",
+                    [trace])
+        sql.execute("UPDATE trace_tags SET value = %s WHERE request_id = %s"
+                    " AND key = 'mlflow.artifactLocation'", [str(tmp_path), trace])
+    for query in ({"request_id": trace}, {"request_id": trace, "path": name}):
+        assert artifact_answers([elsewhere], **query)[0][0] == 404
+    with psycopg.connect(database) as sql:
+        sql.execute("DELETE FROM trace_tags WHERE request_id = %s", [trace])
+    answers = [(status, json.loads(body))
+               for status, _, body in artifact_answers(servers, request_id=trace)]
+    assert answers.count(answers[0]) == 4, answers
+
+
+def test_a_long_trace_comes_in_parts(elsewhere, database, remote):
+    trace = trace_of(elsewhere, "long")
+    with psycopg.connect(database) as sql:
+        sql.execute("INSERT INTO spans (trace_id, experiment_id, span_id, parent_span_id, status,"
+                    " start_time_unix_nano, end_time_unix_nano, content)"
+                    " SELECT trace_id, experiment_id, 'x' || i, span_id, status, start_time_unix_nano + i,"
+                    " end_time_unix_nano + i, '{\"i\":' || i || ',\"pad\":\"' || repeat('y', 200) || '\"}'"
+                    " FROM spans, generate_series(1, 9000) i WHERE trace_id = %s AND parent_span_id IS NULL",
+                    [trace])
+    got = requests.get(f"{elsewhere.url}/ajax-api/3.0/mlflow/get-trace-artifact", timeout=60,
+                       params={"request_id": trace})
+    assert got.headers["transfer-encoding"] == "chunked"
+    spans = got.json()["spans"]
+    assert spans[0]["name"] == "outer" and [s["i"] for s in spans if "i" in s] == list(range(1, 9001))
 
 
 def test_prompts_of_the_stock_client(tracking):

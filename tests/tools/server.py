@@ -214,7 +214,10 @@ class Stock(Server):
         # A worker that does not say within 5 s that it lives would be killed, its requests with it: on a
         # busy machine a long read is enough for that. Its AI jobs, which nothing here asks for, are
         # seven processes more.
-        self.spawn([sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
+        # What MLflow looks at while it is imported (the prefix) must be there before: then as it is.
+        is_plain = self.workers == 1 and not self.prefix and not self.args
+        how = [os.path.join(ROOT, "tests/tools/stock_server.py")] if is_plain else ["-m", "mlflow"]
+        self.spawn([sys.executable, *how, "server", "--backend-store-uri", uri,
                     "--host", "127.0.0.1", "--port", str(port), "--workers", str(self.workers),
                     "--uvicorn-opts", "--timeout-worker-healthcheck 120", *self.args],
                    clean_environment({"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **self.env}),
