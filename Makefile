@@ -22,6 +22,8 @@
 #   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios; with FASTTRACKML=program it, too
 #   make bench-table  of it what is promised, in twelve minutes at most; ARGS=--docs writes it into docs
 #   make bench-guard  the same, held against the committed docs/bench.json: no loss over 15 %
+#   make bench-growth  how cost grows with rows, runs, keys, connections; ARGS="--rows 0,100000000 --docs"
+#   make flames   flame graphs of the accept and the flush path into docs, by perf
 #   make fasttrackml  fetches build/fasttrackml/fml
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
@@ -143,7 +145,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl chromium nginx iprout
 	redis-server openssl $(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck \
 	prometheus python3-prometheus-client
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
-BENCH_PACKAGES := $(TEST_PACKAGES) wrk
+BENCH_PACKAGES := $(TEST_PACKAGES) wrk linux-perf
 DEB_PACKAGES := $(BUILD_PACKAGES) dpkg-dev
 IMAGE_PACKAGES := $(DEB_PACKAGES) mmdebstrap buildah
 DEPLOY_PACKAGES := $(TEST_PACKAGES) mmdebstrap buildah skopeo umoci
@@ -167,9 +169,9 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+.PHONY: check-docs test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long proxy-long check-fuzz check-load test-pods pods-long test-ui \
-	conform bench bench-table bench-guard fasttrackml soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
+	conform bench bench-table bench-guard bench-growth flames fasttrackml soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
 all: build/sluice build/sluice-loadtest
@@ -205,7 +207,7 @@ test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
 		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3) $(KUBE)
 	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods \
-		deploy chart compose
+		deploy chart compose docs
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -273,6 +275,12 @@ bench-table: setup-bench
 # Before a release, on a quiet machine; no part of the tests.
 bench-guard: bench-table
 	@$(VENV)/bin/python tests/bench/guard.py
+bench-growth: setup-bench
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/bench/growth.py $(ARGS)
+flames: setup-bench
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/bench/flames.py $(ARGS)
 fasttrackml: build/fasttrackml/fml
 # A wheel with the program in it; pip checks its hash.
 build/fasttrackml/fml: tests/bench/fasttrackml.txt | build
@@ -339,6 +347,9 @@ test-deploy-full: setup-cluster
 	@tests/deploy/kube/fetch.sh build/cluster kubeconform helm-unittest
 	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose
 
+# The commands and links of README.md and docs/.
+check-docs: all venv build/ui/files/index.html
+	@$(PYTHON) tests/run.py docs
 docs: build/docgen
 	build/docgen docs
 	$(PYTHON) tests/tools/files.py docs

@@ -65,7 +65,7 @@ static err_t create_check(struct req *r, const struct msg_experiments_create *m,
     if (views > LIMIT_CUSTOM_VIEWS)
         return experiment_tag_too_many_views(STR(""), f);
     *location = m->artifact_location.s;
-    if (location->n && (e = artifact_uri_check(&r->arena, *location, root, f)))
+    if (location->n && (e = artifact_uri_check(&r->arena, *location, root, "artifact_location", f)))
         return e;
     if (location->n && r->scope.mark)
         return fail_str(f, ERR_BAD_PARAM,
@@ -260,7 +260,8 @@ err_t api_experiment_get_by_name(struct req *r, struct fail *f)
 
 static const struct stmt RENAME = {
     "experiment_rename",
-    "WITH done AS (UPDATE experiments SET name = $2::text || left(name, 0), last_update_time = $3::int8"
+    "WITH done AS (UPDATE experiments SET name = $2::text || left(name, 0), last_update_time = "
+    "$3::int8"
     " WHERE experiment_id = $1::int4 AND lifecycle_stage = 'active'" SCOPE_EXPERIMENT(
         "experiments") " RETURNING 1)"
                        " SELECT EXISTS (SELECT 1 FROM done) FROM experiments WHERE experiment_id = "

@@ -30,9 +30,10 @@ static const struct stmt TRACE = {
                       " WHERE request_id = t.request_id AND key = 'mlflow.artifactLocation'),"
                       " (SELECT value FROM trace_tags"
                       " WHERE request_id = t.request_id AND key = 'mlflow.trace.spansLocation')"
-                      " FROM trace_info t WHERE request_id = $1::text"};
+                      " FROM trace_info t WHERE t.request_id = $1::text" SCOPE_OF("t")};
 static const struct stmt SPANS = {"artifact_spans", SQL_STREAM
-                                  "SELECT content FROM spans WHERE trace_id = $1::text"
+                                  "SELECT content FROM spans" SCOPE_FOUND
+                                  " WHERE trace_id = $1::text"
                                   " AND content != '' ORDER BY parent_span_id IS NOT NULL,"
                                   " start_time_unix_nano"};
 

@@ -403,9 +403,10 @@ static const struct stmt TAG_WRITE = {
     "version_tag_write",
     "INSERT INTO logged_model_tags (model_id, experiment_id, tag_key, tag_value)"
     " SELECT model_id, experiment_id, '" VERSION_TAG "', $2::text FROM logged_models"
-    " WHERE model_id = $1::text AND lifecycle_stage <> 'deleted'"
-    " ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value"
-    " WHERE logged_model_tags.tag_value = $3::text RETURNING 1"};
+    " WHERE model_id = $1::text AND lifecycle_stage <> 'deleted'" SCOPE_OF(
+        "logged_models") " ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = "
+                         "excluded.tag_value"
+                         " WHERE logged_model_tags.tag_value = $3::text RETURNING 1"};
 
 static err_t tag_change(struct req *r, struct str before, struct str *after, struct fail *f)
 {

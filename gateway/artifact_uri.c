@@ -209,7 +209,8 @@ static err_t too_long(struct fail *f)
                 LIMIT_ARTIFACT_LOCATION);
 }
 
-err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, struct fail *f)
+err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, const char *field,
+                         struct fail *f)
 {
     struct uri u;
     err_t e;
@@ -218,10 +219,10 @@ err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, struc
         return too_long(f);
     u = uri_parse(a, uri);
     if (u.fragment.n || u.has_params)
-        return fail(f, ERR_BAD_PARAM, "'artifact_location' URL can't include fragments or params.");
+        return fail(f, ERR_BAD_PARAM, "'%s' URL can't include fragments or params.", field);
     if ((e = check_query(a, u.query, f)))
         return e;
-    if ((e = artifact_uri_check_host(a, uri, root, "artifact_location", f)))
+    if ((e = artifact_uri_check_host(a, uri, root, field, f)))
         return e;
     if (str_starts(uri, STR("runs:")))
         return fail(f, ERR_BAD_PARAM, "Artifact location cannot be a runs:/ URI. Given: '%.*s'",

@@ -134,8 +134,10 @@ static err_t may_decide(struct may *m, struct fail *f)
 
     if (e)
         return may_fail(m, e, f);
+    for (const struct may_find *find = m->finds; find; find = find->next)
+        m->is_refused |= find->kind == FIND_EXPERIMENT && !find->is_found;
     for (size_t i = 0; i < m->nneeds && !m->is_refused; i++)
-        m->is_refused = !grants_meet(m->grants, &m->needs[i], m->fallback, m->fallback);
+        m->is_refused = !grants_meet(m->grants, &m->needs[i], m->fallback, m->absent);
     return m->is_refused ? may_forbid(m) : may_allow(m->r, m->next);
 }
 
@@ -164,7 +166,7 @@ static err_t may_on_grants(struct req *r, struct fail *f)
         may_hold(m, grants);
         return may_decide(m, f);
     }
-    m->grants = grant_ask_take(r->worker, r->user->id, &m->stamp, r->sql.results[0]);
+    m->grants = grant_ask_take(r->worker, r->user->id, r->scope.mark, &m->stamp, r->sql.results[0]);
     if (m->asks_people) {
         const PGresult *res = r->sql.results[1];
 
@@ -260,6 +262,23 @@ static struct may_find *may_single_run(const struct may *m)
     return run;
 }
 
+/* What counts where nothing is granted: in a workspace that is not open to everybody, nothing. */
+static enum grant_level may_absent(const struct req *r, const struct auth_config *config,
+                                   enum grant_level fallback)
+{
+    bool is_open = !r->scope.mark || (config->grant_default_workspace_access &&
+                                      strcmp(r->scope.workspace, SCOPE_DEFAULT) == 0);
+
+    return is_open ? fallback : LEVEL_NONE;
+}
+
+/* Experiments that the request names must be in its workspace: grants do not say where a thing is. */
+static void may_anchor(struct may *m)
+{
+    for (size_t i = 0; m->r->scope.mark && i < m->nexperiments; i++)
+        (void)may_find(m, FIND_EXPERIMENT, m->experiments[i]);
+}
+
 static err_t may_begin(struct may *m, struct fail *f)
 {
     struct req *r = m->r;
@@ -268,9 +287,11 @@ static err_t may_begin(struct may *m, struct fail *f)
 
     if (!grant_level_of(config->default_permission, &m->fallback))
         return fail(f, ERR_INTERNAL, "default_permission is none of MLflow's.");
+    m->absent = may_absent(r, config, m->fallback);
     may_input(m);
     if ((e = m->rule->ask(m, f)))
         return may_fail(m, e, f);
+    may_anchor(m);
     m->only_run = may_single_run(m);
     if (m->only_run)
         return req_find_run(r, m->only_run->id, may_on_run);
@@ -320,7 +341,7 @@ static bool may_meets(const struct req *r, const struct need *need)
 {
     const struct may *m = r->may;
 
-    return !may_hides(r) || grants_meet(m->grants, need, m->fallback, m->fallback);
+    return !may_hides(r) || grants_meet(m->grants, need, m->fallback, m->absent);
 }
 
 bool may_lists(const struct req *r, enum grant_type type, struct str id)

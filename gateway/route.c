@@ -53,9 +53,13 @@ static const struct route rows[] = {
 #define USERS_3(methods, path, handler, body, may)                                  \
     {(methods), "/api/3.0/mlflow" path, false, handler, body, may, ON_USERS, path}, \
         {(methods), "/ajax-api/3.0/mlflow" path, false, handler, body, may, ON_USERS, path},
+#define MLFLOW_3(methods, path, handler, body, may)                                  \
+    {(methods), "/api/3.0/mlflow" path, false, handler, body, may, ON_CLIENT, path}, \
+        {(methods), "/ajax-api/3.0/mlflow" path, false, handler, body, may, ON_CLIENT, path},
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
+#undef MLFLOW_3
 #undef USERS
 #undef USERS_3
 };

@@ -87,6 +87,7 @@ struct server {
     struct auth_config auth_config; /* with auth = basic */
     struct auth_shared *auth;       /* NULL = auth is none */
     struct htpasswd *file;          /* of names and hashes; NULL = none */
+    bool delegates_users;           /* the upstream judges who may, so everything goes there */
     const char *users_uri;          /* where the users are; pg_uri itself when it is the same */
     struct tls *tls;                /* NULL = listen is plain */
     struct ui_files *ui;            /* NULL = no ui_dir */
@@ -417,9 +418,25 @@ static err_t server_open_database(struct server *sv, struct fail *f)
     return e;
 }
 
-/* What there must be, and what we cannot do. */
-static err_t server_check_users(const struct settings *s, const struct auth_config *c,
-                                struct fail *f)
+/* A function in Python is the upstream's to run. */
+static err_t server_delegate_users(struct server *sv, struct fail *f)
+{
+    struct str function = str_head(sv->auth_config.authorization_function, 200);
+
+    if (*sv->first->upstream == '\0')
+        return fail(f, ERR_SETTING,
+                    "auth_config: authorization_function = %.*s is a Python function, which only a "
+                    "stock server can run: set upstream to one that has it, and all is passed on "
+                    "to it, or leave authorization_function out",
+                    STR_ARG(function));
+    sv->delegates_users = true;
+    log_info("", "a function in Python judges who may: everything is passed on to the upstream",
+             "authorization_function=%.*s", STR_ARG(function));
+    return OK;
+}
+
+/* What there must be. */
+static err_t server_check_users(const struct settings *s, struct fail *f)
 {
     if (*s->auth_secret_key == '\0')
         return fail(f, ERR_SETTING,
@@ -428,13 +445,7 @@ static err_t server_check_users(const struct settings *s, const struct auth_conf
                     "server. For example:\n\nexport MLFLOW_FLASK_SERVER_SECRET_KEY='my-secret-key'"
                     "\n\nIf you are using multiple servers, please ensure this key is consistent "
                     "between them, in order to prevent validation issues.");
-    if (str_eq(c->authorization_function, STR(AUTH_FUNCTION_BASIC)))
-        return OK;
-    return fail(
-        f, ERR_SETTING,
-        "auth_config: authorization_function = %.*s is a Python function: only a stock server "
-        "runs it, and there is none to ask. Leave it out, or run MLflow itself in front.",
-        STR_ARG(str_head(c->authorization_function, 200)));
+    return OK;
 }
 
 /* The users: MLflow's file about them, their database, the first admin. */
@@ -449,7 +460,9 @@ static err_t server_open_users(struct server *sv, struct fail *f)
         return OK;
     if ((e = auth_config_load(s, environ, &sv->arena, &sv->auth_config, f)))
         return e;
-    if ((e = server_check_users(s, &sv->auth_config, f)) ||
+    if (!str_eq(sv->auth_config.authorization_function, STR(AUTH_FUNCTION_BASIC)))
+        return server_delegate_users(sv, f);
+    if ((e = server_check_users(s, f)) ||
         (*s->auth_htpasswd && (e = htpasswd_open(s->auth_htpasswd, &sv->file, f))))
         return e;
     sv->users_uri = auth_config_pg_uri(&sv->auth_config, s, sv->pg_uri, &sv->arena);
@@ -498,7 +511,7 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .runs = sv->runs,
                                   .pod = sv->pod,
                                   .helper = sv->helper,
-                                  .pg_uri = sv->pg_uri,
+                                  .pg_uri = sv->delegates_users ? NULL : sv->pg_uri,
                                   .auth = sv->auth,
                                   .users_uri = sv->users_uri,
                                   .tls = sv->tls ? tls_context(sv->tls) : NULL,

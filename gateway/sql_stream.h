@@ -43,7 +43,7 @@ struct sql_stream {
 };
 
 /* step's text begins with SQL_STREAM; its values live until the first done, which follows always,
- * from the loop. application: as in struct sql_call, copied. */
+ * from the loop. workspace: as in struct sql_call; application as well, copied. */
 struct sql_stream *sql_stream_open(struct sql_pool *p, const struct sql_step *step,
                                    const char *workspace, const char *application,
                                    void (*done)(struct sql_stream *s), void *owner);

@@ -377,6 +377,9 @@ static err_t check_tls(const struct settings *s, struct fail *f)
     if (*s->tls_client_ca && *s->tls_cert == '\0')
         return setting_refuse(&setting_rows[SETTING_tls_cert], STR(""),
                               "a file, with tls_client_ca", f);
+    if (*s->tls_client_crl && *s->tls_client_ca == '\0')
+        return setting_refuse(&setting_rows[SETTING_tls_client_ca], STR(""),
+                              "a file, with tls_client_crl", f);
     return OK;
 }
 
