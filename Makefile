@@ -22,6 +22,8 @@
 #   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios; with FASTTRACKML=program it, too
 #   make bench-table  of it what is promised, in twelve minutes at most; ARGS=--docs writes it into docs
 #   make bench-guard  the same, held against the committed docs/bench.json: no loss over 15 %
+#   make bench-growth  how cost grows with rows, runs, keys, connections; ARGS="--rows 0,100000000 --docs"
+#   make flames   flame graphs of the accept and the flush path into docs, by perf
 #   make fasttrackml  fetches build/fasttrackml/fml
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
@@ -30,7 +32,7 @@
 #   make check-deploy, make test-deploy
 #                 what is installed, by its files; the same and the package in a clean Debian
 #   make test-deploy-full
-#                 the same, and kubeconform and helm-unittest; needs Go 1.26
+#                 the same, and chart and manifests in a Kubernetes of real servers; needs Go 1.26
 #   make docs     regenerate docs/{config,differences,errors,files,metrics,routes,wire}.md
 #   make fuzz     look for new inputs that break a parser, SECONDS=60 in all, each target an equal
 #                 share; TARGET=http gives all of them to one. Any finding is a failure; it lies in
@@ -51,7 +53,7 @@ SOURCES := $(filter-out $(PROGRAMS),$(wildcard $(FOLDERS:%=%/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 # What ThreadSanitizer looks at: the files that more than one thread is in.
 TSAN_TESTS := $(filter test_exemplar test_inbox test_journal test_queue_reader test_queue_ring test_runs \
-	test_sealer test_stats test_tickets,$(UNIT_TESTS))
+	test_sealer test_stats test_tickets test_tracer,$(UNIT_TESTS))
 FUZZ_TARGETS := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 KAFKA := build/kafka/.stamp
 KUBE := build/kube/.stamp
@@ -143,11 +145,11 @@ TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl chromium nginx iprout
 	redis-server openssl $(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck \
 	prometheus python3-prometheus-client
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
-BENCH_PACKAGES := $(TEST_PACKAGES) wrk
+BENCH_PACKAGES := $(TEST_PACKAGES) wrk linux-perf
 DEB_PACKAGES := $(BUILD_PACKAGES) dpkg-dev
 IMAGE_PACKAGES := $(DEB_PACKAGES) mmdebstrap buildah
 DEPLOY_PACKAGES := $(TEST_PACKAGES) mmdebstrap buildah skopeo umoci
-CLUSTER_PACKAGES := $(DEPLOY_PACKAGES)
+CLUSTER_PACKAGES := $(DEPLOY_PACKAGES) etcd-server
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang-14 libclang-rt-14-dev
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status} $${Package}\n' $$p 2>/dev/null | \
 	grep -q '^install ok installed' || echo $$p; done)
@@ -167,9 +169,9 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+.PHONY: check-docs test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long proxy-long check-fuzz check-load test-pods pods-long test-ui \
-	conform bench bench-table bench-guard fasttrackml soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
+	conform bench bench-table bench-guard bench-growth flames fasttrackml soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
 all: build/sluice build/sluice-loadtest
@@ -205,7 +207,7 @@ test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
 		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3) $(KUBE)
 	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform workspaces edge ui crash states fault load pods \
-		deploy chart compose
+		deploy chart compose docs
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -273,6 +275,12 @@ bench-table: setup-bench
 # Before a release, on a quiet machine; no part of the tests.
 bench-guard: bench-table
 	@$(VENV)/bin/python tests/bench/guard.py
+bench-growth: setup-bench
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/bench/growth.py $(ARGS)
+flames: setup-bench
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/bench/flames.py $(ARGS)
 fasttrackml: build/fasttrackml/fml
 # A wheel with the program in it; pip checks its hash.
 build/fasttrackml/fml: tests/bench/fasttrackml.txt | build
@@ -333,12 +341,15 @@ chart: $(KUBE)
 test-deploy: setup-deploy
 	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE) $(S3)
 	@$(PYTHON) tests/run.py deploy-clean chart compose
-# What is compiled, once for each go.sum, then kept.
+# The servers of Kubernetes are compiled once for each go.sum: a quarter of an hour, then seconds.
 test-deploy-full: setup-cluster
 	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE) $(S3)
-	@tests/deploy/kube/fetch.sh build/cluster kubeconform helm-unittest
-	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose
+	@tests/deploy/kube/fetch.sh build/cluster kubernetes kwok kubeconform helm-unittest
+	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose cluster
 
+# The commands and links of README.md and docs/.
+check-docs: all venv build/ui/files/index.html
+	@$(PYTHON) tests/run.py docs
 docs: build/docgen
 	build/docgen docs
 	$(PYTHON) tests/tools/files.py docs

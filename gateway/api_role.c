@@ -71,7 +71,7 @@ static err_t role_show(struct req *r, const PGresult *res)
 
     role_json_begin(r, &j);
     json_key(&j, "role");
-    (void)role_json(&j, res, 0);
+    (void)role_json(&j, res, 0, 0);
     return role_json_end(r, &j);
 }
 

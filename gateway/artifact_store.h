@@ -77,9 +77,7 @@ struct artifact_ops {
     struct str (*parts_url)(struct req *r, struct str id, int64_t number);
     /* Its size in content.bytes and a URL to get it with. */
     err_t (*presign_get)(struct req *r, uint64_t seconds, req_step next);
-    struct str (*presign_put)(struct req *r, struct str type, uint64_t seconds);
-    /* For the store that passes requests on, else NULL: this one goes as a whole. */
-    err_t (*pass)(struct req *r, struct fail *f);
+    err_t (*presign_put)(struct req *r, struct str type, uint64_t seconds, req_step next);
 };
 
 extern const struct artifact_ops artifact_store_local;    /* artifact_store_local.c */

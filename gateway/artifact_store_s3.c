@@ -418,7 +418,7 @@ static struct str attachment(struct arena *a, struct str name)
 static err_t presign_looked(struct req *r, struct fail *f)
 {
     struct artifact_call *c = r->artifact;
-    const struct s3_conf *conf = &server_artifacts(r->worker->server)->s3;
+    const struct s3_conf *conf = s3_conf_now(r->worker);
     struct str key = artifact_s3_key(&r->arena, &c->at);
     struct s3_param params[2] = {
         {STR("response-content-disposition"), attachment(&r->arena, artifact_path_base(key))},

@@ -49,9 +49,9 @@ static err_t pass_presign(struct req *r, uint64_t seconds, req_step next)
     return pass(r);
 }
 
-static err_t pass_whole(struct req *r, struct fail *f)
+static err_t pass_presign_put(struct req *r, struct str type, uint64_t seconds, req_step next)
 {
-    (void)f;
+    (void)type, (void)seconds, (void)next;
     return pass(r);
 }
 
@@ -71,5 +71,5 @@ const struct artifact_ops artifact_store_upstream = {
     .parts_complete = pass_complete,
     .parts_abort = pass_abort,
     .presign_get = pass_presign,
-    .pass = pass_whole,
+    .presign_put = pass_presign_put,
 };

@@ -20,6 +20,7 @@
 #include "gateway/latency.h"
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
+#include "gateway/request_log.h"
 #include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
@@ -48,6 +49,10 @@ void conn_count(struct conn *c)
     latency_note(w->latency, r->route ? route_index(r->route) : (unsigned)rows,
                  r->head ? r->head->method : 0, (unsigned)r->reply.status, took_us,
                  trace_exemplar(r, &traced));
+    if (r->trace)
+        trace_end(r);
+    if (w->settings->log_requests[0] != 'n') /* none */
+        request_log(c, took_us);
 }
 
 /* Puts head and frame around what is in the reply's body. */

@@ -3,7 +3,7 @@
  *
  *   hold:  BEGIN; what is still deleted of the batch FOR NO KEY UPDATE
  *          artifacts, one by one; S3's keys by the thousand
- *   work:  of what is large, rows by GC_ROWS, each part committed at once; hold's cursor says which
+ *   work:  of what is large, rows by GC_ROWS, each part committed at once
  *   hold:  the runs FOR UPDATE; the rest of the rows; the runs; COMMIT
  *
  * A run that is restored. Its restore updates the row, so it waits for us and finds no run; or it was
@@ -19,10 +19,12 @@
  * may be one: we wait for a lock as long as PG_LOCK_PATIENCE, then start the batch over, for
  * GC_PATIENCE_US in all. What was removed of artifacts is not there then, and costs a look.
  *
- * Parts. The cursor lives in the transaction that holds the run, and sees the rows of one moment, so
- * each is visited once, however many parts; its snapshot keeps their places (ctid) from being used
- * again. DELETE .. LIMIT in a loop would pass over all dead rows before, every time, because that
- * transaction is older than they are.
+ * Parts. A batch of up to GC_ROWS points goes in hold's one transaction, whole or not at all. Of a larger
+ * one each run goes by itself, GC_ROWS in a transaction: DELETE .. LIMIT, GC_FIRSTS times; and what is left then
+ * by a cursor. For DELETE .. LIMIT passes over all that it has removed before, every time: hold's
+ * transaction is older, and keeps the dead from being cleaned away. The cursor lives in hold's transaction and
+ * sees the rows of one moment, so each is visited once, however many parts; its snapshot keeps their
+ * places (ctid) from being used again. But places that go to and fro as text cost twice as much a row.
  *
  * Killed. Before COMMIT the batch is there, without some artifacts and perhaps without some of the
  * metrics, deleted as before: the next gc takes it again. So it is when a run is restored after that:
@@ -33,6 +35,7 @@
  */
 #include "gateway/gc_remove.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,13 +44,16 @@
 #include "gateway/gc_find.h"
 #include "schema/errors.h"
 
-#define GC_ROWS_TEXT   "20000" /* GC_ROWS */
 #define GC_PATIENCE_US ((uint64_t)60 * 1000 * 1000)
 
-/* What is large, and how a part of it goes. */
+enum { GC_FIRSTS = 4, GC_FETCH = 20000 };
+
+/* What is large, and how parts of it go; $1 = whose. */
 struct part {
-    const char *find;   /* DECLARE gc_part ..., $1 = whose */
-    const char *remove; /* $1 = an array of what was found */
+    const char *is_small; /* are there $2 rows at most? NULL: they are not counted */
+    const char *first;    /* removes the first $2 that it finds; NULL: the cursor does all */
+    const char *find;     /* DECLARE gc_part ... */
+    const char *remove;   /* $1 = an array of what was found */
 };
 
 /* Runs or models: claim gives id and URI of those that may go. $1 = ids, $2 = workspace, $3 = cutoff or NULL. */
@@ -62,6 +68,9 @@ struct kind {
 #define OF_RUNS " WHERE run_uuid = ANY ($1::text[])"
 
 static const struct part metrics_part = {
+    "SELECT count(*) <= $2::int8 FROM (SELECT FROM metrics" OF_RUNS " LIMIT $2::int8 + 1) AS m",
+    "DELETE FROM metrics WHERE ctid = ANY (ARRAY(SELECT ctid FROM metrics" OF_RUNS
+    " LIMIT $2::int8))",
     "DECLARE gc_part NO SCROLL CURSOR FOR SELECT ctid FROM metrics" OF_RUNS,
     "DELETE FROM metrics WHERE ctid = ANY ($1::tid[])"};
 
@@ -101,12 +110,15 @@ static const char claim_experiment[] =
 #define OF_EXPERIMENT " WHERE experiment_id = $1::int4"
 
 static const struct part experiment_parts[] = {
-    {"DECLARE gc_part NO SCROLL CURSOR FOR SELECT m.ctid FROM metrics AS m JOIN runs AS r"
+    {NULL, NULL,
+     "DECLARE gc_part NO SCROLL CURSOR FOR SELECT m.ctid FROM metrics AS m JOIN runs AS r"
      " ON r.run_uuid = m.run_uuid WHERE r.experiment_id = $1::int4",
      "DELETE FROM metrics WHERE ctid = ANY ($1::tid[])"},
-    {"DECLARE gc_part NO SCROLL CURSOR FOR SELECT request_id FROM trace_info" OF_EXPERIMENT,
+    {NULL, NULL,
+     "DECLARE gc_part NO SCROLL CURSOR FOR SELECT request_id FROM trace_info" OF_EXPERIMENT,
      "DELETE FROM trace_info WHERE request_id = ANY ($1::text[])"},
-    {"DECLARE gc_part NO SCROLL CURSOR FOR SELECT model_id FROM logged_models" OF_EXPERIMENT,
+    {NULL, NULL,
+     "DECLARE gc_part NO SCROLL CURSOR FOR SELECT model_id FROM logged_models" OF_EXPERIMENT,
      "DELETE FROM logged_models WHERE model_id = ANY ($1::text[])"},
 };
 
@@ -134,7 +146,7 @@ static const char *const experiment_rows[] = {
 
 static const char jobs_rows[] =
     "DELETE FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE " GC_JOBS_CHOSEN
-    " ORDER BY id LIMIT " GC_ROWS_TEXT " FOR UPDATE)) RETURNING id";
+    " ORDER BY id LIMIT 1000 FOR UPDATE)) RETURNING id";
 
 /* -- connections ---------------------------------------------------------------------------------- */
 
@@ -143,6 +155,11 @@ err_t gc_remove_open(struct gc_remover *g, const struct pg_terms *terms, struct 
     err_t e;
 
     arena_init(&g->arena, 64 << 10);
+    if (g->part_rows == 0)
+        g->part_rows = GC_ROWS;
+    g->fetch_rows = g->part_rows < GC_FETCH ? g->part_rows : GC_FETCH;
+    snprintf(g->part_text, sizeof(g->part_text), "%" PRIu64, g->part_rows);
+    snprintf(g->fetch, sizeof(g->fetch), "FETCH %" PRIu64 " FROM gc_part", g->fetch_rows);
     return (e = gc_sql_open(&g->hold, terms, f)) ? e : gc_sql_open(&g->work, terms, f);
 }
 
@@ -164,44 +181,104 @@ static struct gc_ids column_of(struct arena *a, const PGresult *rows)
     return ids;
 }
 
-/* The next GC_ROWS that the cursor has; *is_over when fewer are left, which stay for the end. */
-static err_t remove_part(struct gc_remover *g, const char *remove, bool *is_over, struct fail *f)
+/* One statement in a transaction of its own. */
+static err_t work_off(struct gc_remover *g, const char *sql, const char *const *values, int count,
+                      uint64_t *rows, struct fail *f)
 {
-    const char *values[1];
-    struct gc_ids found;
-    PGresult *rows;
+    PGresult *r;
     err_t e;
 
-    if ((e = gc_sql_ask(&g->hold, "FETCH " GC_ROWS_TEXT " FROM gc_part", NULL, 0, &rows, f)))
+    if ((e = gc_sql_begin(&g->work, f)) || (e = gc_sql_ask(&g->work, sql, values, count, &r, f)))
+        return e;
+    *rows = gc_sql_touched(r);
+    g->rows += *rows;
+    PQclear(r);
+    if ((e = gc_sql_commit(&g->work, f)))
+        return e;
+    fault_point("gc_part");
+    if (g->tick)
+        g->tick(g->owner);
+    return OK;
+}
+
+/* The next rows that the cursor has; *is_over when fewer are left, which stay for the end. */
+static err_t remove_next(struct gc_remover *g, const char *remove, bool *is_over, struct fail *f)
+{
+    const char *value;
+    struct gc_ids found;
+    PGresult *rows;
+    uint64_t n;
+    err_t e;
+
+    if ((e = gc_sql_ask(&g->hold, g->fetch, NULL, 0, &rows, f)))
         return e;
     found = column_of(&g->arena, rows);
-    *is_over = found.n < GC_ROWS;
+    *is_over = found.n < g->fetch_rows;
     if (!*is_over) {
-        values[0] = gc_sql_array(&g->arena, &found);
-        if ((e = gc_sql_begin(&g->work, f)) == OK &&
-            (e = gc_sql_ask(&g->work, remove, values, 1, NULL, f)) == OK)
-            e = gc_sql_commit(&g->work, f);
-        g->rows += found.n;
-        fault_point("gc_part");
+        value = gc_sql_array(&g->arena, &found);
+        e = work_off(g, remove, &value, 1, &n, f);
     }
     PQclear(rows);
     return e;
 }
 
-static err_t remove_parts(struct gc_remover *g, const struct part *part, const char *of,
-                          struct fail *f)
+static err_t remove_by_cursor(struct gc_remover *g, const struct part *part, const char *of,
+                              struct fail *f)
 {
     struct arena_mark mark = arena_mark(&g->arena);
     bool is_over = false;
     err_t e = gc_sql_ask(&g->hold, part->find, &of, 1, NULL, f);
 
     while (e == OK && !is_over) {
-        e = remove_part(g, part->remove, &is_over, f);
+        e = remove_next(g, part->remove, &is_over, f);
         arena_rewind(&g->arena, &mark);
-        if (g->tick)
-            g->tick(g->owner);
     }
     return e ? e : gc_sql_ask(&g->hold, "CLOSE gc_part", NULL, 0, NULL, f);
+}
+
+static err_t is_small(struct gc_remover *g, const struct part *part, const char *of, bool *out,
+                      struct fail *f)
+{
+    const char *values[] = {of, g->part_text};
+    PGresult *r;
+    err_t e = gc_sql_ask(&g->hold, part->is_small, values, 2, &r, f);
+
+    if (e)
+        return e;
+    *out = PQgetvalue(r, 0, 0)[0] == 't';
+    PQclear(r);
+    return OK;
+}
+
+/* Of one of a batch that is not small together. */
+static err_t remove_parts(struct gc_remover *g, const struct part *part, const char *of,
+                          struct fail *f)
+{
+    const char *values[] = {of, g->part_text};
+    uint64_t rows = g->part_rows;
+    err_t e = OK;
+
+    for (unsigned i = 0; i < GC_FIRSTS && rows == g->part_rows && e == OK; i++)
+        e = work_off(g, part->first, values, 2, &rows, f);
+    return e || rows < g->part_rows ? e : remove_by_cursor(g, part, of, f);
+}
+
+static err_t remove_large(struct gc_remover *g, const struct part *part, const struct gc_ids *ids,
+                          const char *of, struct fail *f)
+{
+    struct arena_mark mark = arena_mark(&g->arena);
+    bool is_over;
+    err_t e = is_small(g, part, of, &is_over, f);
+
+    if (e || is_over)
+        return e;
+    for (size_t i = 0; i < ids->n && e == OK; i++) {
+        const struct gc_ids one = {ids->items + i, 1};
+
+        e = remove_parts(g, part, gc_sql_array(&g->arena, &one), f);
+        arena_rewind(&g->arena, &mark);
+    }
+    return e;
 }
 
 static err_t remove_rows(struct gc_remover *g, const char *const *rows, const char *of,
@@ -268,7 +345,7 @@ static err_t remove_claimed(struct gc_remover *g, const struct kind *kind, const
     if (going.n == 0)
         return gc_sql_commit(&g->hold, f);
     of = gc_sql_array(&g->arena, &going);
-    if (kind->part && (e = remove_parts(g, kind->part, of, f)))
+    if (kind->part && (e = remove_large(g, kind->part, &going, of, f)))
         return e;
     return remove_rows(g, kind->rows, of, f);
 }
@@ -351,7 +428,7 @@ static err_t try_experiment(struct gc_remover *g, struct str id, enum gc_end *en
     if (*end == GC_KEPT)
         return gc_sql_commit(&g->hold, f);
     for (size_t i = 0; i < array_len(experiment_parts); i++)
-        if ((e = remove_parts(g, &experiment_parts[i], values[0], f)))
+        if ((e = remove_by_cursor(g, &experiment_parts[i], values[0], f)))
             return e;
     return remove_rows(g, experiment_rows, values[0], f);
 }

@@ -13,7 +13,7 @@
 
 enum {
     GC_BATCH = 64 /* runs or models in one transaction */,
-    GC_ROWS = 20000 /* and rows of a part */
+    GC_ROWS = 500000 /* and rows of a part */
 };
 
 enum gc_end {
@@ -28,6 +28,7 @@ struct gc_remover {
     const char *workspace;
     int64_t cutoff_ms; /* counts when has_age */
     bool has_age;
+    uint64_t part_rows;        /* rows of a part; 0 = GC_ROWS */
     uint64_t rows;             /* of metrics and traces that went in parts, so far */
     void (*tick)(void *owner); /* now and then, within what is large */
     void *owner;
@@ -35,6 +36,8 @@ struct gc_remover {
     struct gc_sql hold; /* the locks, and what ends a batch */
     struct gc_sql work; /* parts of what is large, each committed at once */
     struct arena arena; /* of one batch */
+    uint64_t fetch_rows;
+    char part_text[24], fetch[48]; /* for statements */
 };
 
 /* Two connections. artifacts, tick and workspace are the caller's to set, before and in between. */
@@ -48,7 +51,7 @@ must_check err_t gc_remove_models(struct gc_remover *g, const struct gc_ids *ids
 /* With all that is in it; its runs' artifacts went with gc_remove_runs. */
 must_check err_t gc_remove_experiment(struct gc_remover *g, struct str id, enum gc_end *end,
                                       struct fail *f);
-/* Up to GC_ROWS of the jobs that are over; their ids into *gone, in the arena. older_than: 0 = any. */
+/* Up to a thousand of the jobs that are over; their ids into *gone, in the arena. older_than: 0 = any. */
 must_check err_t gc_remove_jobs(struct gc_remover *g, const struct gc_options *o, struct arena *a,
                                 struct gc_ids *gone, struct fail *f);
 

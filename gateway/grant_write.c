@@ -79,8 +79,8 @@ static err_t write_done(struct req *r, struct fail *f)
         return req_users_sql_try(r, w->steps, w->nsteps, write_done);
     if (r->sql.err)
         log_error("", "permissions could not be written behind a change",
-                  "user=\"%.*s\" pg=\"%.*s\" remedy=\"grant them by hand\"",
-                  STR_ARG(str_head(r->user->name, 100)), STR_ARG(str_head(r->sql.message, 200)));
+                  "user=%.*s pg=%.*s remedy=%s", STR_ARG(str_head(r->user->name, 100)),
+                  STR_ARG(str_head(r->sql.message, 200)), "grant them by hand");
     grant_note(r, w->is_of_all);
     return w->next(r, f);
 }

@@ -54,6 +54,18 @@ void may_about(struct may *m, struct str experiment)
     m->experiments[m->nexperiments++] = experiment;
 }
 
+void may_find_all(struct may *m, enum may_find_kind kind, const struct str *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        (void)may_find(m, kind, ids[i]);
+}
+
+void may_about_all(struct may *m, const struct str *experiments, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        may_about(m, experiments[i]);
+}
+
 void may_refuse(struct may *m)
 {
     m->is_refused = true;

@@ -67,6 +67,8 @@ extern const struct may_rule_row may_rules[MAY_RULES];
 /* -- what it is about, and needs; may_rule.c ---------------------------------------------------- */
 struct may_find *may_find(struct may *m, enum may_find_kind kind, struct str id);
 void may_about(struct may *m, struct str experiment);
+void may_find_all(struct may *m, enum may_find_kind kind, const struct str *ids, size_t n);
+void may_about_all(struct may *m, const struct str *experiments, size_t n);
 /* Does nobody but admins know such a thing: m->is_refused. */
 void may_refuse(struct may *m);
 void may_need(struct may *m, enum grant_type type, struct str id, enum grant_action action);

@@ -387,9 +387,14 @@ static err_t proxy_connected(struct req *r, struct fail *f)
 {
     struct proxy *p = r->data;
 
-    if (r->is_late || p->up->state != UPSTREAM_READY)
-        return r->is_late ? proxy_late(r, f) : proxy_lost(r, p->up->why, f);
-    return proxy_turn(r, f);
+    if (r->is_late && !upstream_next(p->up))
+        return proxy_fail(r, ERR_DEADLINE, "no connection in time", f);
+    r->is_late = false;
+    if (p->up->state == UPSTREAM_FAILED)
+        return proxy_lost(r, p->up->why, f);
+    if (p->up->state == UPSTREAM_READY)
+        return proxy_turn(r, f);
+    return req_wait_event(r, upstream_patience(p->up), proxy_connected);
 }
 
 static err_t proxy_connect(struct req *r, struct fail *f)
@@ -411,7 +416,7 @@ static err_t proxy_connect(struct req *r, struct fail *f)
         return proxy_turn(r, f);
     if (p->up->state == UPSTREAM_FAILED)
         return proxy_lost(r, p->up->why, f);
-    return req_wait_event(r, w->settings->upstream_connect_timeout, proxy_connected);
+    return req_wait_event(r, upstream_patience(p->up), proxy_connected);
 }
 
 static struct str proxy_address(struct req *r)

@@ -44,6 +44,7 @@
 #include "gateway/req_part.h"
 #include "gateway/req_steps.h"
 #include "gateway/route.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "gateway/workspace.h"
 #include "ingest/input.h"
@@ -74,6 +75,8 @@ req_step req_end_wait(struct req *r)
     req_step next = r->next;
 
     check(r->state == REQ_WAITING);
+    if (r->trace)
+        trace_waited(r);
     req_unpark(r);
     if (r->peers.command)
         peers_forget(r);

@@ -9,6 +9,7 @@
 #include "gateway/req_part.h"
 #include "gateway/req_steps.h"
 #include "gateway/sql_stream.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
@@ -62,7 +63,8 @@ err_t req_sql_start(struct req *r, struct sql_pool *pool, const struct sql_step 
                                .done = req_on_sql,
                                .owner = r,
                                .workspace = r->scope.workspace,
-                               .keeps_results = true};
+                               .keeps_results = true,
+                               .application = trace_application(r)};
     memcpy(r->sql.steps, steps, n * sizeof(*steps));
     r->sql_may_fail = may_fail;
     req_begin_wait(r, WAIT_SQL, next);
@@ -101,7 +103,8 @@ err_t req_sql_both(struct req *r, const struct sql_step steps[2], req_step next)
                                                .done = req_on_both,
                                                .owner = r,
                                                .workspace = r->scope.workspace,
-                                               .keeps_results = true};
+                                               .keeps_results = true,
+                                               .application = trace_application(r)};
     r->sql.steps[0] = steps[0];
     r->both->call.steps[0] = steps[1];
     r->sql_may_fail = false;
@@ -158,7 +161,8 @@ err_t req_rows(struct req *r, const struct sql_step *step, req_step next)
     req_drop_results(r);
     r->stream_until_us = r->worker->now_us + r->worker->settings->stream_timeout;
     req_begin_wait(r, WAIT_SQL, next);
-    r->stream = sql_stream_open(r->worker->sql, step, r->scope.workspace, req_on_rows, r);
+    r->stream = sql_stream_open(r->worker->sql, step, r->scope.workspace, trace_application(r),
+                                req_on_rows, r);
     return OK;
 }
 

@@ -46,18 +46,15 @@ static struct str hash_of(struct arena *a, struct str body)
 }
 
 static void set_headers(const struct s3_request *q, const struct s3_conf *conf, struct arena *a,
-                        CURL *easy, void **lines)
+                        void **lines)
 {
     for (size_t i = 0; i < q->header_count; i++)
         add_header(lines, a, q->headers[i].name, q->headers[i].value);
     if (conf->bucket_owner.n)
         add_header(lines, a, STR("x-amz-expected-bucket-owner"), conf->bucket_owner);
-    if (conf->session_token.n && !conf->is_unsigned)
-        add_header(lines, a, STR("x-amz-security-token"), conf->session_token);
     add_header(lines, a, STR("x-amz-content-sha256"),
                q->body_bytes == S3_NO_BODY || q->body.n ? hash_of(a, q->body)
                                                         : STR("UNSIGNED-PAYLOAD"));
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, *lines);
 }
 
 bool s3_request_has_body(const struct s3_request *q, uint64_t *bytes)
@@ -99,20 +96,36 @@ static void set_peer(const struct s3_conf *conf, struct arena *a, CURL *easy, st
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, conf->verifies_tls ? 2L : 0L);
     if (conf->ca_bundle.n)
         curl_easy_setopt(easy, CURLOPT_CAINFO, arena_cstr(a, conf->ca_bundle));
-    if (conf->is_unsigned || conf->secret_key.n == 0)
-        return;
-    curl_easy_setopt(easy, CURLOPT_USERNAME, arena_cstr(a, conf->access_key));
-    curl_easy_setopt(easy, CURLOPT_PASSWORD, arena_cstr(a, conf->secret_key));
-    curl_easy_setopt(easy, CURLOPT_AWS_SIGV4,
-                     arena_cstr(a, SAY_TEXT(a, STR("aws:amz:"), conf->region, STR(":s3"))));
 }
 
 void s3_request_set(const struct s3_request *q, const struct s3_conf *conf, struct arena *a,
                     void *easy, void **lines)
 {
     set_peer(conf, a, easy, s3_url(a, conf, q->bucket, q->key, q->params, q->param_count));
-    set_headers(q, conf, a, easy, lines);
+    set_headers(q, conf, a, lines);
     set_method(q, easy);
+}
+
+static void set_text(CURL *easy, CURLoption option, struct arena *a, struct str text)
+{
+    curl_easy_setopt(easy, option, arena_cstr(a, text)); /* libcurl copies it */
+}
+
+void s3_request_sign(const struct s3_conf *conf, void *easy, void **lines)
+{
+    struct arena a;
+
+    arena_init(&a, 4096);
+    if (!conf->is_unsigned && conf->secret_key.n) {
+        if (conf->session_token.n)
+            add_header(lines, &a, STR("x-amz-security-token"), conf->session_token);
+        set_text(easy, CURLOPT_USERNAME, &a, conf->access_key);
+        set_text(easy, CURLOPT_PASSWORD, &a, conf->secret_key);
+        set_text(easy, CURLOPT_AWS_SIGV4, &a,
+                 SAY_TEXT(&a, STR("aws:amz:"), conf->region, STR(":s3")));
+    }
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, *lines);
+    arena_fini(&a);
 }
 
 /* -- errors ------------------------------------------------------------------------------------- */

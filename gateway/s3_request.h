@@ -21,10 +21,12 @@ struct s3_request {
     struct str body;     /* in place of that: all of it */
 };
 
-/* Peer, header fields, signature and method of a CURL *; *lines is the curl_slist that the caller frees
- * behind it. The bytes of a body are the caller's to bring. */
+/* Peer, header fields and method of a CURL *; *lines is the curl_slist that the caller frees behind it. The
+ * bytes of a body are the caller's to bring. */
 void s3_request_set(const struct s3_request *q, const struct s3_conf *conf, struct arena *a,
                     void *easy, void **lines);
+/* What is left: the signature, with conf's keys of now. Copied by libcurl, but for *lines. */
+void s3_request_sign(const struct s3_conf *conf, void *easy, void **lines);
 /* Has it a body? *bytes: how long. */
 bool s3_request_has_body(const struct s3_request *q, uint64_t *bytes);
 /* An answer that is no success as an error; what: "Failed to ...: ", or "". */

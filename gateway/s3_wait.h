@@ -7,14 +7,16 @@
 #define GATEWAY_S3_WAIT_H
 
 #include "base/buf.h"
+#include "gateway/s3_credentials.h"
 #include "gateway/s3_request.h"
 
 struct s3_wait {
-    const struct s3_conf *conf; /* the caller's */
-    uint64_t timeout_us;        /* longest time of one call */
-    int status;                 /* of the last answer */
-    struct buf answer;          /* its body, until the next call */
+    uint64_t timeout_us; /* longest time of one call */
+    int status;          /* of the last answer */
+    struct buf answer;   /* its body, until the next call */
     /* private */
+    struct s3_conf conf; /* the caller's, with the keys that are good now */
+    struct s3_credentials *keys;
     void *easy;
 };
 

@@ -48,9 +48,11 @@
 #include "gateway/route.h"
 #include "gateway/status_page.h"
 #include "gateway/tls.h"
+#include "gateway/tracer.h"
 #include "gateway/ui_files.h"
 #include "gateway/user.h"
 #include "gateway/worker.h"
+#include "gateway/worker_config.h"
 #include "gateway/workspace_start.h"
 #include "ingest/queue.h"
 #include "ingest/queue_share.h"
@@ -86,10 +88,13 @@ struct server {
     struct auth_config auth_config; /* with auth = basic */
     struct auth_shared *auth;       /* NULL = auth is none */
     struct htpasswd *file;          /* of names and hashes; NULL = none */
+    bool delegates_users;           /* the upstream judges who may, so everything goes there */
     const char *users_uri;          /* where the users are; pg_uri itself when it is the same */
     struct tls *tls;                /* NULL = listen is plain */
     struct ui_files *ui;            /* NULL = no ui_dir */
     struct pulse *pulse;
+    struct tracer *tracer; /* NULL = no otlp_endpoint */
+    struct stats *tracer_stats;
     struct stats *main_stats;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
@@ -119,6 +124,7 @@ void server_stats(struct server *sv, struct stats_view *v)
     memset(v, 0, sizeof(*v));
     stats_sum(sv->sealer_stats, v);
     stats_sum(sv->main_stats, v);
+    stats_sum(sv->tracer_stats, v);
     for (unsigned i = 0; i < sv->worker_count; i++)
         stats_sum(sv->worker_stats[i], v);
     for (unsigned i = 0; i < sv->flusher_count; i++)
@@ -413,9 +419,25 @@ static err_t server_open_database(struct server *sv, struct fail *f)
     return e;
 }
 
-/* What there must be, and what we cannot do. */
-static err_t server_check_users(const struct settings *s, const struct auth_config *c,
-                                struct fail *f)
+/* A function in Python is the upstream's to run. */
+static err_t server_delegate_users(struct server *sv, struct fail *f)
+{
+    struct str function = str_head(sv->auth_config.authorization_function, 200);
+
+    if (*sv->first->upstream == '\0')
+        return fail(f, ERR_SETTING,
+                    "auth_config: authorization_function = %.*s is a Python function, which only a "
+                    "stock server can run: set upstream to one that has it, and all is passed on "
+                    "to it, or leave authorization_function out",
+                    STR_ARG(function));
+    sv->delegates_users = true;
+    log_info("", "a function in Python judges who may: everything is passed on to the upstream",
+             "authorization_function=%.*s", STR_ARG(function));
+    return OK;
+}
+
+/* What there must be. */
+static err_t server_check_users(const struct settings *s, struct fail *f)
 {
     if (*s->auth_secret_key == '\0')
         return fail(f, ERR_SETTING,
@@ -424,13 +446,7 @@ static err_t server_check_users(const struct settings *s, const struct auth_conf
                     "server. For example:\n\nexport MLFLOW_FLASK_SERVER_SECRET_KEY='my-secret-key'"
                     "\n\nIf you are using multiple servers, please ensure this key is consistent "
                     "between them, in order to prevent validation issues.");
-    if (str_eq(c->authorization_function, STR(AUTH_FUNCTION_BASIC)))
-        return OK;
-    return fail(
-        f, ERR_SETTING,
-        "auth_config: authorization_function = %.*s is a Python function: only a stock server "
-        "runs it, and there is none to ask. Leave it out, or run MLflow itself in front.",
-        STR_ARG(str_head(c->authorization_function, 200)));
+    return OK;
 }
 
 /* The users: MLflow's file about them, their database, the first admin. */
@@ -445,7 +461,9 @@ static err_t server_open_users(struct server *sv, struct fail *f)
         return OK;
     if ((e = auth_config_load(s, environ, &sv->arena, &sv->auth_config, f)))
         return e;
-    if ((e = server_check_users(s, &sv->auth_config, f)) ||
+    if (!str_eq(sv->auth_config.authorization_function, STR(AUTH_FUNCTION_BASIC)))
+        return server_delegate_users(sv, f);
+    if ((e = server_check_users(s, f)) ||
         (*s->auth_htpasswd && (e = htpasswd_open(s->auth_htpasswd, &sv->file, f))))
         return e;
     sv->users_uri = auth_config_pg_uri(&sv->auth_config, s, sv->pg_uri, &sv->arena);
@@ -494,11 +512,12 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .runs = sv->runs,
                                   .pod = sv->pod,
                                   .helper = sv->helper,
-                                  .pg_uri = sv->pg_uri,
+                                  .pg_uri = sv->delegates_users ? NULL : sv->pg_uri,
                                   .auth = sv->auth,
                                   .users_uri = sv->users_uri,
                                   .tls = sv->tls ? tls_context(sv->tls) : NULL,
                                   .stats = sv->worker_stats[i],
+                                  .tracer = sv->tracer,
                                   .listen_fd = sv->listen_fds[i],
                                   .admin_listen_fd = i == 0 ? sv->admin_fd : -1};
         err_t e;
@@ -540,6 +559,8 @@ static err_t server_start(struct server *sv, struct fail *f)
         return e;
     server_raise_file_limit(sv);
     sv->helper = helper_start();
+    if (s->otlp_endpoint[0])
+        sv->tracer = tracer_start(s->otlp_endpoint, sv->pod->id, sv->tracer_stats);
     if (sv->url[0])
         listen_set_peer_timeout(sv->listen_fds, sv->worker_count, s->peer_timeout);
     if (sv->admin_url[0])
@@ -765,6 +786,7 @@ static void server_stop(struct server *sv)
         sv->until_us = clock_us() + sv->current->drain_timeout;
     server_stop_workers(sv);
     helper_stop(sv->helper);
+    tracer_stop(sv->tracer);
     artifacts_close(&sv->artifacts);
     auth_shared_stop(sv->auth);
     sv->auth = NULL;
@@ -795,6 +817,7 @@ static void server_free(struct server *sv)
     ui_files_close(sv->ui);
     pulse_free(sv->pulse);
     stats_free(sv->main_stats);
+    stats_free(sv->tracer_stats);
     stats_free(sv->sealer_stats);
     for (unsigned i = 0; i < sv->worker_count; i++)
         stats_free(sv->worker_stats[i]);
@@ -827,6 +850,7 @@ static struct server *server_new(struct settings *s, const struct server_source 
     sv->flusher_count = settings_passes_all(s) ? 0 : (unsigned)s->flushers;
     sv->pulse = pulse_new();
     sv->main_stats = stats_new();
+    sv->tracer_stats = stats_new();
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)
         sv->worker_stats[i] = stats_new();

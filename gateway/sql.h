@@ -57,9 +57,10 @@ struct sql_call {
     unsigned nsteps;
     void (*done)(struct sql_call *call);
     void *owner;
-    const char *workspace; /* for texts that name it; lives until done */
-    struct sql_hold *hold; /* NULL = the session goes back with the end of the call */
-    bool keeps_results;    /* the owner frees them */
+    const char *workspace;   /* for texts that name it; lives until done */
+    struct sql_hold *hold;   /* NULL = the session goes back with the end of the call */
+    bool keeps_results;      /* the owner frees them */
+    const char *application; /* application_name of its transaction; NULL = the session's own */
 
     /* valid in done; the pool frees the results when done returns, and does not look at the call
      * again, so done may end its life or hand it in anew. err: OK, ERR_PG (away, timed out,

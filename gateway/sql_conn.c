@@ -411,13 +411,30 @@ static bool conn_send_setup(struct sql_conn *c)
            conn_send_settings(c, PQbackendPID(c->pg)) && PQpipelineSync(c->pg) == 1;
 }
 
+/* For whom looks at pg_stat_activity or the server's log while it lasts; it ends with the transaction, so
+ * that nobody else is taken for it. */
+static bool conn_send_application(struct sql_conn *c, const char *name)
+{
+    const char *values[] = {name};
+
+    return PQsendQueryParams(c->pg, "SELECT set_config('application_name', $1, true)", 1, NULL,
+                             values, NULL, NULL, 0) == 1;
+}
+
 /* The settings of a transaction that begins with this call, in front of its steps. */
 static bool conn_send_locals(struct sql_conn *c, const struct sql_call *call)
 {
-    if (!c->is_pooled || call_goes_on(call))
+    if (call_goes_on(call))
+        return true;
+    if (c->is_pooled) {
+        c->ops[c->nops++] = (struct sql_op){SQL_OP_SETTINGS, 0};
+        if (!conn_send_settings(c, 0))
+            return false;
+    }
+    if (call->application == NULL)
         return true;
     c->ops[c->nops++] = (struct sql_op){SQL_OP_SETTINGS, 0};
-    return conn_send_settings(c, 0);
+    return conn_send_application(c, call->application);
 }
 
 static void conn_flush(struct sql_conn *c)

@@ -37,7 +37,7 @@ struct sql_conn {
     struct sql_call *call; /* BUSY only */
     struct sql_hold *hold; /* NULL = none */
     uint64_t deadline_us;  /* UINT64_MAX when CLOSED, IDLE or HELD */
-    struct sql_op ops[1 + 2 * SQL_STEPS_MAX];
+    struct sql_op ops[2 + 2 * SQL_STEPS_MAX];
     unsigned nops;
     unsigned op; /* the one whose answer comes next */
     unsigned steps_answered;

@@ -113,8 +113,8 @@ static void stream_on_call(struct sql_call *call)
 }
 
 struct sql_stream *sql_stream_open(struct sql_pool *p, const struct sql_step *step,
-                                   const char *workspace, void (*done)(struct sql_stream *s),
-                                   void *owner)
+                                   const char *workspace, const char *application,
+                                   void (*done)(struct sql_stream *s), void *owner)
 {
     struct sql_stream *s = calloc(1, sizeof(*s));
 
@@ -130,6 +130,10 @@ struct sql_stream *sql_stream_open(struct sql_pool *p, const struct sql_step *st
                                 .workspace = workspace,
                                 .hold = &s->hold,
                                 .keeps_results = true};
+    if (application) { /* the stream may outlive its owner */
+        str_to_cstr(str_of(application), s->application, sizeof(s->application));
+        s->call.application = s->application;
+    }
     s->call.steps[0] = (struct sql_step){&STREAM_BEGIN, NULL, 0};
     s->call.steps[1] = *step;
     s->call.steps[2] = (struct sql_step){&STREAM_FETCH, NULL, 0};

@@ -48,6 +48,7 @@
 #include "gateway/route.h"
 #include "gateway/server.h"
 #include "gateway/upstream.h"
+#include "gateway/worker_config.h"
 #include "gateway/worker_net.h"
 #include "gateway/workspace.h"
 #include "schema/errors.h"
@@ -611,6 +612,7 @@ static struct worker *worker_new(const struct worker_config *c)
     w->pod = c->pod;
     w->helper = c->helper;
     w->stats = c->stats;
+    w->tracer = c->tracer;
     w->passes_all = c->pg_uri == NULL;
     w->base = worker_new_base();
     route_rows(&rows);

@@ -22,8 +22,11 @@ struct latency;
 struct peers;
 struct pod;
 struct server;
+struct ssl_ctx_st;
 struct conn;
+struct tracer;
 struct upstream;
+struct worker_config;
 struct workspaces;
 
 enum {
@@ -52,6 +55,8 @@ struct worker {
     struct stats *stats;
     struct latency *latency; /* of its requests; written here only */
     struct top top;          /* who sends most; likewise */
+    struct tracer *tracer;   /* NULL: no spans are sent anywhere */
+    uint64_t traced_turn;    /* of otlp_sample requests, which one is next */
     struct inbox inbox;
     struct helper *helper;
     unsigned helped_count; /* requests whose bodies it has */
@@ -77,25 +82,6 @@ struct worker {
     uint64_t run_asked_us; /* when the one under way was sent */
     struct arena run_arena;
     struct worker_net *net; /* listeners, connections, timers */
-};
-
-struct worker_config {
-    struct server *server;
-    struct helper *helper;
-    unsigned index;
-    unsigned count;           /* of workers */
-    unsigned max_connections; /* of all of them; at most the setting */
-    const struct settings *settings;
-    struct queue *queue;
-    struct runs *runs;
-    struct pod *pod;
-    const char *pg_uri;       /* NULL: all goes upstream */
-    struct auth_shared *auth; /* NULL = auth is none */
-    const char *users_uri;    /* of the users' database; pg_uri itself when it is the same */
-    struct stats *stats;
-    int listen_fd;          /* owned by the worker from here on; -1 = none */
-    int admin_listen_fd;    /* worker 0 only, else -1 */
-    struct ssl_ctx_st *tls; /* for listen; NULL = plain. The worker adds a reference */
 };
 
 must_check err_t worker_start(const struct worker_config *c, struct worker **out, struct fail *f);

@@ -39,6 +39,7 @@ const struct setting_fallback setting_fallbacks[] = {
     {"MLFLOW_TRUNCATE_LONG_VALUES", SETTING_truncate_long_values},
     {"MLFLOW_AUTH_CONFIG_PATH", SETTING_auth_config},
     {"MLFLOW_FLASK_SERVER_SECRET_KEY", SETTING_auth_secret_key},
+    {"OTEL_EXPORTER_OTLP_ENDPOINT", SETTING_otlp_endpoint}, /* what every OpenTelemetry SDK reads */
 };
 const size_t setting_fallback_count = array_len(setting_fallbacks);
 

@@ -412,7 +412,8 @@ def test_what_mlflow_does_not_start_with_we_do_not(empty, tmp_path, change, word
     ("[mlflow]\ndatabase_uri = x\n", "default_permission"),
     ("[mlflow]\ndefault_permission = READ\ndatabase_uri = a%b\n", "%%"),
     ("[mlflow]\ndefault_permission = READ\ndatabase_uri = x\nauthorization_function = my.auth:check\n",
-     "my.auth:check")])
+     "authorization_function = my.auth:check is a Python function, which only a stock server can run: "
+     "set upstream")])
 def test_a_file_that_says_what_cannot_be_done(empty, tmp_path, text, words):
     path = tmp_path / "auth.ini"
     path.write_text(text)

@@ -488,13 +488,16 @@ def test_points_queued_for_a_run_that_gc_took_are_dead_letters(state):
 # -- killed ----------------------------------------------------------------------------------------
 
 
+PARTS = {"SLUICE_TEST_GC_ROWS": "500"}
+
+
 @pytest.fixture(scope="module")
 def large(postgres, tmp_path_factory):
     """A state with a run of more than one part, and what is left of it by a gc that nobody killed."""
     made = State(postgres, tmp_path_factory.mktemp("large") / "made")
     with psycopg.connect(made.uri, autocommit=True) as pg:
         pg.execute("INSERT INTO metrics (key, value, timestamp, run_uuid, step) SELECT 'large', 1, i,"
-                   " %s, i FROM generate_series(1, 45000) AS i", (made.ids["old_run"],))
+                   " %s, i FROM generate_series(1, 1200) AS i", (made.ids["old_run"],))
     uri, folder = made.copy()
     assert gc(uri, "--artifacts-destination", str(folder / "served")).returncode == 0
     yield made, left(uri, folder)
@@ -507,9 +510,29 @@ def test_killed_anywhere_the_next_one_finishes(large, point):
     made, expected = large
     uri, folder = made.copy()
     where = str(folder / "served")
-    killed = gc(uri, "--artifacts-destination", where, env={"SLUICE_TEST_KILL_AT": point})
+    killed = gc(uri, "--artifacts-destination", where, env={"SLUICE_TEST_KILL_AT": point, **PARTS})
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    wait_until(lambda: gc(uri, "--artifacts-destination", where).returncode == 0, 60, "finished")
+    wait_until(lambda: gc(uri, "--artifacts-destination", where, env=PARTS).returncode == 0, 60, "finished")
+    assert_same(left(uri, folder), expected)
+
+
+def test_the_largest_run_goes_by_a_cursor_and_killed_amid_it_is_finished(large):
+    made, expected = large
+    uri, folder = made.copy()
+    with psycopg.connect(uri, autocommit=True) as pg:
+        pg.execute("INSERT INTO metrics (key, value, timestamp, run_uuid, step) SELECT 'larger', 1, i, %s, i"
+                   " FROM generate_series(1, 1900) AS i", (made.ids["old_run"],))
+    where = str(folder / "served")
+    # Two runs: this one takes four parts and two by the cursor, the other one part before or after it.
+    killed = gc(uri, "--artifacts-destination", where, "--run-ids", made.ids["old_run"], "--experiment-ids",
+                str(made.ids["old"]), env={"SLUICE_TEST_KILL_AT": "gc_part:6", **PARTS})
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with psycopg.connect(uri, autocommit=True) as pg:
+        assert pg.execute("SELECT count(*) FROM metrics WHERE run_uuid = %s",
+                          (made.ids["old_run"],)).fetchone()[0] in (3105 - 5 * 500, 3105 - 6 * 500)
+        pg.execute("INSERT INTO metrics (key, value, timestamp, run_uuid, step) SELECT 'again', 1, i, %s, i"
+                   " FROM generate_series(1, 2600) AS i", (made.ids["old_run"],))
+    wait_until(lambda: gc(uri, "--artifacts-destination", where, env=PARTS).returncode == 0, 60, "finished")
     assert_same(left(uri, folder), expected)
 
 

@@ -2,11 +2,11 @@
 
   latency      log-metric, 1000 connections, open loop at half of what the closed loop reached: p99
   replays      the same load with 30 % of all requests repeated and without, in turns: ratio of the p99
-  connected    10 000 jobs, each on its connection, one batch each in the time measured: all are served; memory
+  connected    10 000 jobs, each on its connection, a batch or two each in the time measured: all are served; memory
   memory       resident size of the program before anybody came, and of another one after a closed loop of batches
   overload     three times the peak, open loop, nobody retries: accepted points to those of the peak, and what
                else than 200 and 429 was answered
-  tuned        applied points/s after `schema tune metrics_run_uuid` and after all of it, beside psql \\copy into
+  tuned        applied points/s after `schema tune metrics_run_uuid latest_metrics_fill` and after all of it, beside psql \\copy into
                the untuned schema, in turns
   large        applied points/s on top of --large points already in `metrics`, beside an empty table, in turns
 
@@ -85,7 +85,7 @@ def replays(server, folder, options, tools):
 def connected(server, folder, options):
     jobs = options.connected
     figures = blow(server, folder, os.path.join(SCENARIOS, "ten-thousand-idle.conf"), "--jobs", str(jobs), "--interval",
-                   f"{options.seconds * 2}s", "--warmup", "0s", "--duration", f"{options.seconds * 2}s", "--sample",
+                   f"{options.seconds * 2}s", "--warmup", "0s", "--duration", f"{options.seconds * 3}s", "--sample",
                    "500ms", "--experiment", "connected")
     peak = figures["rss_peak"] / MIB
     served = figures["done"] == figures["requests"] >= jobs * 0.99 and figures["errors"] + figures["refused"] == 0
@@ -151,7 +151,7 @@ def applied(cluster, folder, options, tools, say):
     names = ("copied", "lean", "tuned", "large")
     uris = {name: cluster.create_database(f"target_{name}", template="target_plain") for name in names}
     uris["plain"] = uri
-    tune(uris["lean"], "metrics_run_uuid")
+    tune(uris["lean"], "metrics_run_uuid", "latest_metrics_fill")
     tune(uris["tuned"])
     tools.fill(cluster, "target_large", options.large)
     servers = {name: tools.Sluice(uris[name], args=options.args.split()) for name in ("plain", "lean", "tuned", "large")}
@@ -186,7 +186,9 @@ def measure_targets(cluster, folder, options, tools, say):
         for one in more:
             rows.append(one)
             say(f"    {one['what']}: {one['value']:.3g} {one['unit']} (target {one['target']}"
-                f"{'' if one['is_met'] else ': NOT MET'})")
+                f"{'' if one['is_met'] else ': NOT MET'}), load {os.getloadavg()[0]:.0f}")
+            if not one["is_met"]:
+                say("        " + json.dumps({k: v for k, v in one.items() if k not in ("what", "figures")}))
 
     with tools.Sluice(cluster.create_database("target_load"), args=options.args.split()) as server:
         idle = resident(server)

@@ -14,6 +14,7 @@
   refused    what cannot work is said before anything is installed, in words
   modes      what is there with which queue, store and upstream
   options    what each remaining value does
+  notes      what helm says after an install
   manifests  deploy/manifests is what the chart makes, and good
   unittest   with --tools alone: helm-unittest's own tests of the chart
   kubeconform
@@ -341,6 +342,7 @@ def refused():
             (merged(STORE, {"artifactStore": {"gcp": {"enabled": True}}}), "for a stock server"),
             (merged(STORE, {"storage": {"enabled": True}, "replicaCount": 2}), "a second pod"),
             (merged(STORE, {"postgresql": {"enabled": True}}), "choose one"),
+            ({"postgresql": {"enabled": True}, "migrations": {"enabled": True}}, "before anything of the chart"),
             (merged(STORE, {"tls": {"enabled": True}}), "tls.secretName")):
         said = refusal(values)
         assert words in said, said
@@ -414,6 +416,24 @@ def options():
         "server": {"flag_options": ["dev", "no_serve_artifacts"]}}))
     args = one(through, "Deployment", "rel-sluice-upstream")["spec"]["template"]["spec"]["containers"][0]["args"]
     assert "--dev" in args and "--no-serve-artifacts" in args, args
+
+
+def notes():
+    """What is printed after an install: where it is, and what a user may not have meant."""
+    for values, words in (
+            ({}, "port-forward svc/rel-sluice 5000:5000"),
+            ({}, "http://rel-sluice.ml.svc:5000"),
+            (merged(CASES["jobs"]), "MLFLOW_TRACKING_USERNAME"),
+            ({"mlflow": {"defaultArtifactRoot": "./mlruns"}}, "clients resolve it on their own machines"),
+            ({"server": {"value_options": {"gunicorn_opts": "--timeout 5"}}}, "ignored: --gunicorn-opts=--timeout 5"),
+            ({"mlflow": {"backendStoreUri": "mysql://u@h/m"}, "upstream": {"enabled": True}}, "every request is streamed"),
+            ({"mlflow": {"backendStoreUri": "mysql://u@h/m"}, "upstream": {"enabled": True},
+              "server": {"flag_options": ["enable_workspaces"]}, "garbageCollection": {"enabled": True}},
+             "garbageCollection.allWorkspaces is false")):
+        with values_file(merged(STORE, values)) as f:
+            said = helm("install", "rel", CHART, "--namespace", "ml", "--dry-run=client", "--values", f.name)
+        assert said.returncode == 0, said.stderr
+        assert words in said.stdout.split("NOTES:")[1], said.stdout.split("NOTES:")[1]
 
 
 def kustomized(folder):
@@ -534,7 +554,8 @@ def compose():
     raise AssertionError("compose's schema takes a mistyped name")
 
 
-CHECKS = [schema, lint, objects, settings, wiring, hardened, hosts, dialects, refused, modes, options, manifests]
+CHECKS = [schema, lint, objects, settings, wiring, hardened, hosts, dialects, refused, modes, options, notes,
+          manifests]
 TOOLS = [unittest, kubeconform, compose]
 
 

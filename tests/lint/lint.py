@@ -173,8 +173,29 @@ def check_generated_docs():
                 yield f"{committed} is not what its sources say"
 
 
+def check_deployment_checklist():
+    """Files and tests of docs/deployment-checklist.md are there."""
+    rows = 0
+    for number, line in enumerate(lines_of("docs/deployment-checklist.md"), 1):
+        cells = [c.strip() for c in line.strip("|").split("|")]
+        if not re.match(r"\d+\.\d+$", cells[0]):
+            continue
+        rows += 1
+        if len(cells) != 4 or not cells[2] or not cells[3]:
+            yield f"docs/deployment-checklist.md:{number}: a row has number, words, file and test"
+            continue
+        for named in re.findall(r"`([^`]*/[^`]*)`", cells[2] + cells[3]):
+            path, _, check = named.partition(":")
+            if not os.path.isfile(path):
+                yield f"docs/deployment-checklist.md:{number}: there is no {path}"
+            elif check and f"def {check}(" not in "\n".join(lines_of(path)):
+                yield f"docs/deployment-checklist.md:{number}: {path} has no {check}"
+    if rows < 60:
+        yield f"docs/deployment-checklist.md: {rows} rows are not all"
+
+
 CHECKS = [check_folder_graph, check_function_size, check_file_size, check_header_size,
-          check_essays, check_unfinished, check_unit_tests, check_generated_docs]
+          check_essays, check_unfinished, check_unit_tests, check_generated_docs, check_deployment_checklist]
 
 
 def main():

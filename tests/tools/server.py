@@ -141,6 +141,7 @@ class Sluice(Server):
         self.env = env or {}
         self.admin_url = None
         self.wrapper = []  # a command that runs it, in place of itself
+        self.start_limit_s = 60
 
     def command(self):
         command = self.wrapper + [self.binary, "serve", "--listen", "127.0.0.1:0",
@@ -160,9 +161,10 @@ class Sluice(Server):
                     f"exit code {self.process.returncode} at start:\n{self.output()}")
             return found and found[1]
 
-        self.url = wait_until(lambda: address("listening"), 60, "the line `listening on`")
-        self.admin_url = wait_until(lambda: address("admin"), 60, "the line `admin on`")
-        wait_until(lambda: self.is_answering(self.admin_url + "/readyz"), 60, "/readyz")
+        limit_s = self.start_limit_s
+        self.url = wait_until(lambda: address("listening"), limit_s, "the line `listening on`")
+        self.admin_url = wait_until(lambda: address("admin"), limit_s, "the line `admin on`")
+        wait_until(lambda: self.is_answering(self.admin_url + "/readyz"), limit_s, "/readyz")
         return self
 
     def kill(self):

@@ -15,6 +15,7 @@
 #include "gateway/route.h"
 #include "gateway/server.h"
 #include "gateway/worker.h"
+#include "gateway/worker_config.h"
 #include "schema/errors.h"
 #include "tests/unit/queue_fixture.h"
 

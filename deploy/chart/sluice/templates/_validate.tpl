@@ -41,6 +41,9 @@
 {{- if and .Values.postgresql.enabled (include "sluice.storeUri" .) -}}
 {{- fail "postgresql.enabled brings a database, and mlflow.backendStoreUri names another: choose one" -}}
 {{- end -}}
+{{- if and .Values.postgresql.enabled (or .Values.migrations.enabled .Values.backendStore.databaseUpgrade) -}}
+{{- fail "migrations run before anything of the chart is there, postgresql.enabled's database too; an empty one gets its schema from Sluice" -}}
+{{- end -}}
 {{- if and .Values.upstream.enabled (not .Values.upstream.url) (not (include "sluice.hasStore" .)) -}}
 {{- fail "the upstream needs mlflow.backendStoreUri or mlflow.backendStoreUriFrom" -}}
 {{- end -}}
