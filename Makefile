@@ -18,8 +18,13 @@
 #   make tsan     what has threads, and the program, under ThreadSanitizer
 #   make valgrind unit tests and a part of the api suite under memcheck
 #   make test-permissions-full
-#                 who may call what, 100 000 questions beside a stock server
-#   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios
+#                 who may call what: every route x user x default beside a stock server
+#   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios; with FASTTRACKML=program it, too
+#   make bench-table  of it what is promised, in twelve minutes at most; ARGS=--docs writes it into docs
+#   make bench-guard  the same, held against the committed docs/bench.json: no loss over 15 %
+#   make bench-growth  how cost grows with rows, runs, keys, connections; ARGS="--rows 0,100000000 --docs"
+#   make flames   flame graphs of the accept and the flush path into docs, by perf
+#   make fasttrackml  fetches build/fasttrackml/fml
 #   make soak     rising and falling load for an hour, or SECONDS=n; memory and descriptors watched
 #   make install  program, manual pages, completions, systemd unit; PREFIX=/usr/local, DESTDIR=
 #   make deb      build/sluice_VERSION_ARCHITECTURE.deb
@@ -47,8 +52,8 @@ PROGRAMS := gateway/main.c loadtest/main.c schema/docgen.c
 SOURCES := $(filter-out $(PROGRAMS),$(wildcard $(FOLDERS:%=%/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 # What ThreadSanitizer looks at: the files that more than one thread is in.
-TSAN_TESTS := $(filter test_inbox test_journal test_queue_reader test_queue_ring test_runs \
-	test_sealer test_stats test_tickets,$(UNIT_TESTS))
+TSAN_TESTS := $(filter test_exemplar test_inbox test_journal test_queue_reader test_queue_ring test_runs \
+	test_sealer test_stats test_tickets test_tracer,$(UNIT_TESTS))
 FUZZ_TARGETS := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 KAFKA := build/kafka/.stamp
 KUBE := build/kube/.stamp
@@ -61,6 +66,8 @@ TARGET ?=
 ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j2
 endif
+
+export FASTTRACKML
 
 # --- tools and flags -------------------------------------------------------------------------
 
@@ -82,7 +89,7 @@ endif
 WERROR ?= 0
 WARNINGS += $(if $(filter 1,$(WERROR)),-Werror)
 
-LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka openssl libcurl libxcrypt
+LIBRARIES := libevent_core libpq msgpack libxxhash rdkafka openssl libcurl libxcrypt zlib
 # Pinned sources (deps.lock) stand in for a library that pkg-config does not know.
 SYSTEM_YYJSON := $(shell pkg-config --exists 'yyjson >= 0.10' 2>/dev/null && echo yyjson)
 SYSTEM_LLHTTP := $(shell pkg-config --exists 'libllhttp >= 9.2' 2>/dev/null && echo libllhttp)
@@ -131,14 +138,14 @@ UNITS = $(DESTDIR)$(PREFIX)/lib
 # --- packages ---------------------------------------------------------------------------------
 
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libpq-dev libmsgpack-dev libxxhash-dev \
-	librdkafka-dev libssl-dev libcrypt-dev libjemalloc-dev libcurl4-openssl-dev python3 python3-pip python3-venv
+	librdkafka-dev libssl-dev libcrypt-dev libjemalloc-dev libcurl4-openssl-dev zlib1g-dev python3 python3-pip python3-venv
 RUN_PACKAGES := $(BUILD_PACKAGES) postgresql
 PODS_PACKAGES := openjdk-17-jre-headless maven kcat haproxy pgbouncer
 TEST_PACKAGES := $(RUN_PACKAGES) libcmocka-dev strace curl chromium nginx iproute2 iptables util-linux faketime \
 	redis-server openssl $(PODS_PACKAGES) dpkg-dev file groff procps systemd zsh fish shellcheck \
-	prometheus
+	prometheus python3-prometheus-client
 VALGRIND_PACKAGES := $(TEST_PACKAGES) valgrind
-BENCH_PACKAGES := $(TEST_PACKAGES) wrk
+BENCH_PACKAGES := $(TEST_PACKAGES) wrk linux-perf
 DEB_PACKAGES := $(BUILD_PACKAGES) dpkg-dev
 IMAGE_PACKAGES := $(DEB_PACKAGES) mmdebstrap buildah
 DEPLOY_PACKAGES := $(TEST_PACKAGES) mmdebstrap buildah skopeo umoci
@@ -162,9 +169,9 @@ endef
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
+.PHONY: check-docs test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long proxy-long check-fuzz check-load test-pods pods-long test-ui \
-	conform bench soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
+	conform bench bench-table bench-guard bench-growth flames fasttrackml soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
 all: build/sluice build/sluice-loadtest
@@ -200,7 +207,7 @@ test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
 		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3) $(KUBE)
 	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods \
-		deploy chart compose
+		deploy chart compose docs
 
 check: all asan units build/docgen
 	@$(PYTHON) tests/run.py lint unit wire
@@ -245,7 +252,7 @@ build/ui/files/index.html: build/sluice
 	@touch $@
 # Who may call what: 100 000 questions, one about every call under every default at least.
 test-permissions-full: all venv
-	$(VENV)/bin/python tests/matrix/matrix.py --count 100000 --users 60
+	$(VENV)/bin/python tests/matrix/matrix.py --cells --count 8000 --users 60
 
 conform: all asan venv
 	@$(PYTHON) tests/run.py conform-full
@@ -261,6 +268,27 @@ lint: build/docgen
 bench: setup-bench
 	@$(MAKE) --no-print-directory all venv $(KAFKA) $(S3)
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
+bench-table: setup-bench
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/bench/bench.py --only table --seconds 3 --rounds 3 --points 300000 \
+		--stock-points 20000 $(ARGS)
+# Before a release, on a quiet machine; no part of the tests.
+bench-guard: bench-table
+	@$(VENV)/bin/python tests/bench/guard.py
+bench-growth: setup-bench
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/bench/growth.py $(ARGS)
+flames: setup-bench
+	@$(MAKE) --no-print-directory all venv
+	@$(VENV)/bin/python tests/bench/flames.py $(ARGS)
+fasttrackml: build/fasttrackml/fml
+# A wheel with the program in it; pip checks its hash.
+build/fasttrackml/fml: tests/bench/fasttrackml.txt | build
+	@rm -rf $(@D); mkdir -p $(@D)
+	@$(PYTHON) -m pip download -q --disable-pip-version-check --no-deps --only-binary :all: \
+		--require-hashes -r $< -d $(@D)
+	@cd $(@D) && $(PYTHON) -m zipfile -e *.whl . && mv *.data/data/bin/fml fml.new && \
+		rm -rf *.whl *.data *.dist-info && chmod 755 fml.new && mv fml.new fml
 
 # DESTDIR goes before every path, for packagers; the paths in the unit are without it.
 install: all build/docgen
@@ -319,6 +347,9 @@ test-deploy-full: setup-cluster
 	@tests/deploy/kube/fetch.sh build/cluster kubernetes kwok kubeconform helm-unittest
 	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose cluster
 
+# The commands and links of README.md and docs/.
+check-docs: all venv build/ui/files/index.html
+	@$(PYTHON) tests/run.py docs
 docs: build/docgen
 	build/docgen docs
 	$(PYTHON) tests/tools/files.py docs
@@ -384,6 +415,7 @@ build/$(1)/%.o: %.c Makefile | $$(DEPS_STAMPS)
 
 # It takes the SQL in by the assembler, which -MMD does not see.
 build/$(1)/schema/sql_files.o: $$(wildcard schema/sql/*.sql)
+build/$(1)/gateway/status_page.o: gateway/status.html
 
 # Other people's code: their warnings are theirs. NDEBUG: hiredis asserts what its peer says.
 build/$(1)/deps/%.o: $$(DEPS_STAMPS)

@@ -16,8 +16,7 @@ const uint64_t hist_bounds_us[HIST_BOUNDS] = {
     2500000, 5000000, 7500000, 10000000, 30000000, 60000000,
 };
 
-/* Index of the first bound that is >= us, or HIST_BOUNDS. */
-static unsigned hist_bucket(uint64_t us)
+unsigned hist_bucket(uint64_t us)
 {
     unsigned low = 0;
     unsigned high = HIST_BOUNDS;
@@ -52,13 +51,41 @@ void hist_sum(const struct hist *h, struct hist_view *v)
     v->sum_us += atomic_load_explicit(&h->sum_us, memory_order_relaxed);
 }
 
-uint64_t hist_quantile(const struct hist_view *v, double q)
+uint64_t hist_count(const struct hist_view *v)
 {
     uint64_t total = 0;
-    uint64_t seen = 0;
 
     for (unsigned i = 0; i <= HIST_BOUNDS; i++)
         total += v->counts[i];
+    return total;
+}
+
+void hist_since(struct hist_view *v, const struct hist_view *before)
+{
+    for (unsigned i = 0; i <= HIST_BOUNDS; i++)
+        v->counts[i] -= before->counts[i];
+    v->sum_us -= before->sum_us;
+}
+
+double hist_estimate(const struct hist_view *v, double q)
+{
+    double rank = q * (double)hist_count(v), seen = 0;
+
+    for (unsigned i = 0; i < HIST_BOUNDS; i++) {
+        double here = (double)v->counts[i], low = i ? (double)hist_bounds_us[i - 1] : 0;
+
+        if (here > 0 && seen + here >= rank)
+            return low + ((double)hist_bounds_us[i] - low) * (rank - seen) / here;
+        seen += here;
+    }
+    return hist_count(v) ? (double)hist_bounds_us[HIST_BOUNDS - 1] : 0;
+}
+
+uint64_t hist_quantile(const struct hist_view *v, double q)
+{
+    uint64_t total = hist_count(v);
+    uint64_t seen = 0;
+
     if (total == 0)
         return 0;
     for (unsigned i = 0; i < HIST_BOUNDS; i++) {

@@ -25,6 +25,8 @@ struct hist_view {
     uint64_t sum_us;
 };
 
+/* Index of the bucket that a duration falls into; HIST_BOUNDS is the unbounded one. */
+unsigned hist_bucket(uint64_t us);
 /* Only the owner calls this. */
 void hist_note(struct hist *h, uint64_t us);
 /* Adds h to v; any thread. */
@@ -32,5 +34,11 @@ void hist_sum(const struct hist *h, struct hist_view *v);
 /* Upper bound in microseconds of the bucket that holds quantile q (0..1]; the highest bound when
  * that is the unbounded bucket, 0 when empty. */
 uint64_t hist_quantile(const struct hist_view *v, double q);
+/* The same as Prometheus' histogram_quantile has it: as if the durations of a bucket lay evenly in it. */
+double hist_estimate(const struct hist_view *v, double q);
+/* How many durations. */
+uint64_t hist_count(const struct hist_view *v);
+/* v is left with what came after before. */
+void hist_since(struct hist_view *v, const struct hist_view *before);
 
 #endif

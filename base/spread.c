@@ -25,8 +25,7 @@ static unsigned spread_slot(uint64_t us)
     return (step << SPREAD_BITS) + (unsigned)(us >> step);
 }
 
-/* The longest duration of a slot. */
-static uint64_t spread_last(unsigned slot)
+uint64_t spread_last(unsigned slot)
 {
     unsigned step;
 

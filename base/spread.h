@@ -29,6 +29,8 @@ void spread_note(struct spread *s, uint64_t us);
 void spread_add(struct spread *s, const struct spread *from);
 /* The duration that a share q (0..1] of the notes does not exceed; 0 when there are none. */
 uint64_t spread_quantile(const struct spread *s, double q);
+/* The longest duration that falls into a slot. */
+uint64_t spread_last(unsigned slot);
 double spread_mean_us(const struct spread *s);
 
 #endif

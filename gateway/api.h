@@ -14,9 +14,11 @@
 #define ARTIFACTS(methods, path, handler, body, may) err_t handler(struct req *r, struct fail *f);
 #define USERS(methods, path, handler, body, may)     err_t handler(struct req *r, struct fail *f);
 #define USERS_3(methods, path, handler, body, may)   err_t handler(struct req *r, struct fail *f);
+#define MLFLOW_3(methods, path, handler, body, may)  err_t handler(struct req *r, struct fail *f);
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
+#undef MLFLOW_3
 #undef ARTIFACTS
 #undef USERS
 #undef USERS_3

@@ -69,7 +69,7 @@ err_t api_artifact_upload(struct req *r, struct fail *f)
 
     if (e)
         return e;
-    if (artifact_path_base(r->artifact->at.path).n == 0)
+    if (route_rest(r).n == 0 || artifact_path_base(r->artifact->at.path).n == 0)
         return artifact_answer_detail(
             r, 400, STR("Artifact path must include a filename (cannot end with '/')."));
     return artifact_receive(r, UINT64_MAX, uploaded);
@@ -83,14 +83,16 @@ static err_t removed(struct req *r, struct fail *f)
 
 err_t api_artifact_delete(struct req *r, struct fail *f)
 {
-    struct str sent = route_rest(r);
+    struct str sent = route_rest(r), path;
     err_t e;
 
     if (sent.n == 0)
         return ERR_NO_ENDPOINT;
+    if ((e = artifact_path_check(&r->arena, sent, &path, f)))
+        return e;
+    if (artifact_path_norm(&r->arena, path).n == 0)
+        return fail_str(f, ERR_BAD_PARAM, STR("Invalid path")); /* not all there is */
     if ((e = begin(r, sent, f)))
         return e;
-    if (artifact_path_norm(&r->arena, r->artifact->at.path).n == 0)
-        return fail_str(f, ERR_BAD_PARAM, STR("Invalid path")); /* not all there is */
     return r->artifact->at.ops->remove(r, removed);
 }

@@ -219,13 +219,30 @@ static struct str type_of(struct req *r, struct str path)
     return type ? str_of(type) : STR("application/octet-stream");
 }
 
-static err_t upload_found(struct req *r, struct fail *f)
+static err_t upload_presigned(struct req *r, struct fail *f)
 {
     struct presigned_call *c = r->data;
     const struct s3_conf *conf = &server_artifacts(r->worker->server)->s3;
-    struct str type = type_of(r, c->path);
-    struct artifact_place at;
     struct json j;
+
+    (void)f;
+    reply_json(r, &j);
+    json_open(&j);
+    json_pair_str(&j, "presigned_url", r->artifact->url);
+    json_key(&j, "headers");
+    json_open(&j);
+    json_pair_str(&j, "Content-Type", type_of(r, c->path));
+    for (size_t i = 0; i < conf->upload_header_count; i++)
+        json_pair_str(&j, conf->upload_headers[i].name.p, conf->upload_headers[i].value);
+    json_close(&j);
+    json_close(&j);
+    return reply_ok(r);
+}
+
+static err_t upload_found(struct req *r, struct fail *f)
+{
+    struct presigned_call *c = r->data;
+    struct artifact_place at;
     err_t e;
 
     if ((e = refuse_proxied(r,
@@ -239,17 +256,7 @@ static err_t upload_found(struct req *r, struct fail *f)
                             " repository"));
     if ((e = artifact_begin(r, &at, f)))
         return e;
-    reply_json(r, &j);
-    json_open(&j);
-    json_pair_str(&j, "presigned_url", at.ops->presign_put(r, type, (uint64_t)c->seconds));
-    json_key(&j, "headers");
-    json_open(&j);
-    json_pair_str(&j, "Content-Type", type);
-    for (size_t i = 0; i < conf->upload_header_count; i++)
-        json_pair_str(&j, conf->upload_headers[i].name.p, conf->upload_headers[i].value);
-    json_close(&j);
-    json_close(&j);
-    return reply_ok(r);
+    return at.ops->presign_put(r, type_of(r, c->path), (uint64_t)c->seconds, upload_presigned);
 }
 
 err_t api_presigned_upload(struct req *r, struct fail *f)

@@ -24,6 +24,7 @@
 #include "gateway/reply.h"
 #include "gateway/server.h"
 #include "gateway/worker.h"
+#include "gateway/workspace_start.h"
 #include "ingest/experiment_tag.h"
 #include "ingest/names.h"
 #include "schema/errors.h"
@@ -36,13 +37,22 @@ static const struct stmt CREATE = {
     "WITH made AS (INSERT INTO experiments (experiment_id, name, artifact_location,"
     " lifecycle_stage, creation_time, last_update_time, workspace)"
     " SELECT n.id, $1::text, coalesce($2::text, $3::text || n.id || $4::text), 'active', $5::int8,"
-    " $5::int8, 'default'"
-    " FROM (SELECT nextval('experiments_experiment_id_seq')::int4 AS id) n"
+    " $5::int8, " SCOPE_NAME " FROM (SELECT nextval('experiments_experiment_id_seq')::int4 AS id) n"
     " RETURNING experiment_id),"
     " tagged AS (INSERT INTO experiment_tags (key, value, experiment_id)"
     " SELECT t.key, t.value, m.experiment_id FROM made m,"
     " unnest($6::text[], $7::text[]) AS t(key, value))"
     " SELECT experiment_id FROM made"};
+
+/* The workspace's own root. */
+static const struct stmt ROOT = {
+    "experiment_root",
+    "SELECT coalesce(default_artifact_root, '') FROM workspaces WHERE name = " SCOPE_NAME};
+
+struct create_call {
+    struct msg_experiments_create m;
+    struct str values[7];
+};
 
 static err_t create_check(struct req *r, const struct msg_experiments_create *m, struct str root,
                           struct str *location, struct fail *f)
@@ -55,8 +65,11 @@ static err_t create_check(struct req *r, const struct msg_experiments_create *m,
     if (views > LIMIT_CUSTOM_VIEWS)
         return experiment_tag_too_many_views(STR(""), f);
     *location = m->artifact_location.s;
-    if (location->n && (e = artifact_uri_check(&r->arena, *location, root, f)))
+    if (location->n && (e = artifact_uri_check(&r->arena, *location, root, "artifact_location", f)))
         return e;
+    if (location->n && r->scope.mark)
+        return fail_str(f, ERR_BAD_PARAM,
+                        STR("artifact_location cannot be specified when workspaces are enabled"));
     if (!m->name.s.n) /* binding stopped before it: what was sent is no text */
         return fail(f, ERR_BAD_PARAM, "Invalid experiment name: ''");
     if ((e = names_check_length(m->name.s, LIMIT_EXPERIMENT_NAME, "name", f)))
@@ -97,12 +110,12 @@ static err_t create_answer(struct req *r, struct fail *f)
 
 static err_t create_done(struct req *r, struct fail *f)
 {
-    const struct msg_experiments_create *m = r->data;
+    const struct create_call *c = r->data;
     struct str *id;
 
     if (strncmp(r->sql.sqlstate, "23", 2) == 0)
         return fail(f, ERR_ALREADY_EXISTS, "Experiment(name=%.*s) already exists. Error: %.*s",
-                    STR_ARG(m->name.s), STR_ARG(r->sql.message));
+                    STR_ARG(c->m.name.s), STR_ARG(r->sql.message));
     if (r->sql.err)
         return req_sql_fail(r, f);
     id = r->data = arena_alloc(&r->arena, sizeof(*id));
@@ -110,18 +123,41 @@ static err_t create_done(struct req *r, struct fail *f)
     return grant_own(r, GRANT_EXPERIMENT, *id, create_answer);
 }
 
+static err_t create_below(struct req *r, struct str root)
+{
+    struct create_call *c = r->data;
+    struct sql_step steps[2];
+
+    location_parts(&r->arena, root, &c->values[2], &c->values[3]);
+    steps[0] = (struct sql_step){&CREATE, c->values, 7};
+    return req_sql_try(r, steps, 1 + grant_own_step(r, GRANT_EXPERIMENT, sql_null(), &steps[1]),
+                       create_done);
+}
+
+/* Below the workspace's root, else below a folder of its own in the server's, `default` too. */
+static err_t create_with_root(struct req *r, struct fail *f)
+{
+    struct arena *a = &r->arena;
+    const PGresult *res = r->sql.results[0];
+    struct str root = str_of(server_artifact_root(r->worker->server));
+
+    (void)f;
+    if (PQntuples(res) > 0 && sql_get(res, 0, 0).n > 0)
+        return create_below(r, arena_dup(a, sql_get(res, 0, 0)));
+    return create_below(r, workspace_root(a, root, str_of(r->scope.workspace)));
+}
+
 err_t api_experiment_create(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
-    struct msg_experiments_create *m = r->data = arena_zalloc(a, sizeof(*m));
+    struct create_call *c = r->data = arena_zalloc(a, sizeof(*c));
+    const struct msg_experiments_create *m = &c->m;
     struct str root = str_of(server_artifact_root(r->worker->server));
-    struct str *values = arena_array(a, 7, sizeof(*values));
-    struct sql_step steps[2];
     struct str *keys, *texts;
     struct str location;
     err_t e;
 
-    if ((e = bind_request(a, &r->input, &MSG_experiments_create, m, f)))
+    if ((e = bind_request(a, &r->input, &MSG_experiments_create, &c->m, f)))
         return e;
     if ((e = create_check(r, m, root, &location, f)))
         return e;
@@ -131,29 +167,29 @@ err_t api_experiment_create(struct req *r, struct fail *f)
         keys[i] = m->tags.items[i].key.s;
         texts[i] = m->tags.items[i].value.s;
     }
-    values[0] = sql_text(a, m->name.s);
-    values[1] = location.n ? sql_text(a, location) : sql_null();
-    location_parts(a, root, &values[2], &values[3]);
-    values[4] = sql_i64(a, clock_wall_ms());
-    values[5] = sql_text_array(a, keys, m->tags.n);
-    values[6] = sql_text_array(a, texts, m->tags.n);
-    steps[0] = (struct sql_step){&CREATE, values, 7};
-    return req_sql_try(r, steps, 1 + grant_own_step(r, GRANT_EXPERIMENT, sql_null(), &steps[1]),
-                       create_done);
+    c->values[0] = sql_text(a, m->name.s);
+    c->values[1] = location.n ? sql_text(a, location) : sql_null();
+    c->values[4] = sql_i64(a, clock_wall_ms());
+    c->values[5] = sql_text_array(a, keys, m->tags.n);
+    c->values[6] = sql_text_array(a, texts, m->tags.n);
+    if (r->scope.mark)
+        return req_sql(r, &(struct sql_step){&ROOT, NULL, 0}, 1, create_with_root);
+    return create_below(r, root);
 }
 
 /* -- read ------------------------------------------------------------------------------------ */
 
 static const struct stmt GET = {"experiment_get", "SELECT " ENTITY_EXPERIMENT
                                                   " FROM experiments e WHERE e.experiment_id ="
-                                                  " ANY($1::int4[])"};
-static const struct stmt GET_BY_NAME = {
-    "experiment_get_by_name", "SELECT " ENTITY_EXPERIMENT
-                              " FROM experiments e WHERE e.workspace = 'default' AND e.name = $1"};
+                                                  " ANY($1::int4[])" SCOPE_EXPERIMENT("e")};
+static const struct stmt GET_BY_NAME = {"experiment_get_by_name",
+                                        "SELECT " ENTITY_EXPERIMENT
+                                        " FROM experiments e WHERE e.workspace = " SCOPE_NAME
+                                        " AND e.name = $1"};
 static const struct stmt TAGS_BY_NAME = {
     "experiment_tags_by_name", "SELECT t.experiment_id, t.key, t.value FROM experiment_tags t"
                                " JOIN experiments e ON e.experiment_id = t.experiment_id"
-                               " WHERE e.workspace = 'default' AND e.name = $1"};
+                               " WHERE e.workspace = " SCOPE_NAME " AND e.name = $1"};
 
 /* The experiment in the first result, with the tags in the second. */
 static err_t get_reply(struct req *r)
@@ -224,27 +260,36 @@ err_t api_experiment_get_by_name(struct req *r, struct fail *f)
 
 static const struct stmt RENAME = {
     "experiment_rename",
-    "WITH done AS (UPDATE experiments SET name = $2::text, last_update_time = $3::int8"
-    " WHERE experiment_id = $1::int4 AND lifecycle_stage = 'active' RETURNING 1)"
-    " SELECT EXISTS (SELECT 1 FROM done) FROM experiments WHERE experiment_id = $1::int4"};
+    "WITH done AS (UPDATE experiments SET name = $2::text || left(name, 0), last_update_time = "
+    "$3::int8"
+    " WHERE experiment_id = $1::int4 AND lifecycle_stage = 'active'" SCOPE_EXPERIMENT(
+        "experiments") " RETURNING 1)"
+                       " SELECT EXISTS (SELECT 1 FROM done) FROM experiments WHERE experiment_id = "
+                       "$1::int4" SCOPE_EXPERIMENT("experiments")};
 /* The run ids are taken out of the metadata once for each assessment, not searched for in it once
  * for each run. */
 static const struct stmt DELETE = {
     "experiment_delete",
     "WITH done AS (UPDATE experiments SET lifecycle_stage = 'deleted', last_update_time = $2::int8"
-    " WHERE experiment_id = $1::int4 AND lifecycle_stage = 'active' RETURNING experiment_id),"
-    " gone AS (UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = $2::int8"
-    " WHERE experiment_id IN (SELECT experiment_id FROM done) RETURNING run_uuid),"
-    " judged AS (DELETE FROM assessments WHERE substring(assessment_metadata FROM"
-    " '\"mlflow.assessment.sourceRunId\": \"([^\"]*)\"') IN (SELECT run_uuid FROM gone))"
-    " SELECT 1 FROM done"};
+    " WHERE experiment_id = $1::int4 AND lifecycle_stage = 'active'" SCOPE_EXPERIMENT(
+        "experiments") " RETURNING experiment_id),"
+                       " gone AS (UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = "
+                       "$2::int8"
+                       " WHERE experiment_id IN (SELECT experiment_id FROM done) RETURNING "
+                       "run_uuid),"
+                       " judged AS (DELETE FROM assessments WHERE substring(assessment_metadata "
+                       "FROM"
+                       " '\"mlflow.assessment.sourceRunId\": \"([^\"]*)\"') IN (SELECT run_uuid "
+                       "FROM gone))"
+                       " SELECT 1 FROM done"};
 static const struct stmt RESTORE = {
     "experiment_restore",
     "WITH done AS (UPDATE experiments SET lifecycle_stage = 'active', last_update_time = $2::int8"
-    " WHERE experiment_id = $1::int4 AND lifecycle_stage = 'deleted' RETURNING experiment_id),"
-    " back AS (UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL"
-    " WHERE experiment_id IN (SELECT experiment_id FROM done))"
-    " SELECT 1 FROM done"};
+    " WHERE experiment_id = $1::int4 AND lifecycle_stage = 'deleted'" SCOPE_EXPERIMENT(
+        "experiments") " RETURNING experiment_id),"
+                       " back AS (UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL"
+                       " WHERE experiment_id IN (SELECT experiment_id FROM done))"
+                       " SELECT 1 FROM done"};
 
 static err_t rename_done(struct req *r, struct fail *f)
 {
@@ -323,22 +368,27 @@ static const struct stmt COUNT_VIEWS = {
     " AND starts_with(t.key, '" EXPERIMENT_TAG_VIEW_PREFIX "')),"
     " EXISTS (SELECT 1 FROM experiment_tags t WHERE t.experiment_id = e.experiment_id"
     " AND t.key = $2::text)"
-    " FROM experiments e WHERE e.experiment_id = $1::int4"};
+    " FROM experiments e WHERE e.experiment_id = $1::int4" SCOPE_EXPERIMENT("e")};
 static const struct stmt SET_TAG = {
     "experiment_set_tag",
     "WITH e AS (SELECT experiment_id, lifecycle_stage FROM experiments"
-    " WHERE experiment_id = $1::int4),"
-    " put AS (INSERT INTO experiment_tags (key, value, experiment_id)"
-    " SELECT $2::text, $3::text, experiment_id FROM e WHERE lifecycle_stage = 'active'"
-    " ON CONFLICT (key, experiment_id) DO UPDATE SET value = excluded.value)"
-    " SELECT lifecycle_stage FROM e"};
+    " WHERE experiment_id = $1::int4" SCOPE_EXPERIMENT(
+        "experiments") "),"
+                       " put AS (INSERT INTO experiment_tags (key, value, experiment_id)"
+                       " SELECT $2::text, $3::text, experiment_id FROM e WHERE lifecycle_stage = "
+                       "'active'"
+                       " ON CONFLICT (key, experiment_id) DO UPDATE SET value = excluded.value)"
+                       " SELECT lifecycle_stage FROM e"};
 static const struct stmt DELETE_TAG = {
     "experiment_delete_tag",
     "WITH e AS (SELECT experiment_id, lifecycle_stage FROM experiments"
-    " WHERE experiment_id = $1::int4),"
-    " gone AS (DELETE FROM experiment_tags WHERE key = $2::text AND experiment_id IN"
-    " (SELECT experiment_id FROM e WHERE lifecycle_stage = 'active') RETURNING 1)"
-    " SELECT lifecycle_stage, EXISTS (SELECT 1 FROM gone) FROM e"};
+    " WHERE experiment_id = $1::int4" SCOPE_EXPERIMENT(
+        "experiments") "),"
+                       " gone AS (DELETE FROM experiment_tags WHERE key = $2::text AND "
+                       "experiment_id IN"
+                       " (SELECT experiment_id FROM e WHERE lifecycle_stage = 'active') RETURNING "
+                       "1)"
+                       " SELECT lifecycle_stage, EXISTS (SELECT 1 FROM gone) FROM e"};
 
 struct tag_call {
     struct str sent_id; /* as the client wrote it */

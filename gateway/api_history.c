@@ -32,7 +32,7 @@
  * written goes out in between. PostgreSQL plans the statement anew each time, 1.5 ms of it, so one serves
  * several runs as long as that is quick: one at first, and twice or half as many the next time. What they
  * show is no more than one run may, so memory stays what it is for one run. As at MLflow, a run that does
- * not exist has an empty history.
+ * not exist has an empty history, with workspaces off.
  */
 #include "gateway/api.h"
 
@@ -43,6 +43,7 @@
 #include "gateway/history.h"
 #include "gateway/reply.h"
 #include "gateway/req_part.h"
+#include "gateway/scope_runs.h"
 #include "gateway/sql_stream.h"
 #include "gateway/worker.h"
 #include "ingest/names.h"
@@ -107,12 +108,17 @@ static struct str query_int_shown(struct arena *a, struct str text, int64_t v)
 enum { BULK_RUNS_MAX = 100, BULK_POINTS_MAX = 25000 };
 
 static const struct stmt BULK = {
-    "history_bulk", SQL_STREAM
-    "SELECT s.id, m.value, m.timestamp, m.step, m.is_nan"
-    " FROM (SELECT DISTINCT id FROM unnest($1::text[]) AS t(id)) AS s CROSS JOIN LATERAL"
-    " (SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = s.id AND key = $2::text"
-    " ORDER BY timestamp, step, value LIMIT $3::int8) AS m"
-    " ORDER BY s.id, m.timestamp, m.step, m.value LIMIT $3::int8"};
+    "history_bulk",
+    SQL_STREAM "SELECT s.id, m.value, m.timestamp, m.step, m.is_nan"
+               " FROM (SELECT DISTINCT id FROM unnest($1::text[]) AS t(id)" SCOPE_ON(
+                   " JOIN runs r ON r.run_uuid = t.id"
+                   " JOIN experiments e ON e.experiment_id = r.experiment_id AND e.workspace "
+                   "= " SCOPE_NAME) ") AS s"
+                                    " CROSS JOIN LATERAL"
+                                    " (SELECT value, timestamp, step, is_nan FROM metrics WHERE "
+                                    "run_uuid = s.id AND key = $2::text"
+                                    " ORDER BY timestamp, step, value LIMIT $3::int8) AS m"
+                                    " ORDER BY s.id, m.timestamp, m.step, m.value LIMIT $3::int8"};
 
 struct bulk_call {
     struct msg_history_bulk m;
@@ -215,7 +221,7 @@ enum {
     INTERVAL_SLOW_US = 500000
 };
 
-#define INTERVAL_RUN  " FROM metrics WHERE run_uuid = r.run AND key = $2::text"
+#define INTERVAL_RUN  " FROM metrics" SCOPE_FOUND " WHERE run_uuid = r.run AND key = $2::text"
 #define INTERVAL_ROWS INTERVAL_RUN " AND step >= $4::int8 AND step <= $5::int8"
 #define BUCKETS       "generate_series(0, $3::int8 - 1) AS b"
 #define IS_LAST       "b = $3::int8 - 1"
@@ -400,7 +406,10 @@ static err_t interval_begin(struct req *r, struct fail *f)
 {
     struct arena *a = &r->arena;
     struct interval_call *c = r->data;
+    err_t e;
 
+    if ((e = scope_judge_runs(r, f)))
+        return e;
     c->values[1] = sql_text(a, c->m.metric_key.s);
     c->values[2] = sql_i64(a, c->range.max_results);
     c->values[3] = sql_i64(a, c->range.first);
@@ -409,6 +418,14 @@ static err_t interval_begin(struct req *r, struct fail *f)
     reply_json(r, &c->json);
     json_open(&c->json);
     return interval_ask(r, f);
+}
+
+static err_t interval_ask_runs(struct req *r, struct fail *f)
+{
+    const struct interval_call *c = r->data;
+
+    (void)f;
+    return scope_ask_runs(r, c->m.run_ids.items, c->m.run_ids.n, interval_begin);
 }
 
 err_t history_range(struct req *r, struct history_range *c, struct fail *f)
@@ -458,5 +475,5 @@ err_t api_history_interval(struct req *r, struct fail *f)
         (e = history_range(r, &c->range, f)) ||
         (e = refuse_nul(&c->m.run_ids, c->m.metric_key.s, f)))
         return e;
-    return wait_for(r, &c->m.run_ids, interval_begin);
+    return wait_for(r, &c->m.run_ids, interval_ask_runs);
 }

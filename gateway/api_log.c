@@ -24,7 +24,6 @@
  */
 #include "gateway/api.h"
 
-#include "base/clock.h"
 #include "gateway/forwarded.h"
 #include "gateway/log_call.h"
 #include "gateway/peers.h"
@@ -32,6 +31,7 @@
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/run_stage.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "ingest/admit.h"
 #include "ingest/input.h"
@@ -49,14 +49,18 @@ enum { PARAM_ATTEMPTS = 3, MODEL_ID_MAX = 36, DATASET_NAME_MAX = 500, DATASET_DI
  * wait for named, the order of which PostgreSQL does not promise. */
 static const struct stmt PUT_TAGS = {
     "log_put_tags",
-    "WITH run AS (SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid = $1::text),"
-    " named AS (UPDATE runs SET name = $4::text WHERE run_uuid = $1::text"
-    " AND lifecycle_stage = 'active' AND $4::text IS NOT NULL RETURNING 1),"
-    " put AS (INSERT INTO tags (key, value, run_uuid)"
-    " SELECT t.key, t.value, run.run_uuid FROM run, unnest($2::text[], $3::text[]) AS t(key, value)"
-    " WHERE run.lifecycle_stage = 'active' AND (SELECT count(*) FROM named) >= 0 ORDER BY t.key"
-    " ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value)"
-    " SELECT lifecycle_stage FROM run"};
+    "WITH run AS (SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid = $1::text" SCOPE_OF(
+        "runs") "),"
+                " named AS (UPDATE runs SET name = $4::text WHERE run_uuid = (SELECT run_uuid FROM "
+                "run)"
+                " AND lifecycle_stage = 'active' AND $4::text IS NOT NULL RETURNING 1),"
+                " put AS (INSERT INTO tags (key, value, run_uuid)"
+                " SELECT t.key, t.value, run.run_uuid FROM run, unnest($2::text[], $3::text[]) AS "
+                "t(key, value)"
+                " WHERE run.lifecycle_stage = 'active' AND (SELECT count(*) FROM named) >= 0 ORDER "
+                "BY t.key"
+                " ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value)"
+                " SELECT lifecycle_stage FROM run"};
 
 /* An empty run name changes nothing, not even the tag. */
 static bool tag_is_void(const struct pair *tag)
@@ -124,6 +128,7 @@ void log_count(struct req *r, const struct log_call *c)
 {
     stat_add(r->worker->stats, accepted_points, c->d.batch.npoints);
     stat_add(r->worker->stats, accepted_batches, 1);
+    top_note(&r->worker->top, &c->d.batch, r->worker->now_us);
     r->worker->busy_since_us = 0;
 }
 
@@ -131,7 +136,7 @@ static err_t log_durable(struct req *r, struct fail *f)
 {
     (void)f;
     log_count(r, r->data);
-    stat_time(r->worker->stats, ack, clock_us() - r->started_us);
+    trace_ack(r);
     return log_tags(r);
 }
 
@@ -174,18 +179,21 @@ static err_t log_points(struct req *r, struct fail *f)
 /* The first row tells the stage, the others are params that would change. */
 static const struct stmt PUT_PARAMS = {
     "log_put_params",
-    "WITH run AS (SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid = $1::text),"
-    " sent AS (SELECT key, value, n FROM unnest($2::text[], $3::text[])"
-    " WITH ORDINALITY AS t(key, value, n)),"
-    " met AS (SELECT s.n, s.key, p.value AS old_value, s.value AS new_value FROM sent s"
-    " JOIN params p ON p.key = s.key AND p.run_uuid = $1::text),"
-    " put AS (INSERT INTO params (key, value, run_uuid)"
-    " SELECT s.key, s.value, run.run_uuid FROM run, sent s WHERE run.lifecycle_stage = 'active'"
-    " AND NOT EXISTS (SELECT 1 FROM met WHERE old_value <> new_value)"
-    " AND NOT EXISTS (SELECT 1 FROM met WHERE met.n = s.n) ORDER BY s.key)"
-    " SELECT 0 AS n, lifecycle_stage AS key, '' AS old_value, '' AS new_value FROM run"
-    " UNION ALL SELECT n, key, old_value, new_value FROM met WHERE old_value <> new_value"
-    " ORDER BY n"};
+    "WITH run AS (SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid = $1::text" SCOPE_OF(
+        "runs") "),"
+                " sent AS (SELECT key, value, n FROM unnest($2::text[], $3::text[])"
+                " WITH ORDINALITY AS t(key, value, n)),"
+                " met AS (SELECT s.n, s.key, p.value AS old_value, s.value AS new_value FROM sent s"
+                " JOIN params p ON p.key = s.key AND p.run_uuid = $1::text),"
+                " put AS (INSERT INTO params (key, value, run_uuid)"
+                " SELECT s.key, s.value, run.run_uuid FROM run, sent s WHERE run.lifecycle_stage = "
+                "'active'"
+                " AND NOT EXISTS (SELECT 1 FROM met WHERE old_value <> new_value)"
+                " AND NOT EXISTS (SELECT 1 FROM met WHERE met.n = s.n) ORDER BY s.key)"
+                " SELECT 0 AS n, lifecycle_stage AS key, '' AS old_value, '' AS new_value FROM run"
+                " UNION ALL SELECT n, key, old_value, new_value FROM met WHERE old_value <> "
+                "new_value"
+                " ORDER BY n"};
 
 static err_t put_params(struct req *r, req_step next)
 {
@@ -261,7 +269,8 @@ static err_t log_params(struct req *r, struct fail *f)
 static const struct stmt MISSING_MODEL = {
     "log_missing_model",
     "SELECT s.id FROM unnest($1::text[]) AS s(id)"
-    " WHERE NOT EXISTS (SELECT 1 FROM logged_models m WHERE m.model_id = s.id) LIMIT 1"};
+    " WHERE NOT EXISTS (SELECT 1 FROM logged_models m WHERE m.model_id = s.id" SCOPE_OF(
+        "m") ") LIMIT 1"};
 
 static err_t models_done(struct req *r, struct fail *f)
 {
@@ -406,10 +415,11 @@ err_t api_log_set_tag(struct req *r, struct fail *f)
 
 static const struct stmt DELETE_TAG = {
     "log_delete_tag",
-    "WITH run AS (SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid = $1::text),"
-    " gone AS (DELETE FROM tags WHERE key = $2::text AND run_uuid IN"
-    " (SELECT run_uuid FROM run WHERE lifecycle_stage = 'active') RETURNING 1)"
-    " SELECT lifecycle_stage, EXISTS (SELECT 1 FROM gone) FROM run"};
+    "WITH run AS (SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid = $1::text" SCOPE_OF(
+        "runs") "),"
+                " gone AS (DELETE FROM tags WHERE key = $2::text AND run_uuid IN"
+                " (SELECT run_uuid FROM run WHERE lifecycle_stage = 'active') RETURNING 1)"
+                " SELECT lifecycle_stage, EXISTS (SELECT 1 FROM gone) FROM run"};
 
 static err_t delete_tag_done(struct req *r, struct fail *f)
 {

@@ -24,13 +24,13 @@
  */
 #include "gateway/api.h"
 
-#include "base/clock.h"
 #include "base/idmap.h"
 #include "gateway/log_call.h"
 #include "gateway/may.h"
 #include "gateway/reply.h"
 #include "gateway/req_aside.h"
 #include "gateway/req_run.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "ingest/document_msgpack.h"
 #include "ingest/input.h"
@@ -193,7 +193,7 @@ static err_t stream_durable(struct req *r, struct fail *f)
         has_points = true;
     }
     if (has_points)
-        stat_time(r->worker->stats, ack, clock_us() - r->started_us);
+        trace_ack(r);
     s->at = 0;
     return stream_tag(r, f);
 }
@@ -257,7 +257,8 @@ static err_t stream_append(struct req *r, struct fail *f)
 
 static const struct stmt STREAM_RUNS = {
     "log_stream_runs",
-    "SELECT run_uuid, lifecycle_stage, experiment_id FROM runs WHERE run_uuid = ANY($1)"};
+    "SELECT run_uuid, lifecycle_stage, experiment_id FROM runs WHERE run_uuid = ANY($1)" SCOPE_OF(
+        "runs")};
 
 /* One row: kept for all, and told to every item of the run. */
 static void run_found(struct req *r, const PGresult *res, int row)
@@ -265,7 +266,8 @@ static void run_found(struct req *r, const PGresult *res, int row)
     struct stream *s = stream_of(r);
     struct str run_id = sql_get(res, row, 0);
     struct run run = {.is_active = str_eq(sql_get(res, row, 1), STR("active")),
-                      .experiment_id = (int32_t)sql_get_i64(res, row, 2)};
+                      .experiment_id = (int32_t)sql_get_i64(res, row, 2),
+                      .workspace = r->scope.mark};
     const uint64_t *first = idmap_get(&s->asked, run_id);
     struct run_id id;
 
@@ -311,7 +313,8 @@ static bool stream_knows(struct req *r, struct item *item)
     const struct worker *w = r->worker;
     const struct run_id *id = &item->call.d.batch.run;
 
-    if (runs_get(w->runs, id, w->now_us, w->settings->run_cache_ttl, &item->run))
+    if (runs_get(w->runs, id, w->now_us, w->settings->run_cache_ttl, &item->run) &&
+        item->run.workspace == r->scope.mark)
         return true;
     return req_lacks_database(r) && req_recall_run(r, id, &item->run);
 }

@@ -87,8 +87,8 @@ static err_t model_answer(struct req *r, unsigned first)
 /* -- create ---------------------------------------------------------------------------------- */
 
 static const struct stmt EXPERIMENT = {
-    "logged_model_experiment",
-    "SELECT artifact_location, lifecycle_stage FROM experiments WHERE experiment_id = $1::int4"};
+    "logged_model_experiment", "SELECT artifact_location, lifecycle_stage FROM experiments WHERE "
+                               "experiment_id = $1::int4" SCOPE_EXPERIMENT("experiments")};
 /* $2 is the experiment's id as the client wrote it, for PostgreSQL to read: it refuses some of what
  * Python's int() takes. */
 static const struct stmt CREATE = {
@@ -97,15 +97,16 @@ static const struct stmt CREATE = {
     " creation_timestamp_ms, last_updated_timestamp_ms, status, lifecycle_stage, model_type,"
     " source_run_id) SELECT $1::text, e.experiment_id, $3::text, $4::text, $5::int8, $5::int8, 1,"
     " 'active', $6::text, $7::text FROM experiments e"
-    " WHERE e.experiment_id = $2::int4 AND e.lifecycle_stage = 'active'"
-    " RETURNING model_id, experiment_id),"
-    " params AS (INSERT INTO logged_model_params (model_id, experiment_id, param_key, param_value)"
-    " SELECT m.model_id, m.experiment_id, t.key, t.value FROM made m,"
-    " unnest($8::text[], $9::text[]) AS t(key, value)),"
-    " tags AS (INSERT INTO logged_model_tags (model_id, experiment_id, tag_key, tag_value)"
-    " SELECT m.model_id, m.experiment_id, t.key, t.value FROM made m,"
-    " unnest($10::text[], $11::text[]) AS t(key, value))"
-    " SELECT 1 FROM made"};
+    " WHERE e.experiment_id = $2::int4 AND e.lifecycle_stage = 'active'" SCOPE_EXPERIMENT(
+        "e") " RETURNING model_id, experiment_id),"
+             " params AS (INSERT INTO logged_model_params (model_id, experiment_id, param_key, "
+             "param_value)"
+             " SELECT m.model_id, m.experiment_id, t.key, t.value FROM made m,"
+             " unnest($8::text[], $9::text[]) AS t(key, value)),"
+             " tags AS (INSERT INTO logged_model_tags (model_id, experiment_id, tag_key, tag_value)"
+             " SELECT m.model_id, m.experiment_id, t.key, t.value FROM made m,"
+             " unnest($10::text[], $11::text[]) AS t(key, value))"
+             " SELECT 1 FROM made"};
 
 enum {
     VALUE_ID,
@@ -250,7 +251,7 @@ err_t api_logged_model_get(struct req *r, struct fail *f)
 static const struct stmt FINALIZE = {
     "logged_model_finalize",
     "UPDATE logged_models SET status = $2::int4, last_updated_timestamp_ms = $3::int8"
-    " WHERE model_id = $1::text RETURNING 1"};
+    " WHERE model_id = $1::text" SCOPE_OF("logged_models") " RETURNING 1"};
 
 static err_t finalize_done(struct req *r, struct fail *f)
 {
@@ -293,33 +294,41 @@ err_t api_logged_model_finalize(struct req *r, struct fail *f)
 static const struct stmt DELETE_MODEL = {
     "logged_model_delete",
     "UPDATE logged_models SET lifecycle_stage = 'deleted', last_updated_timestamp_ms = $2::int8"
-    " WHERE model_id = $1::text RETURNING 1"};
+    " WHERE model_id = $1::text" SCOPE_OF("logged_models") " RETURNING 1"};
 /* A key that is there already violates the primary key: 400, as at MLflow. */
 static const struct stmt LOG_PARAMS = {
     "logged_model_log_params",
-    "WITH m AS (SELECT model_id, experiment_id FROM logged_models WHERE model_id = $1::text),"
-    " made AS (INSERT INTO logged_model_params (model_id, experiment_id, param_key, param_value)"
-    " SELECT m.model_id, m.experiment_id, t.key, t.value FROM m,"
-    " unnest($2::text[], $3::text[]) AS t(key, value))"
-    " SELECT 1 FROM m"};
+    "WITH m AS (SELECT model_id, experiment_id FROM logged_models WHERE model_id = "
+    "$1::text" SCOPE_OF(
+        "logged_models") "),"
+                         " made AS (INSERT INTO logged_model_params (model_id, experiment_id, "
+                         "param_key, param_value)"
+                         " SELECT m.model_id, m.experiment_id, t.key, t.value FROM m,"
+                         " unnest($2::text[], $3::text[]) AS t(key, value))"
+                         " SELECT 1 FROM m"};
 /* Of equal keys the last one counts. In the order of the keys, so that two calls on one model do not
  * wait for each other. */
 static const struct stmt SET_TAGS = {
     "logged_model_set_tags",
-    "WITH m AS (SELECT model_id, experiment_id FROM logged_models WHERE model_id = $1::text),"
-    " made AS (INSERT INTO logged_model_tags (model_id, experiment_id, tag_key, tag_value)"
-    " SELECT m.model_id, m.experiment_id, t.key, t.value FROM m,"
-    " (SELECT DISTINCT ON (key) key, value FROM unnest($2::text[], $3::text[])"
-    " WITH ORDINALITY AS s(key, value, n) ORDER BY key, n DESC) AS t"
-    " ON CONFLICT (model_id, tag_key) DO UPDATE SET experiment_id = excluded.experiment_id,"
-    " tag_value = excluded.tag_value)"
-    " SELECT 1 FROM m"};
+    "WITH m AS (SELECT model_id, experiment_id FROM logged_models WHERE model_id = "
+    "$1::text" SCOPE_OF(
+        "logged_models") "),"
+                         " made AS (INSERT INTO logged_model_tags (model_id, experiment_id, "
+                         "tag_key, tag_value)"
+                         " SELECT m.model_id, m.experiment_id, t.key, t.value FROM m,"
+                         " (SELECT DISTINCT ON (key) key, value FROM unnest($2::text[], $3::text[])"
+                         " WITH ORDINALITY AS s(key, value, n) ORDER BY key, n DESC) AS t"
+                         " ON CONFLICT (model_id, tag_key) DO UPDATE SET experiment_id = "
+                         "excluded.experiment_id,"
+                         " tag_value = excluded.tag_value)"
+                         " SELECT 1 FROM m"};
 static const struct stmt DELETE_TAG = {
     "logged_model_delete_tag",
-    "WITH m AS (SELECT model_id FROM logged_models WHERE model_id = $1::text),"
-    " gone AS (DELETE FROM logged_model_tags WHERE tag_key = $2::text"
-    " AND model_id = (SELECT model_id FROM m) RETURNING 1)"
-    " SELECT EXISTS (SELECT 1 FROM gone) FROM m"};
+    "WITH m AS (SELECT model_id FROM logged_models WHERE model_id = $1::text" SCOPE_OF(
+        "logged_models") "),"
+                         " gone AS (DELETE FROM logged_model_tags WHERE tag_key = $2::text"
+                         " AND model_id = (SELECT model_id FROM m) RETURNING 1)"
+                         " SELECT EXISTS (SELECT 1 FROM gone) FROM m"};
 
 struct model_write {
     struct str id;

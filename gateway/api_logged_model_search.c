@@ -85,7 +85,7 @@ static bool model_shows(const struct req *r, const PGresult *keys, int row)
 }
 
 static const struct search_seen MODELS_SEEN = {
-    .before = "SELECT k.*, (SELECT l.experiment_id FROM logged_models l"
+    .before = "SELECT k.*, (SELECT l.experiment_id FROM logged_models l" SCOPE_FOUND
               " WHERE l.model_id = k.model_id) FROM (",
     .behind = ") k",
     .shows = model_shows,

@@ -6,20 +6,21 @@
  * max_results everything comes in one answer, in parts when it is long. Numbers are passed on as
  * PostgreSQL's text (entity.c).
  *
- * As at MLflow, a run that does not exist has an empty history.
+ * As at MLflow, a run that does not exist has an empty history, with workspaces off.
  */
 #include "gateway/api.h"
 
 #include "gateway/entity.h"
 #include "gateway/reply.h"
 #include "gateway/req_part.h"
+#include "gateway/scope_runs.h"
 #include "gateway/sql_stream.h"
 #include "gateway/worker.h"
 #include "schema/errors.h"
 
-#define HISTORY_ROWS                                     \
-    "SELECT value, timestamp, step, is_nan FROM metrics" \
-    " WHERE run_uuid = $1::text AND key = $2::text"      \
+#define HISTORY_ROWS                                                 \
+    "SELECT value, timestamp, step, is_nan FROM metrics" SCOPE_FOUND \
+    " WHERE run_uuid = $1::text AND key = $2::text"                  \
     " ORDER BY timestamp, step, value LIMIT $3::int8 OFFSET $4::int8"
 
 static const struct stmt HISTORY = {"metric_history", HISTORY_ROWS};
@@ -102,6 +103,14 @@ static err_t history_read(struct req *r, struct fail *f)
     return req_rows(r, &(struct sql_step){&LONG_HISTORY, h->values, 4}, history_part);
 }
 
+static err_t history_begin(struct req *r, struct fail *f)
+{
+    const struct history_call *h = r->data;
+    err_t e = scope_judge_runs(r, f);
+
+    return e ? e : req_wait_run(r, h->run_id, history_read);
+}
+
 err_t api_metric_history(struct req *r, struct fail *f)
 {
     struct history_call *h = r->data = arena_zalloc(&r->arena, sizeof(*h));
@@ -117,5 +126,5 @@ err_t api_metric_history(struct req *r, struct fail *f)
     if ((e = bind_page_token(&r->arena, h->m.page_token.s, &h->offset, f)))
         return e;
     h->run_id = h->m.run_id.s.n ? h->m.run_id.s : h->m.run_uuid.s;
-    return req_wait_run(r, h->run_id, history_read);
+    return scope_ask_runs(r, &h->run_id, 1, history_begin);
 }

@@ -18,7 +18,7 @@
 
 static const struct stmt SET = {
     "alias_set", "WITH m AS (SELECT workspace, name FROM registered_models"
-                 " WHERE workspace = 'default' AND name = $1::text FOR KEY SHARE),"
+                 " WHERE workspace = " SCOPE_NAME " AND name = $1::text FOR KEY SHARE),"
                  " v AS (SELECT v.workspace, v.name, v.version FROM m JOIN model_versions v"
                  " ON v.workspace = m.workspace AND v.name = m.name"
                  " WHERE " ENTITY_VERSION_LIVES " AND v.version = $3::int4 FOR SHARE OF v),"
@@ -29,12 +29,12 @@ static const struct stmt SET = {
 static const struct stmt DELETE = {
     "alias_delete",
     "WITH gone AS (DELETE FROM registered_model_aliases"
-    " WHERE workspace = 'default' AND name = $1::text AND alias = $2::text)"
-    " SELECT 1 FROM registered_models WHERE workspace = 'default' AND name = $1::text"};
+    " WHERE workspace = " SCOPE_NAME " AND name = $1::text AND alias = $2::text)"
+    " SELECT 1 FROM registered_models WHERE workspace = " SCOPE_NAME " AND name = $1::text"};
 static const struct stmt GET = {
     "alias_get", "SELECT a.version FROM registered_models m LEFT JOIN registered_model_aliases a"
                  " ON a.workspace = m.workspace AND a.name = m.name AND a.alias = $2::text"
-                 " WHERE m.workspace = 'default' AND m.name = $1::text"};
+                 " WHERE m.workspace = " SCOPE_NAME " AND m.name = $1::text"};
 
 struct alias_call {
     struct str values[3]; /* name, alias, version */

@@ -18,14 +18,14 @@
 static const struct stmt TAG_READ = {
     "model_tag_read", "SELECT r.lifecycle_stage, t.value FROM runs r LEFT JOIN tags t"
                       " ON t.run_uuid = r.run_uuid AND t.key = '" MODEL_TAG "'"
-                      " WHERE r.run_uuid = $1::text"};
+                      " WHERE r.run_uuid = $1::text" SCOPE_OF("r")};
 /* $3 is the value that was read. */
 static const struct stmt TAG_WRITE = {
     "model_tag_write",
     "INSERT INTO tags (key, value, run_uuid) SELECT '" MODEL_TAG "', $2::text,"
-    " run_uuid FROM runs WHERE run_uuid = $1::text AND lifecycle_stage = 'active'"
-    " ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value"
-    " WHERE tags.value IS NOT DISTINCT FROM $3::text RETURNING 1"};
+    " run_uuid FROM runs WHERE run_uuid = $1::text AND lifecycle_stage = 'active'" SCOPE_OF(
+        "runs") " ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value"
+                " WHERE tags.value IS NOT DISTINCT FROM $3::text RETURNING 1"};
 
 struct model_call {
     struct tag_swap tag; /* first, so that r->data is either */

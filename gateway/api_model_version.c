@@ -23,7 +23,7 @@
 #include "ingest/names.h"
 #include "schema/errors.h"
 
-#define OF_MODEL   " WHERE workspace = 'default' AND name = $1::text"
+#define OF_MODEL   " WHERE workspace = " SCOPE_NAME " AND name = $1::text"
 #define OF_VERSION " WHERE " ENTITY_VERSION_LIVES " AND v.name = $1::text AND v.version = $2::int4"
 
 struct version_call {
@@ -177,7 +177,7 @@ static const struct stmt SET_STAGE = {"version_set_stage",
 static const struct stmt ARCHIVE = {
     "version_archive",
     "UPDATE model_versions o SET last_updated_time = $3::int8, current_stage = 'Archived'"
-    " WHERE o.workspace = 'default' AND o.name = $1::text AND o.version <> $2::int4"
+    " WHERE o.workspace = " SCOPE_NAME " AND o.name = $1::text AND o.version <> $2::int4"
     " AND o.current_stage = $4::text AND EXISTS (SELECT 1 FROM model_versions v" OF_VERSION ")"};
 
 struct transition_call {

@@ -7,7 +7,7 @@
 #include "gateway/api.h"
 
 #include "gateway/auth_config.h"
-#include "gateway/grant_cache.h"
+#include "gateway/grant_ask.h"
 #include "gateway/may_input.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
@@ -34,11 +34,11 @@ static const struct stmt GRANTS = {
     "SELECT p.resource_type, p.resource_pattern, p.permission FROM users u"
     " JOIN user_role_assignments a ON a.user_id = u.id JOIN roles r ON r.id = a.role_id"
     " JOIN role_permissions p ON p.role_id = r.id"
-    " WHERE u.username = $1::text AND r.workspace = 'default'"};
+    " WHERE u.username = $1::text AND r.workspace = " SCOPE_NAME};
 static const struct stmt GRANT = {
     "permission_grant",
     "WITH who AS (SELECT id FROM users WHERE username = $1::text),"
-    " role AS (INSERT INTO roles (name, workspace) SELECT '__user_' || id || '__', 'default'"
+    " role AS (INSERT INTO roles (name, workspace) SELECT '__user_' || id || '__', " SCOPE_NAME
     " FROM who ON CONFLICT (workspace, name) DO UPDATE SET name = excluded.name RETURNING id),"
     " given AS (INSERT INTO user_role_assignments (user_id, role_id) SELECT who.id, role.id"
     " FROM who, role ON CONFLICT (user_id, role_id) DO NOTHING)"
@@ -48,7 +48,8 @@ static const struct stmt GRANT = {
 static const struct stmt REVOKE = {
     "permission_revoke",
     "DELETE FROM role_permissions p USING roles r, users u WHERE r.id = p.role_id"
-    " AND u.username = $1::text AND r.name = '__user_' || u.id || '__' AND r.workspace = 'default'"
+    " AND u.username = $1::text AND r.name = '__user_' || u.id || '__' AND r.workspace "
+    "= " SCOPE_NAME
     " AND p.resource_type = $2::text AND p.resource_pattern = $3::text RETURNING p.id"};
 
 struct permission_call {
@@ -195,7 +196,7 @@ static err_t permission_end(struct req *r, err_t kind, const char *words, struct
     if (PQntuples(r->sql.results[0]) == 0)
         return fail(f, kind, "Permission for user=%.*s on resource_type=%.*s, resource_id=%.*s %s.",
                     STR_ARG(v[0]), STR_ARG(v[1]), STR_ARG(v[2]), words);
-    grants_changed_all();
+    grant_tell_all(r->worker);
     return role_done(r);
 }
 

@@ -29,23 +29,23 @@
 #include "ingest/python.h"
 #include "schema/errors.h"
 
-#define OF_MODEL " WHERE workspace = 'default' AND name = $1::text"
+#define OF_MODEL " WHERE workspace = " SCOPE_NAME " AND name = $1::text"
 
 /* -- create ---------------------------------------------------------------------------------- */
 
 static const struct stmt CREATE = {
     "model_create",
     "INSERT INTO registered_models (workspace, name, creation_time, last_updated_time, description)"
-    " VALUES ('default', $1::text, $2::int8, $2::int8, $3::text)"};
+    " VALUES (" SCOPE_NAME ", $1::text, $2::int8, $2::int8, $3::text)"};
 static const struct stmt CREATE_TAGS = {
     "model_create_tags", "INSERT INTO registered_model_tags (workspace, name, key, value)"
-                         " SELECT 'default', $1::text, t.key, t.value"
+                         " SELECT " SCOPE_NAME ", $1::text, t.key, t.value"
                          " FROM unnest($2::text[], $3::text[]) AS t(key, value)"};
 static const struct stmt IS_PROMPT = {
     "model_is_prompt",
     "SELECT EXISTS (SELECT 1 FROM registered_model_tags t WHERE t.workspace = m.workspace"
     " AND t.name = m.name AND t.key = '" REGISTRY_PROMPT_TAG "')"
-    " FROM registered_models m WHERE m.workspace = 'default' AND m.name = $1::text"};
+    " FROM registered_models m WHERE m.workspace = " SCOPE_NAME " AND m.name = $1::text"};
 
 struct create_call {
     struct msg_models_create m;

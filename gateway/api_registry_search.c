@@ -66,7 +66,7 @@ static bool model_shows(const struct req *r, const PGresult *keys, int row)
 
 static const struct search_seen MODELS_SEEN = {
     .before = "SELECT k.*, EXISTS (SELECT 1 FROM registered_model_tags t"
-              " WHERE t.workspace = 'default' AND t.name = k.name"
+              " WHERE t.workspace = " SCOPE_NAME " AND t.name = k.name"
               " AND t.key = '" REGISTRY_PROMPT_TAG "' AND lower(t.value) = 'true') FROM (",
     .behind = ") k",
     .shows = model_shows,

@@ -2,13 +2,13 @@
  * api_role: roles: made, read, listed, changed, deleted, and whose they are.
  *
  * Who may call is may_people.c's to say. Each call is one statement or one pipeline. What changes whom a
- * role permits what makes all workers ask again (grants_changed_all).
+ * role permits what makes all workers ask again (grant_tell_all).
  */
 #include "gateway/api.h"
 
 #include <string.h>
 
-#include "gateway/grant_cache.h"
+#include "gateway/grant_ask.h"
 #include "gateway/may_input.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
@@ -71,7 +71,7 @@ static err_t role_show(struct req *r, const PGresult *res)
 
     role_json_begin(r, &j);
     json_key(&j, "role");
-    (void)role_json(&j, res, 0);
+    (void)role_json(&j, res, 0, 0);
     return role_json_end(r, &j);
 }
 
@@ -236,7 +236,7 @@ static err_t delete_done(struct req *r, struct fail *f)
 
     if (PQntuples(r->sql.results[2]) == 0)
         return role_missing(c->values[0], f);
-    grants_changed_all();
+    grant_tell_all(r->worker);
     return role_done(r);
 }
 

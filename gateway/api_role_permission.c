@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "gateway/grant_cache.h"
+#include "gateway/grant_ask.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
 #include "gateway/role_json.h"
@@ -88,7 +88,7 @@ static err_t add_done(struct req *r, struct fail *f)
         return req_sql_fail(r, f);
     if (PQntuples(r->sql.results[0]) == 0)
         return role_missing(v[0], f);
-    grants_changed_all();
+    grant_tell_all(r->worker);
     return permission_show(r, r->sql.results[0]);
 }
 
@@ -113,7 +113,7 @@ static err_t remove_done(struct req *r, struct fail *f)
 
     if (PQntuples(r->sql.results[0]) == 0)
         return permission_missing(c->values[0], f);
-    grants_changed_all();
+    grant_tell_all(r->worker);
     return role_done(r);
 }
 
@@ -169,7 +169,7 @@ static err_t update_done(struct req *r, struct fail *f)
 
     if (PQntuples(r->sql.results[0]) == 0)
         return permission_missing(c->values[0], f);
-    grants_changed_all();
+    grant_tell_all(r->worker);
     return permission_show(r, r->sql.results[0]);
 }
 
@@ -222,7 +222,7 @@ static err_t assignment_check(struct req *r, bool asks_role, const char *words, 
         return fail(f, asks_role ? ERR_ALREADY_EXISTS : ERR_NOT_FOUND,
                     "User role assignment (user_id=%.*s, role_id=%.*s) %s",
                     STR_ARG(sql_get(user, 0, 0)), STR_ARG(c->values[0]), words);
-    grants_changed(sql_get_i64(user, 0, 0));
+    grant_tell(r->worker, sql_get_i64(user, 0, 0));
     return OK;
 }
 

@@ -29,7 +29,8 @@
  * committed between the statement and its answer. */
 static void learn(struct req *r, struct str run_id, bool is_active, int32_t experiment_id)
 {
-    struct run run = {.is_active = is_active, .experiment_id = experiment_id};
+    struct run run = {
+        .is_active = is_active, .experiment_id = experiment_id, .workspace = r->scope.mark};
     struct run_id id;
 
     if (run_id_set(&id, run_id))
@@ -39,19 +40,20 @@ static void learn(struct req *r, struct str run_id, bool is_active, int32_t expe
 /* -- create ---------------------------------------------------------------------------------- */
 
 static const struct stmt EXPERIMENT = {
-    "run_experiment",
-    "SELECT artifact_location, lifecycle_stage FROM experiments WHERE experiment_id = $1::int4"};
+    "run_experiment", "SELECT artifact_location, lifecycle_stage FROM experiments WHERE "
+                      "experiment_id = $1::int4" SCOPE_EXPERIMENT("experiments")};
 static const struct stmt CREATE = {
     "run_create",
     "WITH made AS (INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name,"
     " user_id, status, start_time, source_version, lifecycle_stage, artifact_uri, experiment_id)"
     " SELECT $1::text, $2::text, 'UNKNOWN', '', '', $3::text, 'RUNNING', $4::int8, '', 'active',"
     " $5::text, e.experiment_id FROM experiments e"
-    " WHERE e.experiment_id = $6::int4 AND e.lifecycle_stage = 'active' RETURNING run_uuid),"
-    " tagged AS (INSERT INTO tags (key, value, run_uuid)"
-    " SELECT t.key, t.value, m.run_uuid FROM made m,"
-    " unnest($7::text[], $8::text[]) AS t(key, value))"
-    " SELECT 1 FROM made"};
+    " WHERE e.experiment_id = $6::int4 AND e.lifecycle_stage = 'active'" SCOPE_EXPERIMENT(
+        "e") " RETURNING run_uuid),"
+             " tagged AS (INSERT INTO tags (key, value, run_uuid)"
+             " SELECT t.key, t.value, m.run_uuid FROM made m,"
+             " unnest($7::text[], $8::text[]) AS t(key, value))"
+             " SELECT 1 FROM made"};
 
 struct create_call {
     struct msg_runs_create m;
@@ -194,8 +196,9 @@ err_t api_run_create(struct req *r, struct fail *f)
 
 /* -- get ------------------------------------------------------------------------------------- */
 
-static const struct stmt GET = {"run_get", "SELECT " ENTITY_RUN
-                                           " FROM runs r WHERE r.run_uuid = ANY($1::text[])"};
+static const struct stmt GET = {"run_get",
+                                "SELECT " ENTITY_RUN
+                                " FROM runs r WHERE r.run_uuid = ANY($1::text[])" SCOPE_OF("r")};
 
 static err_t get_done(struct req *r, struct fail *f)
 {
@@ -245,16 +248,18 @@ err_t api_run_get(struct req *r, struct fail *f)
 
 /* The first column says whether the update was done; when it was not, the run is deleted. */
 static const struct stmt UPDATE = {
-    "run_update",
-    "WITH done AS (UPDATE runs SET status = coalesce($2::text, status),"
-    " end_time = coalesce($3::int8, end_time), name = coalesce($4::text, name)"
-    " WHERE run_uuid = $1::text AND lifecycle_stage = 'active' RETURNING *),"
-    " named AS (INSERT INTO tags (key, value, run_uuid)"
-    " SELECT '" RUN_NAME_TAG "', $4::text, run_uuid FROM done WHERE $4::text IS NOT NULL"
-    " ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value)"
-    " SELECT " ENTITY_RUN ", true FROM done r"
-    " UNION ALL SELECT " ENTITY_RUN ", false FROM runs r"
-    " WHERE r.run_uuid = $1::text AND NOT EXISTS (SELECT 1 FROM done)"};
+    "run_update", "WITH done AS (UPDATE runs SET status = coalesce($2::text, status),"
+                  " end_time = coalesce($3::int8, end_time), name = coalesce($4::text, name)"
+                  " WHERE run_uuid = $1::text AND lifecycle_stage = 'active'" SCOPE_OF(
+                      "runs") " RETURNING *),"
+                              " named AS (INSERT INTO tags (key, value, run_uuid)"
+                              " SELECT '" RUN_NAME_TAG
+                              "', $4::text, run_uuid FROM done WHERE $4::text IS NOT NULL"
+                              " ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value)"
+                              " SELECT " ENTITY_RUN ", true FROM done r"
+                              " UNION ALL SELECT " ENTITY_RUN ", false FROM runs r"
+                              " WHERE r.run_uuid = $1::text" SCOPE_OF(
+                                  "r") " AND NOT EXISTS (SELECT 1 FROM done)"};
 
 struct update_call {
     struct str run_id;
@@ -310,14 +315,16 @@ err_t api_run_update(struct req *r, struct fail *f)
 static const struct stmt DELETE = {
     "run_delete",
     "WITH done AS (UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = $2::int8"
-    " WHERE run_uuid = $1::text RETURNING experiment_id),"
-    " judged AS (DELETE FROM assessments WHERE EXISTS (SELECT 1 FROM done)"
-    " AND strpos(assessment_metadata, '\"mlflow.assessment.sourceRunId\": \"' || $1::text || '\"')"
-    " > 0)"
-    " SELECT experiment_id FROM done"};
+    " WHERE run_uuid = $1::text" SCOPE_OF(
+        "runs") " RETURNING experiment_id),"
+                " judged AS (DELETE FROM assessments WHERE EXISTS (SELECT 1 FROM done)"
+                " AND strpos(assessment_metadata, '\"mlflow.assessment.sourceRunId\": \"' || "
+                "$1::text || '\"')"
+                " > 0)"
+                " SELECT experiment_id FROM done"};
 static const struct stmt RESTORE = {
     "run_restore", "UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL"
-                   " WHERE run_uuid = $1::text RETURNING experiment_id"};
+                   " WHERE run_uuid = $1::text" SCOPE_OF("runs") " RETURNING experiment_id"};
 
 /* Two such calls at once may answer in another order than they committed in, so neither tells the
  * run table what it did: the next look-up asks. */

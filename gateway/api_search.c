@@ -65,7 +65,7 @@ static err_t check_max_results(int64_t n, struct fail *f)
 
 static const struct stmt RUN_ROWS = {
     "search_run_rows", "SELECT " ENTITY_RUN " FROM unnest($1::text[]) WITH ORDINALITY AS s(id, n)"
-                       " JOIN runs r ON r.run_uuid = s.id ORDER BY s.n"};
+                       " JOIN runs r ON r.run_uuid = s.id" SCOPE_FOUND " ORDER BY s.n"};
 
 struct run_search {
     struct search_batch batch;
@@ -358,7 +358,7 @@ err_t api_run_search(struct req *r, struct fail *f)
 static const struct stmt EXPERIMENT_ROWS = {
     "search_experiment_rows",
     "SELECT " ENTITY_EXPERIMENT " FROM unnest($1::int4[]) WITH ORDINALITY AS s(id, n)"
-    " JOIN experiments e ON e.experiment_id = s.id ORDER BY s.n"};
+    " JOIN experiments e ON e.experiment_id = s.id" SCOPE_FOUND " ORDER BY s.n"};
 
 struct experiment_search {
     struct search_batch batch;

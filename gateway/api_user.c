@@ -184,37 +184,6 @@ static const struct stmt USER_LIST = {
     " AND mp.permission = 'MANAGE'))"
     " LEFT JOIN role_permissions p ON p.role_id = r.id ORDER BY u.id, a.id, p.id"};
 
-static bool list_is_same(const PGresult *res, int a, int b, int column)
-{
-    return b < PQntuples(res) && str_eq(sql_get(res, a, 0), sql_get(res, b, 0)) &&
-           str_eq(sql_get(res, a, column), sql_get(res, b, column));
-}
-
-/* The role that begins at row; returns the row behind it. */
-static int list_role(struct json *j, const PGresult *res, int row)
-{
-    int first = row;
-
-    json_open(j);
-    json_key(j, "description");
-    if (sql_is_null(res, row, 6))
-        json_null(j);
-    else
-        json_str(j, sql_get(res, row, 6));
-    json_pair_i64(j, "id", sql_get_i64(res, row, 3));
-    json_pair_str(j, "name", sql_get(res, row, 4));
-    json_key(j, "permissions");
-    json_open_list(j);
-    for (; row == first || list_is_same(res, first, row, 3); row++) {
-        if (!sql_is_null(res, row, 7))
-            role_permission_json(j, res, row, 7, sql_get_i64(res, row, 3));
-    }
-    json_close_list(j);
-    json_pair_str(j, "workspace", sql_get(res, first, 5));
-    json_close(j);
-    return row;
-}
-
 static int list_user(struct json *j, const PGresult *res, int row)
 {
     int first = row;
@@ -225,11 +194,11 @@ static int list_user(struct json *j, const PGresult *res, int row)
     json_bool(j, sql_get_bool(res, row, 1));
     json_key(j, "roles");
     json_open_list(j);
-    while (row == first || list_is_same(res, first, row, 0)) {
+    while (row < PQntuples(res) && role_is_same(res, first, row, 0)) {
         if (sql_is_null(res, row, 3))
             row++;
         else
-            row = list_role(j, res, row);
+            row = role_json(j, res, row, 3);
     }
     json_close_list(j);
     json_pair_str(j, "username", sql_get(res, first, 2));

@@ -44,10 +44,10 @@ struct create_call {
     struct model_source parts; /* of a models: source */
     struct str source;         /* as it is stored */
     struct str storage;
-    struct str run_id;         /* p NULL = SQL NULL */
-    int32_t version;           /* of REF_VERSION; then the new one */
+    struct str run_id; /* p NULL = SQL NULL */
+    int32_t version;   /* of REF_VERSION; then the new one */
     struct model_owner owner;
-    struct str owner_run;      /* of a logged model; p NULL = SQL NULL */
+    struct str owner_run; /* of a logged model; p NULL = SQL NULL */
     unsigned attempts;
     struct str values[7];
     struct str tag_values[3];
@@ -94,28 +94,27 @@ err_t api_version_create(struct req *r, struct fail *f)
 
 /* -- lineage --------------------------------------------------------------------------------- */
 
-#define VERSION_LIVES \
-    " FROM model_versions v WHERE " ENTITY_VERSION_LIVES " AND v.name = $1::text"
-#define LINEAGE "v.version, v.run_id, coalesce(nullif(v.storage_location, ''), v.source)"
+#define VERSION_LIVES " FROM model_versions v WHERE " ENTITY_VERSION_LIVES " AND v.name = $1::text"
+#define LINEAGE       "v.version, v.run_id, coalesce(nullif(v.storage_location, ''), v.source)"
 
 static const struct stmt LINEAGE_MODEL = {
     "lineage_model",
     "SELECT EXISTS (SELECT 1 FROM registered_model_tags t WHERE t.workspace = m.workspace"
     " AND t.name = m.name AND t.key = '" REGISTRY_PROMPT_TAG "' AND lower(t.value) = 'true')"
-    " FROM registered_models m WHERE m.workspace = 'default' AND m.name = $1::text"};
-static const struct stmt LINEAGE_VERSION = {
-    "lineage_version", "SELECT " LINEAGE VERSION_LIVES " AND v.version = $2::int4"};
-static const struct stmt LINEAGE_LATEST = {
-    "lineage_latest", "SELECT " LINEAGE VERSION_LIVES " ORDER BY v.version DESC LIMIT 1"};
-static const struct stmt LINEAGE_STAGE = {
-    "lineage_stage", "SELECT " LINEAGE VERSION_LIVES " AND v.current_stage = $2::text"
-                     " ORDER BY v.version DESC LIMIT 1"};
+    " FROM registered_models m WHERE m.workspace = " SCOPE_NAME " AND m.name = $1::text"};
+static const struct stmt LINEAGE_VERSION = {"lineage_version", "SELECT " LINEAGE VERSION_LIVES
+                                                               " AND v.version = $2::int4"};
+static const struct stmt LINEAGE_LATEST = {"lineage_latest", "SELECT " LINEAGE VERSION_LIVES
+                                                             " ORDER BY v.version DESC LIMIT 1"};
+static const struct stmt LINEAGE_STAGE = {"lineage_stage", "SELECT " LINEAGE VERSION_LIVES
+                                                           " AND v.current_stage = $2::text"
+                                                           " ORDER BY v.version DESC LIMIT 1"};
 /* Also when the version is gone, with NULL for its number. */
 static const struct stmt LINEAGE_ALIAS = {
     "lineage_alias",
     "SELECT " LINEAGE ", s.version FROM registered_model_aliases s LEFT JOIN model_versions v"
     " ON " ENTITY_VERSION_LIVES " AND v.name = s.name AND v.version = s.version"
-    " WHERE s.workspace = 'default' AND s.name = $1::text AND s.alias = $2::text"};
+    " WHERE s.workspace = " SCOPE_NAME " AND s.name = $1::text AND s.alias = $2::text"};
 
 /* What the part behind the name is wrong about; said after the model was found. */
 static err_t lineage_check(struct create_call *c, struct str *suffix, struct fail *f)
@@ -179,8 +178,8 @@ static err_t lineage_done(struct req *r, struct fail *f)
                     STR_ARG(names_cut(c->source, NAMES_QUOTE_MAX)));
     if (!c->m.run_id.is_set)
         c->run_id = sql_is_null(res, 0, 1) ? sql_null() : arena_dup(a, run_id);
-    c->source = arena_printf(a, "models:/%.*s/%.*s", STR_ARG(c->parts.name),
-                             STR_ARG(sql_get(res, 0, 0)));
+    c->source =
+        arena_printf(a, "models:/%.*s/%.*s", STR_ARG(c->parts.name), STR_ARG(sql_get(res, 0, 0)));
     c->storage = arena_dup(a, sql_get(res, 0, 2));
     return create_owner(r, f);
 }
@@ -211,10 +210,13 @@ static err_t create_lineage(struct req *r, struct fail *f)
 /* -- owner ----------------------------------------------------------------------------------- */
 
 static const struct stmt OWNER_RUN = {
-    "version_owner_run", "SELECT artifact_uri, NULL FROM runs WHERE run_uuid = $1::text"};
+    "version_owner_run",
+    "SELECT artifact_uri, NULL FROM runs WHERE run_uuid = $1::text" SCOPE_OF("runs")};
 static const struct stmt OWNER_MODEL = {
-    "version_owner_model", "SELECT artifact_location, source_run_id FROM logged_models"
-                           " WHERE model_id = $1::text AND lifecycle_stage <> 'deleted'"};
+    "version_owner_model",
+    "SELECT artifact_location, source_run_id FROM logged_models"
+    " WHERE model_id = $1::text AND lifecycle_stage <> 'deleted'" SCOPE_OF("logged_models")
+        SCOPE_OF("logged_models")};
 
 static err_t owner_done(struct req *r, struct fail *f)
 {
@@ -239,15 +241,14 @@ static err_t create_owner(struct req *r, struct fail *f)
     c->owner.is_model = c->m.model_id.s.n > 0;
     c->owner.id = c->owner.is_model ? c->m.model_id.s : c->run_id;
     if (c->owner.id.n == 0 ||
-        (!c->owner.is_model &&
-         (c->is_prompt || !model_source_needs_owner(&r->arena, c->source))))
+        (!c->owner.is_model && (c->is_prompt || !model_source_needs_owner(&r->arena, c->source))))
         return create_judge(r, f);
     if ((e = names_check_nul(c->owner.id, f)))
         return e;
     c->values[0] = sql_text(&r->arena, c->owner.id);
-    return req_sql(
-        r, &(struct sql_step){c->owner.is_model ? &OWNER_MODEL : &OWNER_RUN, c->values, 1}, 1,
-        owner_done);
+    return req_sql(r,
+                   &(struct sql_step){c->owner.is_model ? &OWNER_MODEL : &OWNER_RUN, c->values, 1},
+                   1, owner_done);
 }
 
 /* -- judge ----------------------------------------------------------------------------------- */
@@ -265,8 +266,8 @@ static err_t judge_names(const struct create_call *c, struct fail *f)
     if ((e = model_names_check(c->m.name.s, f)))
         return e;
     for (size_t i = 0; i < c->m.tags.n; i++)
-        if ((e = model_names_check_version_tag(c->m.tags.items[i].key.s,
-                                               c->m.tags.items[i].value.s, f)))
+        if ((e = model_names_check_version_tag(c->m.tags.items[i].key.s, c->m.tags.items[i].value.s,
+                                               f)))
             return e;
     return OK;
 }
@@ -317,7 +318,7 @@ static err_t create_judge(struct req *r, struct fail *f)
 /* Takes the row's lock: whoever creates a version waits here. */
 static const struct stmt TOUCH = {
     "version_create_touch", "UPDATE registered_models SET last_updated_time = $2::int8"
-                            " WHERE workspace = 'default' AND name = $1::text RETURNING 1"};
+                            " WHERE workspace = " SCOPE_NAME " AND name = $1::text RETURNING 1"};
 /* Texts depend on the model's row (OF_M), or a planner that knows them would refuse one too long
  * for its column before it has looked for the model. */
 #define OF_M " || left(m.name, 0)"
@@ -329,12 +330,12 @@ static const struct stmt INSERT = {
     " WHERE v.workspace = m.workspace AND v.name = m.name), $2::int8, $2::int8, 'None', 'READY',"
     " $3::text" OF_M ", $4::text" OF_M ", $5::text" OF_M ", $6::text" OF_M ", $7::text" OF_M
     " FROM registered_models m"
-    " WHERE m.workspace = 'default' AND m.name = $1::text"};
+    " WHERE m.workspace = " SCOPE_NAME " AND m.name = $1::text"};
 static const struct stmt INSERT_TAGS = {
     "version_create_tags",
     "INSERT INTO model_version_tags (workspace, name, version, key, value)"
-    " SELECT 'default', $1::text, n.version, t.key, t.value"
-    " FROM (SELECT max(version) AS version FROM model_versions WHERE workspace = 'default'"
+    " SELECT " SCOPE_NAME ", $1::text, n.version, t.key, t.value"
+    " FROM (SELECT max(version) AS version FROM model_versions WHERE workspace = " SCOPE_NAME
     " AND name = $1::text) n, unnest($2::text[], $3::text[]) AS t(key, value)"
     " WHERE n.version IS NOT NULL"};
 enum { INSERT_STEPS = 3 };
@@ -393,17 +394,19 @@ static err_t create_insert(struct req *r, struct fail *f)
 /* -- the logged model's tag ------------------------------------------------------------------ */
 
 static const struct stmt TAG_READ = {
-    "version_tag_read", "SELECT t.tag_value FROM logged_models m LEFT JOIN logged_model_tags t"
-                        " ON t.model_id = m.model_id AND t.tag_key = '" VERSION_TAG "'"
-                        " WHERE m.model_id = $1::text AND m.lifecycle_stage <> 'deleted'"};
+    "version_tag_read",
+    "SELECT t.tag_value FROM logged_models m LEFT JOIN logged_model_tags t"
+    " ON t.model_id = m.model_id AND t.tag_key = '" VERSION_TAG "'"
+    " WHERE m.model_id = $1::text AND m.lifecycle_stage <> 'deleted'" SCOPE_OF("m")};
 /* $3 is the value that was read. */
 static const struct stmt TAG_WRITE = {
     "version_tag_write",
     "INSERT INTO logged_model_tags (model_id, experiment_id, tag_key, tag_value)"
     " SELECT model_id, experiment_id, '" VERSION_TAG "', $2::text FROM logged_models"
-    " WHERE model_id = $1::text AND lifecycle_stage <> 'deleted'"
-    " ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value"
-    " WHERE logged_model_tags.tag_value = $3::text RETURNING 1"};
+    " WHERE model_id = $1::text AND lifecycle_stage <> 'deleted'" SCOPE_OF(
+        "logged_models") " ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = "
+                         "excluded.tag_value"
+                         " WHERE logged_model_tags.tag_value = $3::text RETURNING 1"};
 
 static err_t tag_change(struct req *r, struct str before, struct str *after, struct fail *f)
 {

@@ -66,7 +66,7 @@ static bool version_shows(const struct req *r, const PGresult *keys, int row)
 
 static const struct search_seen VERSIONS_SEEN = {
     .before = "SELECT k.*, EXISTS (SELECT 1 FROM model_version_tags t"
-              " WHERE t.workspace = 'default' AND t.name = k.name AND t.version = k.version"
+              " WHERE t.workspace = " SCOPE_NAME " AND t.name = k.name AND t.version = k.version"
               " AND t.key = '" REGISTRY_PROMPT_TAG "' AND lower(t.value) = 'true') FROM (",
     .behind = ") k",
     .shows = version_shows};

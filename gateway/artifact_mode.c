@@ -29,6 +29,7 @@ static bool is_tracking(struct str path)
 {
     return str_starts(path, STR("/api/2.0/mlflow/")) ||
            str_starts(path, STR("/ajax-api/2.0/mlflow/")) || str_eq(path, STR("/get-artifact")) ||
+           str_eq(path, STR("/ajax-api/3.0/mlflow/get-trace-artifact")) ||
            str_eq(path, STR("/model-versions/get-artifact")) ||
            str_eq(path, STR("/sluice/api/v1/log-batches"));
 }

@@ -5,7 +5,7 @@
  *                                   URI; of http(s) what follows /api/2.0/mlflow-artifacts/artifacts/
  *   none, file                      a directory; percent-decoded once more, as MLflow does
  *   s3                              bucket and prefix
- *   others                          not built: 501, where MLflow needs a package for each
+ *   others                          the upstream, whose MLflow has a package for each; without one 501
  *
  * A location is what a client once gave, and the same policy that was asked then is asked on use: the
  * server connects to no host that a client names.
@@ -25,6 +25,7 @@
 #include "gateway/worker.h"
 #include "schema/errors.h"
 
+#define WORKSPACES   "workspaces" /* the folder in the destination */
 #define ROUTE_ANCHOR "/api/2.0/mlflow-artifacts/artifacts/"
 
 /* An absolute path from that of a URI or a setting. */
@@ -37,12 +38,11 @@ static struct str absolute(struct arena *a, struct str path)
     return artifact_path_join(a, str_of(getcwd(here, sizeof(here)) ? here : "/"), path);
 }
 
-/* The store of a URI that is no proxied one; false when there is none here. */
-static bool store_of(struct arena *a, struct str uri, struct artifact_place *out)
+bool artifact_place_store(struct arena *a, struct str uri, struct artifact_place *out)
 {
     struct uri u = uri_parse(a, uri);
 
-    out->ops = NULL;
+    *out = (struct artifact_place){.root = uri};
     if (u.scheme.n == 0 || str_eq(u.scheme, STR("file"))) {
         out->ops = &artifact_store_local;
         out->root = absolute(a, uri_decode(a, u.scheme.n ? uri_path(&u) : uri));
@@ -59,18 +59,58 @@ void artifact_place_destination(struct arena *a, const struct settings *s,
 {
     struct str uri = str_of(s->artifacts_destination);
 
-    *out = (struct artifact_place){.root = uri};
-    (void)store_of(a, uri.n ? uri : STR("./mlartifacts"), out);
+    (void)!artifact_place_store(a, uri.n ? uri : STR("./mlartifacts"), out);
 }
 
-static err_t not_built(struct arena *a, struct str uri, struct fail *f)
+/* A place that is none of ours is the upstream's, if there is one. */
+static err_t or_upstream(struct req *r, struct artifact_place *out, struct fail *f)
 {
-    struct uri u = uri_parse(a, uri);
+    struct uri u = uri_parse(&r->arena, out->root);
 
-    return SAY(a, f, ERR_NOT_IMPLEMENTED,
-               STR("This server keeps artifacts in local directories and"
-                   " in S3, not at '"),
-               u.scheme, STR("'"));
+    if (out->ops)
+        return OK;
+    if (r->worker->upstream == NULL)
+        return SAY(
+            &r->arena, f, ERR_NOT_IMPLEMENTED,
+            STR("This server keeps artifacts in local directories and in S3; for those at '"),
+            u.scheme,
+            STR(":' it needs a MLflow server behind it. Its administrator can name one with"
+                " the setting upstream."));
+    out->ops = &artifact_store_upstream;
+    return OK;
+}
+
+/* Where path, which has been checked, lies in the destination for the request's workspace: below
+ * workspaces/NAME. What was there before there were workspaces is the default one's, and stays where it
+ * is. MLflow looks at the path as it was sent; here it counts what it comes to. */
+static err_t scoped_path(struct req *r, struct str path, struct str *out, struct fail *f)
+{
+    struct arena *a = &r->arena;
+    struct str rest = artifact_path_norm(a, path), name;
+    bool is_default = strcmp(r->scope.workspace, SCOPE_DEFAULT) == 0;
+
+    *out = path;
+    if (!r->scope.mark)
+        return OK;
+    if (!str_eq(str_cut(&rest, '/'), STR(WORKSPACES))) {
+        if (is_default)
+            return OK;
+        *out = artifact_path_join(a, STR(WORKSPACES), str_of(r->scope.workspace));
+        if (path.n)
+            *out = artifact_path_join(a, *out, path);
+        return OK;
+    }
+    name = str_cut(&rest, '/');
+    if (name.n == 0)
+        return fail_str(f, ERR_BAD_PARAM,
+                        STR("Artifact paths prefixed with 'workspaces/' must include a workspace"
+                            " name."));
+    if (!str_eq(name, str_of(r->scope.workspace)))
+        return fail(f, ERR_BAD_PARAM,
+                    "Artifact path targets workspace '%.*s' but the workspace specified in the"
+                    " request is '%s'.",
+                    STR_ARG(name), r->scope.workspace);
+    return OK;
 }
 
 /* A path of the destination, which need not have come from a client just now. */
@@ -81,12 +121,11 @@ static err_t in_destination(struct req *r, struct str path, struct artifact_plac
     err_t e;
 
     *out = server_artifacts(r->worker->server)->destination;
-    if (out->ops == NULL)
-        return not_built(&r->arena, out->root, f);
+    if ((e = or_upstream(r, out, f)))
+        return e;
     if ((e = artifact_path_check(&r->arena, path, &checked, f)))
         return e;
-    out->path = path;
-    return OK;
+    return scoped_path(r, path, &out->path, f);
 }
 
 err_t artifact_place_proxied(struct req *r, struct str sent, struct artifact_place *out,
@@ -107,8 +146,7 @@ bool artifact_place_is_proxied(struct arena *a, struct str uri, struct str *sche
            str_eq(u.scheme, STR("mlflow-artifacts"));
 }
 
-/* The path of a proxied URI in the destination. */
-static err_t proxied_path(struct arena *a, struct str uri, struct str *path, struct fail *f)
+err_t artifact_place_proxied_path(struct arena *a, struct str uri, struct str *path, struct fail *f)
 {
     struct uri u = uri_parse(a, uri);
     struct str rest = uri_path(&u);
@@ -136,14 +174,13 @@ err_t artifact_place_of(struct req *r, struct str uri, struct str relative, bool
     err_t e;
 
     if (is_proxied && r->worker->settings->serve_artifacts) {
-        if ((e = proxied_path(a, uri, &path, f)))
+        if ((e = artifact_place_proxied_path(a, uri, &path, f)))
             return e;
         return in_destination(r, is_bare ? path : artifact_path_join(a, path, relative), out, f);
     }
     if ((e = artifact_uri_check_use(a, uri, str_of(server_artifact_root(r->worker->server)), f)))
         return e;
-    if (!store_of(a, uri, out))
-        return not_built(a, uri, f);
+    (void)!artifact_place_store(a, uri, out);
     out->path = relative;
-    return OK;
+    return or_upstream(r, out, f);
 }

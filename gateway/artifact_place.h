@@ -11,7 +11,7 @@
 #include "schema/settings.h"
 
 /* What --artifacts-destination names, "./mlartifacts" when it is empty. ops NULL: a kind of store that
- * is not built here. */
+ * is none of ours. */
 void artifact_place_destination(struct arena *a, const struct settings *s,
                                 struct artifact_place *out);
 /* A path of the mlflow-artifacts API, as the HTTP layer decoded it. */
@@ -21,6 +21,11 @@ must_check err_t artifact_place_proxied(struct req *r, struct str sent, struct a
  * model. is_bare: there is no relative path, not even an empty one. */
 must_check err_t artifact_place_of(struct req *r, struct str uri, struct str relative, bool is_bare,
                                    struct artifact_place *out, struct fail *f);
+/* The store of a URI that no server serves, and where it begins; false when there is none here. */
+must_check bool artifact_place_store(struct arena *a, struct str uri, struct artifact_place *out);
+/* The path of a proxied URI in the destination. */
+must_check err_t artifact_place_proxied_path(struct arena *a, struct str uri, struct str *path,
+                                             struct fail *f);
 /* Is it one of those that this server serves, or would? http, https, mlflow-artifacts. */
 bool artifact_place_is_proxied(struct arena *a, struct str uri, struct str *scheme);
 

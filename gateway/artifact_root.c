@@ -13,15 +13,16 @@
 #include "ingest/names.h"
 #include "schema/errors.h"
 
-static const struct stmt RUN = {"artifact_run",
-                                "SELECT artifact_uri FROM runs WHERE run_uuid = $1::text"};
+static const struct stmt RUN = {
+    "artifact_run", "SELECT artifact_uri FROM runs WHERE run_uuid = $1::text" SCOPE_OF("runs")};
 static const struct stmt MODEL = {
     "artifact_model", "SELECT artifact_location FROM logged_models WHERE model_id = $1::text"
-                      " AND lifecycle_stage != 'deleted'"};
+                      " AND lifecycle_stage != 'deleted'" SCOPE_OF("logged_models")};
 static const struct stmt VERSION = {
     "artifact_version",
     "SELECT coalesce(nullif(storage_location, ''), source) FROM model_versions"
-    " WHERE name = $1::text AND version = $2::int4 AND current_stage != 'Deleted_Internal'"};
+    " WHERE workspace = " SCOPE_NAME
+    " AND name = $1::text AND version = $2::int4 AND current_stage != 'Deleted_Internal'"};
 
 struct look_up {
     struct str name; /* id, or name of the registered model */

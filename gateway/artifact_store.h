@@ -11,6 +11,8 @@
  *     remove                          the artifact, or all below path
  *     begin, write..., publish        an upload; without publish nothing of it is ever seen
  *     parts_*, presign                for stores that clients may talk to themselves, else NULL
+ *
+ * One store answers nothing itself (artifact_store_upstream): there each of these is the request's last step.
  */
 #ifndef GATEWAY_ARTIFACT_STORE_H
 #define GATEWAY_ARTIFACT_STORE_H
@@ -75,11 +77,12 @@ struct artifact_ops {
     struct str (*parts_url)(struct req *r, struct str id, int64_t number);
     /* Its size in content.bytes and a URL to get it with. */
     err_t (*presign_get)(struct req *r, uint64_t seconds, req_step next);
-    struct str (*presign_put)(struct req *r, struct str type, uint64_t seconds);
+    err_t (*presign_put)(struct req *r, struct str type, uint64_t seconds, req_step next);
 };
 
-extern const struct artifact_ops artifact_store_local; /* artifact_store_local.c */
-extern const struct artifact_ops artifact_store_s3;    /* artifact_store_s3.c */
+extern const struct artifact_ops artifact_store_local;    /* artifact_store_local.c */
+extern const struct artifact_ops artifact_store_s3;       /* artifact_store_s3.c */
+extern const struct artifact_ops artifact_store_upstream; /* artifact_store_upstream.c */
 
 /* Gives back what begin took, before the request's end: it may begin with another place. */
 void artifact_end(struct req *r);

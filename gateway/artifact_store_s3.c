@@ -14,16 +14,15 @@
  */
 #include "gateway/artifact_store_s3.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base64.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "gateway/artifact_path.h"
 #include "gateway/reply.h"
 #include "gateway/req_part.h"
+#include "gateway/s3_keys.h"
 #include "gateway/s3_xml.h"
 #include "gateway/say.h"
 #include "gateway/artifacts.h"
@@ -63,34 +62,17 @@ static struct str without_slashes(struct str s)
 static err_t ask_page(struct req *r, const struct pages *p, bool is_flat, const char *most,
                       struct fail *f)
 {
-    struct artifact_call *c = r->artifact;
-    struct s3_param params[5];
-    size_t n = 0;
-    struct s3_request q = {.method = "GET",
-                           .bucket = artifact_s3_bucket(&c->at),
-                           .params = params,
-                           .body_bytes = S3_NO_BODY};
+    struct s3_keys keys = {p->prefix, p->token, is_flat, most};
+    struct s3_param params[S3_KEYS_PARAMS];
+    struct s3_request q;
 
-    if (p->token.n)
-        params[n++] = (struct s3_param){STR("continuation-token"), p->token};
-    if (!is_flat)
-        params[n++] = (struct s3_param){STR("delimiter"), STR("/")};
-    params[n++] = (struct s3_param){STR("list-type"), STR("2")};
-    if (most)
-        params[n++] = (struct s3_param){STR("max-keys"), str_of(most)};
-    params[n++] = (struct s3_param){STR("prefix"), p->prefix};
-    q.param_count = n;
+    s3_keys_ask(&keys, artifact_s3_bucket(&r->artifact->at), params, &q);
     return s3_start(r, &q, f);
 }
 
-/* The token of the next page; empty when this was the last. */
 static struct str next_token(struct req *r)
 {
-    struct str text = buf_str(&r->s3->answer);
-
-    if (!str_eq(s3_xml_find(&r->arena, text, "IsTruncated"), STR("true")))
-        return STR("");
-    return s3_xml_find(&r->arena, text, "NextContinuationToken");
+    return s3_keys_next(&r->arena, buf_str(&r->s3->answer));
 }
 
 /* "Failed to list artifacts in s3://bucket/prefix: " */
@@ -342,69 +324,46 @@ static err_t remove_deleted(struct req *r, struct fail *f)
 {
     struct artifact_call *c = r->artifact;
     struct pages *p = c->own;
+    err_t e = s3_keys_deleted(&r->arena, r->s3->status, buf_str(&r->s3->answer), f);
 
-    if (r->s3->status != 200)
-        return s3_fail(r, STR("Failed to delete artifacts: "), f);
-    if (s3_xml_find(&r->arena, buf_str(&r->s3->answer), "Error/Key").n)
-        return SAY(&r->arena, f, ERR_STORAGE, STR("Failed to delete artifacts: "),
-                   s3_xml_find(&r->arena, buf_str(&r->s3->answer), "Error/Message"));
+    if (e)
+        return e;
     return p->token.n ? remove_page(r, f) : c->next(r, f);
 }
 
-static struct str md5_of(struct arena *a, struct str text)
+/* Those keys of the page that are the path or below it; empty = none. */
+static struct str keys_to_delete(struct req *r, struct str path)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned n;
-
-    check(EVP_Digest(text.p, text.n, digest, &n, EVP_md5(), NULL) == 1);
-    return base64_encode(a, (struct str){(char *)digest, n});
-}
-
-/* Those keys of the page that are the path or below it, as a request to delete them; empty = none. */
-static struct str delete_request(struct req *r, struct str path)
-{
-    struct str text = STR(""), folder = SAY_TEXT(&r->arena, path, STR("/"));
+    struct str text;
     struct s3_xml x;
     struct buf out;
 
     buf_init(&out);
     s3_xml_init(&x, &r->arena, buf_str(&r->s3->answer));
     while (s3_xml_next(&x))
-        if (s3_xml_is(&x, "Contents/Key") && (str_eq(x.text, path) || str_starts(x.text, folder))) {
-            buf_add_str(&out, STR("<Object><Key>"));
-            buf_add_str(&out, s3_xml_escape(&r->arena, x.text));
-            buf_add_str(&out, STR("</Key></Object>"));
-        }
-    if (buf_len(&out))
-        text = SAY_TEXT(&r->arena, STR("<Delete><Quiet>true</Quiet>"), buf_str(&out),
-                        STR("</Delete>"));
+        if (s3_xml_is(&x, "Contents/Key") && s3_keys_is_within(x.text, path))
+            s3_keys_add(&out, &r->arena, x.text);
+    text = arena_dup(&r->arena, buf_str(&out));
     buf_fini(&out);
     return text;
 }
 
 static err_t remove_listed(struct req *r, struct fail *f)
 {
-    static const struct s3_param params[] = {{STR_INIT("delete"), STR_INIT("")}};
     struct artifact_call *c = r->artifact;
     struct pages *p = c->own;
-    struct s3_header headers[2] = {{STR("content-md5"), STR("")},
-                                   {STR("content-type"), STR("application/xml")}};
-    struct s3_request q = {.method = "POST",
-                           .bucket = artifact_s3_bucket(&c->at),
-                           .params = params,
-                           .param_count = 1,
-                           .headers = headers,
-                           .header_count = 2,
-                           .body_bytes = S3_NO_BODY};
+    struct s3_header headers[2];
+    struct s3_request q;
+    struct str objects;
     err_t e;
 
     if (r->s3->status != 200)
         return s3_fail(r, failed_to_list(r), f);
-    q.body = delete_request(r, p->prefix);
+    objects = keys_to_delete(r, p->prefix);
     p->token = next_token(r);
-    if (q.body.n == 0)
+    if (objects.n == 0)
         return p->token.n ? remove_page(r, f) : c->next(r, f);
-    headers[0].value = md5_of(&r->arena, q.body);
+    s3_keys_delete(&r->arena, objects, artifact_s3_bucket(&c->at), headers, &q);
     e = s3_start(r, &q, f);
     return e ? e : s3_await(r, S3_END, remove_deleted);
 }
@@ -459,7 +418,7 @@ static struct str attachment(struct arena *a, struct str name)
 static err_t presign_looked(struct req *r, struct fail *f)
 {
     struct artifact_call *c = r->artifact;
-    const struct s3_conf *conf = &server_artifacts(r->worker->server)->s3;
+    const struct s3_conf *conf = s3_conf_now(r->worker);
     struct str key = artifact_s3_key(&r->arena, &c->at);
     struct s3_param params[2] = {
         {STR("response-content-disposition"), attachment(&r->arena, artifact_path_base(key))},

@@ -22,6 +22,6 @@ err_t artifact_s3_parts_complete(struct req *r, struct str id, const struct arti
                                  size_t n, req_step next);
 err_t artifact_s3_parts_abort(struct req *r, struct str id, req_step next);
 struct str artifact_s3_parts_url(struct req *r, struct str id, int64_t number);
-struct str artifact_s3_presign_put(struct req *r, struct str type, uint64_t seconds);
+err_t artifact_s3_presign_put(struct req *r, struct str type, uint64_t seconds, req_step next);
 
 #endif

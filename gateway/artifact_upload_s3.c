@@ -493,7 +493,7 @@ struct str artifact_s3_parts_url(struct req *r, struct str id, int64_t number)
                          .now_s = (uint64_t)clock_wall_ms() / 1000,
                          .seconds = 3600};
 
-    return s3_url_presign(&r->arena, &server_artifacts(r->worker->server)->s3, &g);
+    return s3_url_presign(&r->arena, s3_conf_now(r->worker), &g);
 }
 
 static int by_header(const void *x, const void *y)
@@ -501,23 +501,32 @@ static int by_header(const void *x, const void *y)
     return str_cmp(((const struct s3_header *)x)->name, ((const struct s3_header *)y)->name);
 }
 
-struct str artifact_s3_presign_put(struct req *r, struct str type, uint64_t seconds)
+static err_t presign_signed(struct req *r, struct fail *f)
 {
-    const struct s3_conf *conf = &server_artifacts(r->worker->server)->s3;
+    const struct s3_conf *conf = s3_conf_now(r->worker);
     struct s3_header headers[HEADERS_MAX];
     struct s3_grant g = {.method = "PUT",
                          .bucket = artifact_s3_bucket(&r->artifact->at),
                          .key = artifact_s3_key(&r->arena, &r->artifact->at),
                          .headers = headers,
                          .now_s = (uint64_t)clock_wall_ms() / 1000,
-                         .seconds = seconds};
+                         .seconds = r->artifact->length};
     size_t n = 0;
 
-    headers[n++] = (struct s3_header){STR("content-type"), type};
+    headers[n++] = (struct s3_header){STR("content-type"), r->artifact->bytes};
     for (size_t i = 0; i < conf->upload_header_count && n < HEADERS_MAX; i++)
         headers[n++] = (struct s3_header){uri_to_lower(&r->arena, conf->upload_headers[i].name),
                                           conf->upload_headers[i].value};
     qsort(headers, n, sizeof(*headers), by_header);
     g.header_count = n;
-    return s3_url_presign(&r->arena, conf, &g);
+    r->artifact->url = s3_url_presign(&r->arena, conf, &g);
+    return r->artifact->next(r, f);
+}
+
+err_t artifact_s3_presign_put(struct req *r, struct str type, uint64_t seconds, req_step next)
+{
+    r->artifact->bytes = type;
+    r->artifact->length = seconds;
+    r->artifact->next = next;
+    return s3_need_keys(r, presign_signed);
 }

@@ -12,6 +12,7 @@
  */
 #include "gateway/artifact_uri.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -157,11 +158,24 @@ static bool target_eq(const struct target *a, const struct target *b)
     " MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server to allow" \
     " it."
 
+/* Does the operator let servers connect to whatever host URIs of this scheme name? */
+static bool is_allowed(struct arena *a, struct str scheme)
+{
+    struct str list = str_of(getenv("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES"));
+
+    while (list.n) {
+        if (str_eq(uri_to_lower(a, str_trim(str_cut(&list, ','))), scheme))
+            return true;
+    }
+    return false;
+}
+
 static bool is_other_host(struct arena *a, struct str uri, struct str root)
 {
     struct target target = target_of(a, uri), own = target_of(a, root);
 
-    return target.is_host_addressed && !target_eq(&target, &own);
+    return target.is_host_addressed && !target_eq(&target, &own) &&
+           !is_allowed(a, uri_parse(a, uri).scheme);
 }
 
 err_t artifact_uri_check_host(struct arena *a, struct str uri, struct str root, const char *field,
@@ -195,7 +209,8 @@ static err_t too_long(struct fail *f)
                 LIMIT_ARTIFACT_LOCATION);
 }
 
-err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, struct fail *f)
+err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, const char *field,
+                         struct fail *f)
 {
     struct uri u;
     err_t e;
@@ -204,10 +219,10 @@ err_t artifact_uri_check(struct arena *a, struct str uri, struct str root, struc
         return too_long(f);
     u = uri_parse(a, uri);
     if (u.fragment.n || u.has_params)
-        return fail(f, ERR_BAD_PARAM, "'artifact_location' URL can't include fragments or params.");
+        return fail(f, ERR_BAD_PARAM, "'%s' URL can't include fragments or params.", field);
     if ((e = check_query(a, u.query, f)))
         return e;
-    if ((e = artifact_uri_check_host(a, uri, root, "artifact_location", f)))
+    if ((e = artifact_uri_check_host(a, uri, root, field, f)))
         return e;
     if (str_starts(uri, STR("runs:")))
         return fail(f, ERR_BAD_PARAM, "Artifact location cannot be a runs:/ URI. Given: '%.*s'",

@@ -16,7 +16,7 @@ struct str artifact_uri_append(struct arena *a, struct str uri, struct str path)
 /* May a client name this location for a new experiment? MLflow's checks in MLflow's order and
  * words. root: the server's own artifact root, whose host may be named. */
 must_check err_t artifact_uri_check(struct arena *a, struct str uri, struct str root,
-                                    struct fail *f);
+                                    const char *field, struct fail *f);
 /* The part of it that looks at the host; field is the parameter's name in the message. */
 must_check err_t artifact_uri_check_host(struct arena *a, struct str uri, struct str root,
                                          const char *field, struct fail *f);

@@ -16,7 +16,7 @@ enum { ARTIFACT_THREADS_MAX = 64, ARTIFACT_FILES = 3 /* descriptors of one trans
 struct helper;
 
 struct artifacts {
-    struct artifact_place destination; /* of what is served; ops NULL: not built here */
+    struct artifact_place destination; /* of what is served; ops NULL: none of ours */
     struct s3_conf s3;
     struct helper *threads[ARTIFACT_THREADS_MAX]; /* that wait for disks */
     unsigned thread_count;

@@ -44,8 +44,10 @@
 #include "gateway/auth_hash.h"
 #include "gateway/auth_header.h"
 #include "gateway/conn.h"
+#include "gateway/forwarded.h"
 #include "gateway/grant_ask.h"
 #include "gateway/htpasswd.h"
+#include "gateway/may.h"
 #include "gateway/news.h"
 #include "gateway/reply.h"
 #include "gateway/req_user.h"
@@ -427,6 +429,7 @@ static void auth_on_row(struct sql_call *call)
         return;
     }
     a->checking_count++;
+    stat_set(a->worker->stats, auth_hashing, a->checking_count);
 }
 
 /* The row is there: everybody looks again, and finds it. */
@@ -461,6 +464,7 @@ void auth_on_checked(struct worker *w, struct auth_try *t)
     bool is_legacy = t->is_admin && str_eq(t->password, STR(LEGACY_PASSWORD));
 
     t->auth->checking_count--;
+    stat_set(w->stats, auth_hashing, t->auth->checking_count);
     if (t->job.is_late || t->is_undone) {
         auth_settle(t, AUTH_BUSY);
         return;
@@ -520,7 +524,9 @@ static void auth_try_begin(struct auth *a, struct auth_entry *e, struct str pass
 err_t auth_challenge(struct req *r)
 {
     reply_header(r, "www-authenticate", "Basic realm=\"mlflow\"");
-    return reply_text(r, 401, "text/html; charset=utf-8", STR(WORDS_401));
+    return reply_text(r, 401,
+                      may_is_native(r) ? "text/plain; charset=utf-8" : "text/html; charset=utf-8",
+                      STR(WORDS_401));
 }
 
 static bool auth_is_server_info(struct str path)
@@ -553,7 +559,7 @@ bool auth_is_open(const struct req *r)
 {
     static const struct str open[] = {STR_INIT("/static"), STR_INIT("/favicon.ico"),
                                       STR_INIT("/health"), STR_INIT("/livez"), STR_INIT("/readyz")};
-    bool has_row = r->route && r->route->path[0] != '\0' && r->route != route_upstream();
+    bool has_row = r->route && r->route->path[0] != '\0' && r->route->path[0] != '(';
     struct str path = has_row ? str_of(r->route->path) : r->head->path, bare = path;
     struct str prefix = str_of(r->worker->settings->static_prefix);
 
@@ -603,10 +609,10 @@ static struct auth_sender auth_sender_of(const struct req *r, struct str name)
 {
     uint64_t seed = r->worker->auth->shared->seed;
     struct auth_sender s;
-    uint8_t peer[16] = {0};
+    uint8_t client[NET_BYTES] = {0};
 
-    (void)conn_peer(r->conn, peer);
-    s.address = XXH3_64bits_withSeed(peer, sizeof(peer), seed);
+    (void)forwarded_client(r, client);
+    s.address = XXH3_64bits_withSeed(client, sizeof(client), seed);
     s.address_and_name = XXH3_64bits_withSeed(name.p, name.n, s.address);
     return s;
 }

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "gateway/version.h"
+#include "gateway/workspace_start.h"
 #include "schema/errors.h"
 #include "schema/migrate.h"
 #include "schema/pg_connect.h"
@@ -68,7 +69,8 @@ static err_t schema_check(PGconn *c, struct fail *f)
 
 static err_t schema_create(PGconn *c, struct settings *s, struct fail *f)
 {
-    err_t e = migrate_prepare(c, settings_artifact_root(s, &s->arena).p, f);
+    struct str root = settings_artifact_root(s, &s->arena);
+    err_t e = migrate_prepare(c, workspace_first_root(&s->arena, s, root), f);
 
     if (!e)
         schema_say_version();

@@ -16,6 +16,7 @@
 #include "gateway/cmd_adopt.h"
 #include "gateway/cmd_deadletter.h"
 #include "gateway/cmd_doctor.h"
+#include "gateway/cmd_gc.h"
 #include "gateway/cmd_journal.h"
 #include "gateway/cmd_schema.h"
 #include "gateway/cmd_ui.h"
@@ -131,6 +132,11 @@ static int command_journal(struct command_line *line, struct settings *s)
     if (strcmp(commands_word(line, 1), "adopt") == 0)
         return cmd_adopt(line->nwords - 2, line->words + 2, s);
     return cmd_journal(line->nwords - 1, line->words + 1, s);
+}
+
+static int command_gc(struct command_line *line, struct settings *s)
+{
+    return cmd_gc(line->nwords - 1, line->words + 1, s);
 }
 
 static int command_doctor(struct command_line *line, struct settings *s)

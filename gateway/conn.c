@@ -49,6 +49,7 @@
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
 #include "gateway/tls_io.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
@@ -207,6 +208,14 @@ static bool conn_answer_unrouted(struct conn *c, struct fail *f)
     return conn_answer_early(c);
 }
 
+/* With an authorization_function that only the upstream can run, it judges what is ours as well; who looks
+ * whether we live is nobody's business. */
+static bool conn_is_judged_behind(const struct conn *c, struct str path)
+{
+    return c->worker->passes_all && strcmp(conn_settings(c)->auth, "none") != 0 &&
+           !str_eq(path, STR("/livez")) && !str_eq(path, STR("/readyz"));
+}
+
 /* The row that answers; what none does is the upstream's, if there is one. */
 static const struct route *conn_find_route(const struct conn *c, unsigned *allowed)
 {
@@ -215,11 +224,15 @@ static const struct route *conn_find_route(const struct conn *c, unsigned *allow
     const struct route *upstream = route_upstream();
     bool passes_all = c->worker->passes_all;
 
-    if (c->worker->upstream == NULL || c->where == ON_ADMIN || route_is_own(d->path))
+    if (c->worker->upstream == NULL || c->where == ON_ADMIN ||
+        (route_is_own(d->path) && !conn_is_judged_behind(c, d->path)))
         return row;
     if ((row && !passes_all) || !(upstream->methods & d->method) || str_eq(d->path, STR("*")))
         return row;
-    return d->method == HTTP_M_OPTIONS && *allowed && !passes_all ? NULL : upstream;
+    if (d->method == HTTP_M_OPTIONS && *allowed && !passes_all)
+        return NULL;
+    return d->has_body && c->worker->auth && may_reads_body(&c->x->req) ? route_upstream_whole()
+                                                                        : upstream;
 }
 
 /* The head is complete. */
@@ -233,6 +246,8 @@ static bool conn_route(struct conn *c)
     fail_init(&f, &r->arena);
     r->head = http_head(x->http);
     r->started_us = c->worker->now_us;
+    if (r->head->traceparent.n || c->worker->tracer)
+        trace_begin(r);
     x->owes_continue = r->head->wants_continue;
     x->taken_bytes = http_head_bytes(x->http);
     if (!guard_admits(r) || !auth_admits_head(r))

@@ -17,8 +17,11 @@
 
 #include "gateway/conn_io.h"
 #include "gateway/conn_steps.h"
+#include "gateway/latency.h"
 #include "gateway/reply.h"
 #include "gateway/req_drive.h"
+#include "gateway/request_log.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 
@@ -32,6 +35,7 @@ void conn_count(struct conn *c)
 {
     struct worker *w = c->worker;
     struct req *r = &c->x->req;
+    struct exemplar traced;
     uint64_t took_us;
     size_t rows;
 
@@ -42,9 +46,13 @@ void conn_count(struct conn *c)
         stat_add(w->stats, refused_busy, 1);
     stat_add(w->stats, sent_bytes, c->x->sent_bytes);
     route_rows(&rows);
-    hist_note(worker_hist(w, r->route ? route_index(r->route) : (unsigned)rows,
-                          (unsigned)r->reply.status / 100),
-              took_us);
+    latency_note(w->latency, r->route ? route_index(r->route) : (unsigned)rows,
+                 r->head ? r->head->method : 0, (unsigned)r->reply.status, took_us,
+                 trace_exemplar(r, &traced));
+    if (r->trace)
+        trace_end(r);
+    if (w->settings->log_requests[0] != 'n') /* none */
+        request_log(c, took_us);
 }
 
 /* Puts head and frame around what is in the reply's body. */

@@ -101,7 +101,7 @@ err_t conn_judge(struct conn *c, struct fail *f)
 
     if (kind == BODY_STREAM)
         max = UINT64_MAX; /* the handler says what is too much */
-    else if (kind != BODY_BATCH && max > limit)
+    else if (kind != BODY_BATCH && kind != BODY_WHOLE && max > limit)
         max = limit;
     x->max_body = max;
     if (d->content_length > max)

@@ -36,10 +36,10 @@ enum {
 enum { MODEL_IS_INPUT = 1, MODEL_ID, MODEL_STEP };
 
 static const struct entity_stmt EXPERIMENT_TAGS = ENTITY_STMT(
-    "entity_experiment_tags",
-    "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id = ANY($1::int4[])");
+    "entity_experiment_tags", "SELECT experiment_id, key, value FROM experiment_tags" SCOPE_FOUND
+                              " WHERE experiment_id = ANY($1::int4[])");
 
-#define OF_RUNS " WHERE run_uuid = ANY($1::text[])"
+#define OF_RUNS SCOPE_FOUND " WHERE run_uuid = ANY($1::text[])"
 #define METRICS "SELECT run_uuid, key, value, timestamp, step, is_nan FROM latest_metrics" OF_RUNS
 #define PARAMS  "SELECT run_uuid, key, value FROM params" OF_RUNS
 #define TAGS    "SELECT run_uuid, key, value FROM tags" OF_RUNS
@@ -52,20 +52,21 @@ static const struct entity_stmt RUN_DETAILS[DETAIL_COUNT] = {
         "entity_run_datasets",
         "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type,"
         " d.dataset_source, d.dataset_schema, d.dataset_profile"
-        " FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id"
+        " FROM inputs i" SCOPE_FOUND " JOIN datasets d ON d.dataset_uuid = i.source_id"
         " WHERE i.destination_type = 'RUN' AND i.destination_id = ANY($1::text[])",
         "octet_length(q.dataset_source) + coalesce(octet_length(q.dataset_schema), 0)"
         " + coalesce(octet_length(q.dataset_profile), 0)"),
-    [DETAIL_DATASET_TAGS] = ENTITY_STMT(
-        "entity_run_dataset_tags",
-        "SELECT t.input_uuid, t.name, t.value FROM inputs i JOIN input_tags t USING (input_uuid)"
-        " WHERE i.destination_type = 'RUN' AND i.destination_id = ANY($1::text[])"),
-    [DETAIL_MODELS] =
-        ENTITY_STMT("entity_run_models",
-                    "SELECT source_id, source_type = 'RUN_INPUT', destination_id, step FROM inputs"
-                    " WHERE source_id = ANY($1::text[])"
-                    " AND ((source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT')"
-                    " OR (source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'))"),
+    [DETAIL_DATASET_TAGS] =
+        ENTITY_STMT("entity_run_dataset_tags",
+                    "SELECT t.input_uuid, t.name, t.value FROM inputs i" SCOPE_FOUND
+                    " JOIN input_tags t USING (input_uuid)"
+                    " WHERE i.destination_type = 'RUN' AND i.destination_id = ANY($1::text[])"),
+    [DETAIL_MODELS] = ENTITY_STMT(
+        "entity_run_models",
+        "SELECT source_id, source_type = 'RUN_INPUT', destination_id, step FROM inputs" SCOPE_FOUND
+        " WHERE source_id = ANY($1::text[])"
+        " AND ((source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT')"
+        " OR (source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'))"),
 };
 static const struct stmt RUN_STREAMS[] = {
     [DETAIL_METRICS] = {"entity_run_metrics_long", SQL_STREAM METRICS},
@@ -192,7 +193,7 @@ void entity_experiment(struct json *j, const PGresult *res, int row,
     if (created)
         json_pair_i64(j, "creation_time", created);
     entity_pairs(j, "tags", tags, row);
-    json_pair_str(j, "workspace", STR("default"));
+    json_pair_str(j, "workspace", sql_get(res, row, 6));
     json_close(j);
 }
 

@@ -20,7 +20,7 @@
 /* Columns of `experiments e`, in the order entity_experiment reads them. */
 #define ENTITY_EXPERIMENT                                                                  \
     "e.experiment_id, e.name, e.artifact_location, e.lifecycle_stage, e.last_update_time," \
-    " e.creation_time"
+    " e.creation_time, e.workspace"
 /* Columns of `runs r`, in the order entity_run_info_get reads them. A run without a name shows its
  * tag's. */
 #define ENTITY_RUN                                                                              \
@@ -33,7 +33,8 @@ enum entity_hidden {
     HIDE_RUNS = 1,           /* which run a version or logged model is from */
     HIDE_LOGGED = 2,         /* which logged models a run read or made */
     HIDE_MODEL_VERSIONS = 4, /* the latest versions in a registered model */
-    HIDE_PROMPT_VERSIONS = 8 /* the same in a prompt */
+    HIDE_PROMPT_VERSIONS = 8, /* the same in a prompt */
+    HIDE_ASSESSMENTS = 16     /* of traces */
 };
 
 enum { ENTITY_RUN_COLUMNS = 9 };

@@ -33,21 +33,24 @@ static const struct entity_stmt STMTS[MODEL_PARTS] = {
                     " m.last_updated_timestamp_ms, m.artifact_location, m.status, m.model_type,"
                     " m.source_run_id, m.status_message, m.lifecycle_stage"
                     " FROM unnest($1::text[]) WITH ORDINALITY AS s(id, n)"
-                    " JOIN logged_models m ON m.model_id = s.id ORDER BY s.n"),
-    [MODEL_PARAMS] = ENTITY_STMT_WIDE("entity_logged_model_params",
-                                      "SELECT model_id, param_key, param_value"
-                                      " FROM logged_model_params WHERE model_id = ANY($1::text[])"
-                                      " ORDER BY model_id, param_key",
-                                      "octet_length(q.param_value)"),
-    [MODEL_TAGS] = ENTITY_STMT_WIDE("entity_logged_model_tags",
-                                    "SELECT model_id, tag_key, tag_value"
-                                    " FROM logged_model_tags WHERE model_id = ANY($1::text[])"
-                                    " ORDER BY model_id, tag_key",
-                                    "octet_length(q.tag_value)"),
+                    " JOIN logged_models m ON m.model_id = s.id" SCOPE_OF("m") " ORDER BY s.n"),
+    [MODEL_PARAMS] =
+        ENTITY_STMT_WIDE("entity_logged_model_params",
+                         "SELECT model_id, param_key, param_value"
+                         " FROM logged_model_params" SCOPE_FOUND " WHERE model_id = ANY($1::text[])"
+                         " ORDER BY model_id, param_key",
+                         "octet_length(q.param_value)"),
+    [MODEL_TAGS] =
+        ENTITY_STMT_WIDE("entity_logged_model_tags",
+                         "SELECT model_id, tag_key, tag_value"
+                         " FROM logged_model_tags" SCOPE_FOUND " WHERE model_id = ANY($1::text[])"
+                         " ORDER BY model_id, tag_key",
+                         "octet_length(q.tag_value)"),
     [MODEL_METRICS] = ENTITY_STMT(
         "entity_logged_model_metrics",
         "SELECT model_id, metric_name, metric_value, metric_timestamp_ms, metric_step, run_id,"
-        " dataset_name, dataset_digest FROM logged_model_metrics WHERE model_id = ANY($1::text[])"),
+        " dataset_name, dataset_digest FROM logged_model_metrics" SCOPE_FOUND
+        " WHERE model_id = ANY($1::text[])"),
 };
 
 void entity_logged_model_steps(struct sql_step steps[MODEL_PARTS], const struct str *ids,

@@ -43,7 +43,7 @@ enum {
 /* ... and for each of them the rows that a subquery gives, by an index. */
 #define EACH " CROSS JOIN LATERAL (SELECT "
 /* Of table x: model s, version s. */
-#define OF_MODEL(x)   " WHERE " x ".workspace = 'default' AND " x ".name = s.name"
+#define OF_MODEL(x)   " WHERE " x ".workspace = " SCOPE_NAME " AND " x ".name = s.name"
 #define OF_VERSION(x) OF_MODEL(x) " AND " x ".version = s.version OFFSET 0) " x
 
 /* Name, latest and first version of each stage of the models in $1, as s. */
@@ -79,9 +79,10 @@ static const struct stmt ALIASES_OF_LATEST = {
                                  "a") " OFFSET 0) a ORDER BY a.alias"};
 
 /* Of the model $1. */
-#define NEWEST_OF(t)                                                                 \
-    t ".workspace = 'default' AND " t ".name = $1::text AND " t ".version = (SELECT" \
-      " max(n.version) FROM model_versions n WHERE n.workspace = 'default' AND n.name = $1::text)"
+#define NEWEST_OF(t)                                                                      \
+    t ".workspace = " SCOPE_NAME " AND " t ".name = $1::text AND " t ".version = (SELECT" \
+      " max(n.version) FROM model_versions n WHERE n.workspace = " SCOPE_NAME             \
+      " AND n.name = $1::text)"
 static const struct stmt NEWEST_VERSION = {
     "entity_newest", "SELECT " ENTITY_VERSION " FROM model_versions v WHERE " NEWEST_OF("v")};
 static const struct stmt TAGS_OF_NEWEST = {

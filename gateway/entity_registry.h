@@ -1,7 +1,7 @@
 /*
  * entity_registry: MLflow's RegisteredModel and ModelVersion as JSON, from rows of PostgreSQL.
  *
- * Models are known by name, versions by name and version, always in the workspace 'default'. A
+ * Models are known by name, versions by name and version, always in the workspace " SCOPE_NAME ". A
  * caller that knows the keys of what it wants, one or a page of them, sends the steps of
  * entity_model_steps or entity_version_steps behind its own in the same pipeline, which is one
  * transaction, and writes the answer from their results:
@@ -37,7 +37,8 @@
     " v.description, v.source, v.run_id, v.status, v.status_message, v.run_link,"          \
     " v.version || ' ' || v.name"
 /* What `model_versions v` must satisfy to be shown at all. */
-#define ENTITY_VERSION_LIVES "v.workspace = 'default' AND v.current_stage <> 'Deleted_Internal'"
+#define ENTITY_VERSION_LIVES \
+    "v.workspace = " SCOPE_NAME " AND v.current_stage <> 'Deleted_Internal'"
 
 /* The results that models are written from; the rows are in the order of the names. */
 enum entity_model_part {

@@ -7,6 +7,7 @@
 #ifndef GATEWAY_ENTITY_STMT_H
 #define GATEWAY_ENTITY_STMT_H
 
+#include "gateway/scope.h"
 #include "gateway/sql.h"
 
 /* Of a page of a search, a statement brings at most these rows (one more tells that there are more),

@@ -20,9 +20,11 @@
 
 #include "base/arena.h"
 #include "gateway/auth.h"
+#include "gateway/news.h"
 #include "gateway/req_user.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
+#include "gateway/workspace.h"
 
 #define PATIENCE_US 200000u
 #define AWAY_US     200000u
@@ -31,7 +33,7 @@ const struct stmt grant_ask_stmt = {
     "may_grants",
     "SELECT p.resource_type, p.resource_pattern, p.permission FROM user_role_assignments a"
     " JOIN roles r ON r.id = a.role_id JOIN role_permissions p ON p.role_id = r.id"
-    " WHERE a.user_id = $1::int4 AND r.workspace = 'default'"};
+    " WHERE a.user_id = $1::int4 AND r.workspace = " SCOPE_NAME};
 
 struct grant_ask {
     struct sql_call call;
@@ -39,12 +41,14 @@ struct grant_ask {
     char text[24];
     struct worker *worker;
     int64_t user_id;
+    uint64_t mark;
+    char workspace[WORKSPACE_NAME_MAX + 1];
     struct grant_stamp stamp;
     uint64_t question;
 };
 
-struct grants *grant_ask_take(struct worker *w, int64_t user_id, const struct grant_stamp *stamp,
-                              const PGresult *res)
+struct grants *grant_ask_take(struct worker *w, int64_t user_id, uint64_t mark,
+                              const struct grant_stamp *stamp, const PGresult *res)
 {
     int n = PQntuples(res);
     struct grants *grants;
@@ -57,7 +61,7 @@ struct grants *grant_ask_take(struct worker *w, int64_t user_id, const struct gr
         rows[i] = (struct grant_row){sql_get(res, i, 0), sql_get(res, i, 1), sql_get(res, i, 2)};
     grants = grants_new(rows, (size_t)n);
     arena_fini(&memory);
-    grant_cache_put(w->grants, user_id, stamp, grants);
+    grant_cache_put(w->grants, user_id, mark, stamp, grants);
     return grants;
 }
 
@@ -69,8 +73,8 @@ static void grant_ask_done(struct sql_call *call)
 
     worker_touch(w);
     if (!call->err)
-        grants_put(grant_ask_take(w, a->user_id, &a->stamp, call->results[0]));
-    again = grant_cache_again(w->grants, a->user_id);
+        grants_put(grant_ask_take(w, a->user_id, a->mark, &a->stamp, call->results[0]));
+    again = grant_cache_again(w->grants, a->user_id, a->mark);
     if (again && again->question == a->question)
         again->is_under_way = false;
     req_wake_user(w, a->question);
@@ -78,18 +82,22 @@ static void grant_ask_done(struct sql_call *call)
 }
 
 /* again: of what is known; NULL = nothing is. */
-static void grant_ask_begin(struct worker *w, int64_t user_id, struct grant_again *again)
+static void grant_ask_begin(struct worker *w, int64_t user_id, const struct scope *scope,
+                            struct grant_again *again)
 {
     struct grant_ask *a = calloc(1, sizeof(*a));
 
     check(a != NULL);
     a->worker = w;
     a->user_id = user_id;
+    a->mark = scope->mark;
+    str_to_cstr(str_of(scope->workspace), a->workspace, sizeof(a->workspace));
     a->stamp = grant_stamp_now(user_id, w->now_us);
     a->question = auth_question(w);
     a->value.p = a->text;
     a->value.n = (size_t)snprintf(a->text, sizeof(a->text), "%lld", (long long)user_id);
-    a->call = (struct sql_call){.nsteps = 1, .done = grant_ask_done, .owner = a};
+    a->call = (struct sql_call){
+        .nsteps = 1, .done = grant_ask_done, .owner = a, .workspace = a->workspace};
     a->call.steps[0] = (struct sql_step){&grant_ask_stmt, &a->value, 1};
     if (again) {
         again->question = a->question;
@@ -99,17 +107,53 @@ static void grant_ask_begin(struct worker *w, int64_t user_id, struct grant_agai
     sql_call(w->users_sql, &a->call);
 }
 
+/* -- changes ----------------------------------------------------------------------------------- */
+
+/* News of one user or of all have moved the counters already, for the whole process. */
+static void grant_ask_on_news(void *arg, struct str name)
+{
+    const struct worker *w = arg;
+
+    if (name.p == NULL && w->now_us > w->settings->auth_ttl)
+        grant_cache_doubt(w->grants, w->now_us, w->now_us - w->settings->auth_ttl);
+}
+
+void grant_ask_hear(struct worker *w)
+{
+    news_hear(w, NEWS_GRANTS, grant_ask_on_news, w);
+}
+
+void grant_tell(struct worker *w, int64_t user_id)
+{
+    char text[24];
+    int n = snprintf(text, sizeof(text), "%lld", (long long)user_id);
+
+    grants_changed(user_id);
+    news_tell(w, NEWS_GRANTS, (struct str){text, (size_t)n});
+}
+
+void grant_tell_all(struct worker *w)
+{
+    grants_changed_all();
+    news_tell(w, NEWS_GRANTS, STR(""));
+}
+
+/* -- who asks ---------------------------------------------------------------------------------- */
+
 void grant_ask_early(struct worker *w, int64_t user_id)
 {
-    if (w->users_sql && !grant_cache_again(w->grants, user_id))
-        grant_ask_begin(w, user_id, NULL);
+    static const struct scope all = {SCOPE_DEFAULT, 0};
+
+    /* With workspaces it is not known yet in which one the user will ask for something. */
+    if (w->users_sql && !w->workspaces && !grant_cache_again(w->grants, user_id, 0))
+        grant_ask_begin(w, user_id, &all, NULL);
 }
 
 struct grants *grant_ask_stale(struct req *r)
 {
     const struct settings *s = r->worker->settings;
 
-    return grant_cache_recall(r->worker->grants, r->user->id, r->worker->now_us,
+    return grant_cache_recall(r->worker->grants, r->user->id, r->scope.mark, r->worker->now_us,
                               s->auth_ttl + s->auth_grace);
 }
 
@@ -124,12 +168,12 @@ struct grants *grant_ask_known(struct req *r, req_step next, bool *waits)
     *waits = false;
     if (!known)
         return NULL;
-    again = grant_cache_again(w->grants, r->user->id);
+    again = grant_cache_again(w->grants, r->user->id, r->scope.mark);
     age_us = w->now_us - again->seen_us;
     is_fresh = again->seen_us >= r->started_us || age_us < w->settings->auth_ttl;
     if (again->seen_us < r->started_us && age_us >= w->settings->auth_ttl / 2 &&
         !again->is_under_way && w->users_sql && w->now_us - again->asked_us >= AWAY_US)
-        grant_ask_begin(w, r->user->id, again);
+        grant_ask_begin(w, r->user->id, &r->scope, again);
     *waits = !is_fresh && again->is_under_way && w->now_us - again->asked_us < PATIENCE_US &&
              w->users_sql && sql_is_up(w->users_sql);
     if (!*waits)

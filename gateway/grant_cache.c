@@ -23,8 +23,14 @@ enum { GENERATIONS = 1024 };
 static _Atomic uint32_t changes_of[GENERATIONS];
 static _Atomic uint32_t changes_all;
 
-struct cached {
+/* Two words: no bytes between. */
+struct cached_key {
     int64_t user_id;
+    uint64_t workspace;
+};
+
+struct cached {
+    struct cached_key key;
     struct grant_stamp stamp;
     struct grant_again again;
     struct grants *grants;
@@ -32,14 +38,15 @@ struct cached {
 };
 
 struct grant_cache {
-    struct idmap users; /* id as 8 bytes -> struct cached * */
+    struct idmap users; /* struct cached_key -> struct cached * */
     struct cached *newest, *oldest;
     size_t bytes, most_bytes;
+    uint64_t doubted_us, before_us; /* what was asked for until then counts as asked for before */
 };
 
-static struct str key_of(const int64_t *user_id)
+static struct str key_of(const struct cached_key *key)
 {
-    return (struct str){(const char *)user_id, sizeof(*user_id)};
+    return (struct str){(const char *)key, sizeof(*key)};
 }
 
 void grants_changed(int64_t user_id)
@@ -85,7 +92,7 @@ static void cached_link(struct grant_cache *c, struct cached *e)
 static void cached_drop(struct grant_cache *c, struct cached *e)
 {
     cached_unlink(c, e);
-    (void)idmap_remove(&c->users, key_of(&e->user_id));
+    (void)idmap_remove(&c->users, key_of(&e->key));
     c->bytes -= grants_bytes(e->grants);
     grants_put(e->grants);
     free(e);
@@ -101,24 +108,25 @@ void grant_cache_free(struct grant_cache *c)
     free(c);
 }
 
-static struct cached *cached_find(const struct grant_cache *c, int64_t user_id)
+static struct cached *cached_find(const struct grant_cache *c, int64_t user_id, uint64_t workspace)
 {
-    const uint64_t *slot = idmap_get(&c->users, key_of(&user_id));
+    const struct cached_key key = {user_id, workspace};
+    const uint64_t *slot = idmap_get(&c->users, key_of(&key));
 
     return slot ? (struct cached *)(uintptr_t)*slot : NULL;
 }
 
 static bool cached_stands(const struct cached *e)
 {
-    struct grant_stamp now = grant_stamp_now(e->user_id, 0);
+    struct grant_stamp now = grant_stamp_now(e->key.user_id, 0);
 
     return e->stamp.all == now.all && e->stamp.user == now.user;
 }
 
-struct grants *grant_cache_recall(struct grant_cache *c, int64_t user_id, uint64_t now_us,
-                                  uint64_t age_us)
+struct grants *grant_cache_recall(struct grant_cache *c, int64_t user_id, uint64_t workspace,
+                                  uint64_t now_us, uint64_t age_us)
 {
-    struct cached *e = cached_find(c, user_id);
+    struct cached *e = cached_find(c, user_id, workspace);
 
     if (!e || now_us >= e->stamp.asked_us + age_us || !cached_stands(e))
         return NULL;
@@ -127,17 +135,17 @@ struct grants *grant_cache_recall(struct grant_cache *c, int64_t user_id, uint64
     return e->grants;
 }
 
-struct grant_again *grant_cache_again(struct grant_cache *c, int64_t user_id)
+struct grant_again *grant_cache_again(struct grant_cache *c, int64_t user_id, uint64_t workspace)
 {
-    struct cached *e = cached_find(c, user_id);
+    struct cached *e = cached_find(c, user_id, workspace);
 
     return e ? &e->again : NULL;
 }
 
-void grant_cache_put(struct grant_cache *c, int64_t user_id, const struct grant_stamp *stamp,
-                     struct grants *grants)
+void grant_cache_put(struct grant_cache *c, int64_t user_id, uint64_t workspace,
+                     const struct grant_stamp *stamp, struct grants *grants)
 {
-    struct cached *e = cached_find(c, user_id);
+    struct cached *e = cached_find(c, user_id, workspace);
     bool is_new;
 
     if (e && e->stamp.asked_us > stamp->asked_us)
@@ -146,13 +154,26 @@ void grant_cache_put(struct grant_cache *c, int64_t user_id, const struct grant_
         cached_drop(c, e);
     e = calloc(1, sizeof(*e));
     check(e != NULL);
-    *e = (struct cached){.user_id = user_id, .stamp = *stamp, .grants = grants_take(grants)};
-    e->again.seen_us = stamp->asked_us;
-    *idmap_put(&c->users, key_of(&e->user_id), &is_new) = (uintptr_t)e;
+    *e = (struct cached){
+        .key = {user_id, workspace}, .stamp = *stamp, .grants = grants_take(grants)};
+    e->again.seen_us = stamp->asked_us <= c->doubted_us && stamp->asked_us > c->before_us
+                           ? c->before_us
+                           : stamp->asked_us;
+    *idmap_put(&c->users, key_of(&e->key), &is_new) = (uintptr_t)e;
     cached_link(c, e);
     c->bytes += grants_bytes(grants);
     while (c->bytes > c->most_bytes && c->oldest != e)
         cached_drop(c, c->oldest);
+}
+
+void grant_cache_doubt(struct grant_cache *c, uint64_t now_us, uint64_t before_us)
+{
+    c->doubted_us = now_us;
+    c->before_us = before_us;
+    for (struct cached *e = c->newest; e; e = e->older) {
+        if (e->again.seen_us > before_us)
+            e->again.seen_us = before_us;
+    }
 }
 
 size_t grant_cache_count(const struct grant_cache *c)

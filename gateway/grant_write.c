@@ -12,9 +12,11 @@
 #include "gateway/grant_write.h"
 
 #include "base/log.h"
-#include "gateway/grant_cache.h"
+#include "gateway/auth_config.h"
+#include "gateway/grant_ask.h"
 #include "gateway/may_rule.h"
 #include "gateway/req_user.h"
+#include "gateway/server.h"
 #include "gateway/worker.h"
 
 enum { ATTEMPTS = 3 };
@@ -22,7 +24,7 @@ enum { ATTEMPTS = 3 };
 /* Refused by no row where somebody else has that role. */
 #define OWN(id)                                                                                \
     "WITH role AS (INSERT INTO roles (name, workspace)"                                        \
-    " VALUES ('__user_' || $1::text || '__', 'default')"                                       \
+    " VALUES ('__user_' || $1::text || '__', " SCOPE_NAME ")"                                  \
     " ON CONFLICT (workspace, name) DO UPDATE SET name = excluded.name RETURNING id),"         \
     " given AS (INSERT INTO user_role_assignments (user_id, role_id)"                          \
     " SELECT $1::text::int4, id FROM role ON CONFLICT (user_id, role_id) DO NOTHING)"          \
@@ -37,17 +39,17 @@ static const struct stmt OWN_MADE = {"grant_own_made",
 static const struct stmt OWN_NAMED = {"grant_own", OWN("$3::text")};
 
 /* Of single users, in the workspace. */
-#define OF_USERS                                                       \
-    " FROM roles r WHERE r.id = p.role_id AND r.workspace = 'default'" \
+#define OF_USERS                                                         \
+    " FROM roles r WHERE r.id = p.role_id AND r.workspace = " SCOPE_NAME \
     " AND r.name ~ '^__user_[0-9]+__$' AND p.resource_type IN ('registered_model', 'prompt')"
 #define SWEEP                                                             \
     "DELETE FROM role_permissions p USING roles r WHERE r.id = p.role_id" \
-    " AND r.workspace = 'default' AND r.name ~ '^__user_[0-9]+__$'"       \
+    " AND r.workspace = " SCOPE_NAME " AND r.name ~ '^__user_[0-9]+__$'"  \
     " AND p.resource_type IN ('registered_model', 'prompt') AND p.resource_pattern = $1::text"
 
-static const struct stmt SWEEP_GONE = {"grant_sweep_gone", SWEEP
-                                       " AND NOT EXISTS (SELECT 1 FROM registered_models m"
-                                       " WHERE m.workspace = 'default' AND m.name = $1::text)"};
+static const struct stmt SWEEP_GONE = {
+    "grant_sweep_gone", SWEEP " AND NOT EXISTS (SELECT 1 FROM registered_models m"
+                              " WHERE m.workspace = " SCOPE_NAME " AND m.name = $1::text)"};
 static const struct stmt SWEEP_ALL = {"grant_sweep", SWEEP};
 static const struct stmt RENAME = {"grant_rename",
                                    "UPDATE role_permissions p SET resource_pattern ="
@@ -64,9 +66,9 @@ struct grant_write {
 static void grant_note(const struct req *r, bool is_of_all)
 {
     if (is_of_all)
-        grants_changed_all();
+        grant_tell_all(r->worker);
     else
-        grants_changed(r->user->id);
+        grant_tell(r->worker, r->user->id);
 }
 
 static err_t write_done(struct req *r, struct fail *f)
@@ -77,8 +79,8 @@ static err_t write_done(struct req *r, struct fail *f)
         return req_users_sql_try(r, w->steps, w->nsteps, write_done);
     if (r->sql.err)
         log_error("", "permissions could not be written behind a change",
-                  "user=\"%.*s\" pg=\"%.*s\" remedy=\"grant them by hand\"",
-                  STR_ARG(str_head(r->user->name, 100)), STR_ARG(str_head(r->sql.message, 200)));
+                  "user=%.*s pg=%.*s remedy=%s", STR_ARG(str_head(r->user->name, 100)),
+                  STR_ARG(str_head(r->sql.message, 200)), "grant them by hand");
     grant_note(r, w->is_of_all);
     return w->next(r, f);
 }
@@ -173,4 +175,45 @@ err_t grant_rename(struct req *r, struct str from, struct str to, req_step next)
     steps[0] = sweep_step(r, &SWEEP_ALL, to);
     steps[1] = (struct sql_step){&RENAME, values, 2};
     return write_begin(r, steps, 2, true, next);
+}
+
+/* -- workspaces --------------------------------------------------------------------------------- */
+
+static const struct stmt SEED = {
+    "grant_seed",
+    "WITH made AS (INSERT INTO roles (name, workspace, description) VALUES"
+    " ('admin', $1::text, 'Full MANAGE authority over the workspace.'),"
+    " ('user', $1::text, 'Read every resource in the workspace and create new experiments and"
+    " registered models; the creator-as-owner mechanism grants MANAGE on what you create, with no"
+    " write or delete access to resources owned by other users.')"
+    " ON CONFLICT (workspace, name) DO NOTHING RETURNING id, name)"
+    " INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission)"
+    " SELECT id, 'workspace', '*', CASE name WHEN 'admin' THEN 'MANAGE' ELSE 'USE' END FROM made"
+    " ORDER BY id"};
+static const struct stmt CLEAR = {
+    "grant_clear",
+    "WITH gone AS (SELECT id FROM roles WHERE workspace = $1::text),"
+    " a AS (DELETE FROM user_role_assignments WHERE role_id IN (SELECT id FROM gone)),"
+    " p AS (DELETE FROM role_permissions WHERE role_id IN (SELECT id FROM gone)),"
+    " w AS (DELETE FROM workspace_permissions WHERE workspace = $1::text)"
+    " DELETE FROM roles WHERE id IN (SELECT id FROM gone)"};
+
+err_t grant_workspace_made(struct req *r, struct str name, req_step next)
+{
+    struct sql_step step;
+
+    if (!r->user || !server_auth_config(r->worker->server)->seeds_roles)
+        return next(r, r->fail);
+    step = sweep_step(r, &SEED, name);
+    return write_begin(r, &step, 1, true, next);
+}
+
+err_t grant_workspace_gone(struct req *r, struct str name, req_step next)
+{
+    struct sql_step step;
+
+    if (!r->user)
+        return next(r, r->fail);
+    step = sweep_step(r, &CLEAR, name);
+    return write_begin(r, &step, 1, true, next);
 }

@@ -11,7 +11,8 @@
 
 static const struct stmt RUNS = {
     "graphql_may_runs",
-    "SELECT run_uuid, experiment_id::text FROM runs WHERE run_uuid = ANY($1::text[])"};
+    "SELECT run_uuid, experiment_id::text FROM runs WHERE run_uuid = ANY($1::text[])" SCOPE_OF(
+        "runs")};
 
 static err_t hidden(struct req *r, struct fail *f)
 {

@@ -18,6 +18,7 @@
 #include "gateway/entity.h"
 #include "gateway/experiment_id.h"
 #include "gateway/req_part.h"
+#include "gateway/scope_runs.h"
 #include "gateway/worker.h"
 #include "ingest/admit.h"
 #include "ingest/names.h"
@@ -126,7 +127,8 @@ static err_t answer_test(struct req *r)
 
 static const struct stmt EXPERIMENT = {
     "graphql_experiment",
-    "SELECT " ENTITY_EXPERIMENT " FROM experiments e WHERE e.experiment_id = ANY($1::int4[])"};
+    "SELECT " ENTITY_EXPERIMENT
+    " FROM experiments e WHERE e.experiment_id = ANY($1::int4[])" SCOPE_EXPERIMENT("e")};
 
 static err_t experiment_write(struct req *r, struct fail *f)
 {
@@ -322,10 +324,21 @@ static err_t history_go(struct req *r, struct fail *f)
 static err_t history_begin(struct req *r, struct fail *f)
 {
     struct graphql_call *c = r->data;
+    err_t e = scope_judge_runs(r, f);
 
+    if (e)
+        return graphql_end(r, e, f);
     json_open(&c->json);
     c->item = c->run = 0;
     return graphql_end(r, history_go(r, f), f);
+}
+
+static err_t history_ask_runs(struct req *r, struct fail *f)
+{
+    const struct graphql_call *c = r->data;
+
+    (void)f;
+    return scope_ask_runs(r, c->run_ids.items, c->run_ids.n, history_begin);
 }
 
 static err_t answer_history(struct req *r, struct fail *f)
@@ -354,8 +367,8 @@ static err_t answer_history(struct req *r, struct fail *f)
     c->values[2] = sql_i64(&r->arena, c->range.max_results);
     c->values[3] = sql_i64(&r->arena, c->range.first);
     c->values[4] = sql_i64(&r->arena, c->range.last);
-    return ids->n == 1 ? req_wait_run(r, ids->items[0], history_begin)
-                       : req_wait_all(r, history_begin);
+    return ids->n == 1 ? req_wait_run(r, ids->items[0], history_ask_runs)
+                       : req_wait_all(r, history_ask_runs);
 }
 
 /* -- all ------------------------------------------------------------------------------------- */

@@ -38,14 +38,15 @@ enum { VERSION_NAME = 0, VERSION_RUN = 8 }; /* columns of ENTITY_VERSION */
 
 static const struct stmt ROWS = {
     "graphql_runs", "SELECT " ENTITY_RUN " FROM unnest($1::text[]) WITH ORDINALITY AS s(id, n)"
-                    " JOIN runs r ON r.run_uuid = s.id ORDER BY s.n"};
+                    " JOIN runs r ON r.run_uuid = s.id" SCOPE_OF("r") " ORDER BY s.n"};
 static const struct stmt EXPERIMENTS = {
     "graphql_run_experiments",
     "SELECT " ENTITY_EXPERIMENT " FROM experiments e WHERE e.experiment_id IN"
-    " (SELECT r.experiment_id FROM runs r WHERE r.run_uuid = ANY($1::text[]))"};
+    " (SELECT r.experiment_id FROM runs r WHERE r.run_uuid = ANY($1::text[]))" SCOPE_EXPERIMENT(
+        "e")};
 static const struct stmt EXPERIMENT_TAGS = {
     "graphql_run_experiment_tags",
-    "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id IN"
+    "SELECT experiment_id, key, value FROM experiment_tags" SCOPE_FOUND " WHERE experiment_id IN"
     " (SELECT r.experiment_id FROM runs r WHERE r.run_uuid = ANY($1::text[]))"};
 static const struct stmt VERSIONS = {
     "graphql_run_versions", "SELECT " ENTITY_VERSION " FROM model_versions v"
@@ -58,7 +59,7 @@ static const struct stmt VERSION_TAGS_OF = {
     "graphql_run_version_tags",
     "SELECT t.version || ' ' || t.name, t.key, t.value FROM model_version_tags t"
     " JOIN model_versions v ON v.workspace = t.workspace AND v.name = t.name"
-    " AND v.version = t.version WHERE v.workspace = 'default' AND v.run_id = ANY($1::text[])"};
+    " AND v.version = t.version WHERE v.workspace = " SCOPE_NAME " AND v.run_id = ANY($1::text[])"};
 
 /* -- extras ---------------------------------------------------------------------------------- */
 

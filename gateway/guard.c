@@ -1,7 +1,7 @@
 /*
  * guard: MLflow 3.17's security middleware, rule by rule, in the order of its layers.
  *
- *   1. A workspace header that is not blank: 500 FEATURE_DISABLED, server-info excepted.
+ *   1. A workspace header that workspaces are off for, or that is no name (workspace.c).
  *   2. Host must match the list (policy.c); /health and /version are exempt, and so are /livez and
  *      /readyz, which MLflow has not: a load balancer asks by address, or names nobody. 403.
  *   3. A CORS preflight is answered here: 200 OK for an origin that is allowed, else 400.
@@ -26,6 +26,7 @@
 #include "gateway/reply.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
+#include "gateway/workspace.h"
 
 #define TEXT_PLAIN       "text/plain"
 #define CORS_METHODS     "GET, POST, PUT, DELETE, OPTIONS, PATCH"
@@ -249,29 +250,12 @@ static bool guard_admits_origin(struct req *r)
 
 /* -- all of it ------------------------------------------------------------------------------- */
 
-/* Does the header name a workspace where it must not? server-info is for asking whether it may. */
-static bool guard_names_workspace(const struct req *r)
-{
-    struct str path = r->head->path;
-
-    if (str_trim(r->head->workspace).n == 0)
-        return false;
-    while (path.n && path.p[path.n - 1] == '/')
-        path.n--;
-    return !str_ends(path, STR("/mlflow/server-info"));
-}
-
 bool guard_admits(struct req *r)
 {
     if (r->conn->where == ON_ADMIN)
         return true; /* probes and scrapers come with any name; nothing there can be changed */
-    if (guard_names_workspace(r)) {
-        guard_answer(r, LINES_BARE, 500, "application/json",
-                     STR("{\"error_code\":\"FEATURE_DISABLED\",\"message\":\"Workspace APIs are "
-                         "not available: workspaces are not enabled on this server\","
-                         "\"sqlstate\":\"KAM00\",\"error_class\":\"FEATURE_DISABLED\"}"));
+    if (!workspace_admits_head(r))
         return false;
-    }
     if (guard_policy(r)->is_off)
         return true;
     if (!guard_host_is_good(r)) {

@@ -239,7 +239,7 @@ static int http_note_field(struct http *h, struct str name, struct str value)
         break;
     case 18:
         if (NAMED("x-mlflow-workspace"))
-            d->workspace = value;
+            d->workspace = d->workspace.p ? d->workspace : value;
         else if (NAMED("x-forwarded-prefix"))
             d->forwarded_prefix = value;
         break;

@@ -34,7 +34,8 @@ enum http_method {
 enum { FORWARDED_FOR_MAX = 4 }; /* fields of that name; of more the last ones are kept */
 
 /* Header fields that somebody reads; all others are passed over. The last one wins, but for Host,
- * which may stand there once only, and X-Forwarded-For, which are one list. */
+ * which may stand there once only, X-MLFLOW-WORKSPACE, of which the first does, and X-Forwarded-For, which
+ * are one list. */
 struct http_head {
     enum http_method method;
     struct str method_text;

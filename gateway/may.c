@@ -13,7 +13,6 @@
  * With SLUICE_TEST_VERDICTS=1 an allowed call is answered 418 and not carried out: the permission matrix
  * (tests/matrix) compares verdicts, and asks all of them about the same few things.
  */
-#define _GNU_SOURCE /* memmem */
 #include "gateway/may.h"
 
 #include <stdio.h>
@@ -94,38 +93,37 @@ static err_t may_allow(struct req *r, req_step next)
     return next(r, r->fail);
 }
 
-/* Paths that MLflow's FastAPI serves itself answer in plain text. */
-static bool may_is_native(const struct may *m)
+static struct str may_bare_path(const struct req *r)
 {
-    enum http_method method = m->r->head->method;
-    struct str path = m->r->head->path;
+    struct str prefix = str_of(r->worker->settings->static_prefix), path = r->head->path;
 
-    switch (m->path.rule) {
-    case MAY_RULE_NATIVE_ANY:
-    case MAY_RULE_NATIVE_JOB_OWNER:
-    case MAY_RULE_OTEL:
-    case MAY_RULE_GATEWAY_CALL:
-    case MAY_RULE_MCP_ROOT:
-    case MAY_RULE_MCP_SERVER: return true;
-    case MAY_RULE_ARTIFACTS:
-        return m->path.nargs && (method & (HTTP_M_GET | HTTP_M_PUT)) &&
-               memmem(path.p, path.n, "/mlflow-artifacts/artifacts/",
-                      strlen("/mlflow-artifacts/artifacts/"));
-    default: return false;
-    }
+    return prefix.n && str_starts(path, prefix) ? str_skip(path, prefix.n) : path;
+}
+
+bool may_is_native(const struct req *r)
+{
+    return may_path_is_native(r->head->method, may_bare_path(r));
+}
+
+bool may_reads_body(const struct req *r)
+{
+    struct may_path found;
+
+    may_path_find(r->head->method, may_bare_path(r), &found);
+    return may_path_reads_body(&found);
 }
 
 static err_t may_forbid(struct may *m)
 {
     stat_add(m->r->worker->stats, may_refused, 1);
-    return reply_text(m->r, 403,
-                      may_is_native(m) ? "text/plain; charset=utf-8" : "text/html; charset=utf-8",
-                      STR("Permission denied"));
+    return reply_text(
+        m->r, 403, may_is_native(m->r) ? "text/plain; charset=utf-8" : "text/html; charset=utf-8",
+        STR("Permission denied"));
 }
 
 static err_t may_fail(struct may *m, err_t e, const struct fail *f)
 {
-    if (e && may_is_native(m) && f->err == e)
+    if (e && may_is_native(m->r) && f->err == e)
         return reply_text(m->r, error_row(e)->status, "text/plain; charset=utf-8", f->text);
     return e;
 }
@@ -136,8 +134,10 @@ static err_t may_decide(struct may *m, struct fail *f)
 
     if (e)
         return may_fail(m, e, f);
+    for (const struct may_find *find = m->finds; find; find = find->next)
+        m->is_refused |= find->kind == FIND_EXPERIMENT && !find->is_found;
     for (size_t i = 0; i < m->nneeds && !m->is_refused; i++)
-        m->is_refused = !grants_meet(m->grants, &m->needs[i], m->fallback, m->fallback);
+        m->is_refused = !grants_meet(m->grants, &m->needs[i], m->fallback, m->absent);
     return m->is_refused ? may_forbid(m) : may_allow(m->r, m->next);
 }
 
@@ -166,7 +166,7 @@ static err_t may_on_grants(struct req *r, struct fail *f)
         may_hold(m, grants);
         return may_decide(m, f);
     }
-    m->grants = grant_ask_take(r->worker, r->user->id, &m->stamp, r->sql.results[0]);
+    m->grants = grant_ask_take(r->worker, r->user->id, r->scope.mark, &m->stamp, r->sql.results[0]);
     if (m->asks_people) {
         const PGresult *res = r->sql.results[1];
 
@@ -262,6 +262,23 @@ static struct may_find *may_single_run(const struct may *m)
     return run;
 }
 
+/* What counts where nothing is granted: in a workspace that is not open to everybody, nothing. */
+static enum grant_level may_absent(const struct req *r, const struct auth_config *config,
+                                   enum grant_level fallback)
+{
+    bool is_open = !r->scope.mark || (config->grant_default_workspace_access &&
+                                      strcmp(r->scope.workspace, SCOPE_DEFAULT) == 0);
+
+    return is_open ? fallback : LEVEL_NONE;
+}
+
+/* Experiments that the request names must be in its workspace: grants do not say where a thing is. */
+static void may_anchor(struct may *m)
+{
+    for (size_t i = 0; m->r->scope.mark && i < m->nexperiments; i++)
+        (void)may_find(m, FIND_EXPERIMENT, m->experiments[i]);
+}
+
 static err_t may_begin(struct may *m, struct fail *f)
 {
     struct req *r = m->r;
@@ -270,20 +287,15 @@ static err_t may_begin(struct may *m, struct fail *f)
 
     if (!grant_level_of(config->default_permission, &m->fallback))
         return fail(f, ERR_INTERNAL, "default_permission is none of MLflow's.");
+    m->absent = may_absent(r, config, m->fallback);
     may_input(m);
     if ((e = m->rule->ask(m, f)))
         return may_fail(m, e, f);
+    may_anchor(m);
     m->only_run = may_single_run(m);
     if (m->only_run)
         return req_find_run(r, m->only_run->id, may_on_run);
     return may_look_up(m, f);
-}
-
-static struct str may_bare_path(const struct req *r)
-{
-    struct str prefix = str_of(r->worker->settings->static_prefix), path = r->head->path;
-
-    return prefix.n && str_starts(path, prefix) ? str_skip(path, prefix.n) : path;
 }
 
 err_t may_check(struct req *r, req_step next)
@@ -329,7 +341,7 @@ static bool may_meets(const struct req *r, const struct need *need)
 {
     const struct may *m = r->may;
 
-    return !may_hides(r) || grants_meet(m->grants, need, m->fallback, m->fallback);
+    return !may_hides(r) || grants_meet(m->grants, need, m->fallback, m->absent);
 }
 
 bool may_lists(const struct req *r, enum grant_type type, struct str id)
@@ -349,7 +361,9 @@ unsigned may_hidden(const struct req *r)
     return (may_denies(r, GRANT_RUN) ? HIDE_RUNS : 0) |
            (may_denies(r, GRANT_LOGGED_MODEL) ? HIDE_LOGGED : 0) |
            (may_denies(r, GRANT_REGISTERED_MODEL_VERSION) ? HIDE_MODEL_VERSIONS : 0) |
-           (may_denies(r, GRANT_PROMPT_VERSION) ? HIDE_PROMPT_VERSIONS : 0);
+           (may_denies(r, GRANT_PROMPT_VERSION) ? HIDE_PROMPT_VERSIONS : 0) |
+           (grants_at(r->may->grants, GRANT_ASSESSMENT, STR("")) == LEVEL_DENY ? HIDE_ASSESSMENTS
+                                                                               : 0);
 }
 
 bool may_reads(const struct req *r, enum grant_type type, struct str id)

@@ -13,6 +13,10 @@
 
 /* Once, on the main thread, before the workers. */
 void may_init(void);
+/* Does the path answer in plain text where others do in HTML? */
+bool may_is_native(const struct req *r);
+/* Is the body looked at for who may? Then it is read before the call is handed on. */
+bool may_reads_body(const struct req *r);
 /* Calls are judged and not carried out: then also what has no row is judged by its body. */
 bool may_only_says(void);
 /* next follows when it is allowed; else the answer is MLflow's 403. */

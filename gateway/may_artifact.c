@@ -131,7 +131,7 @@ err_t may_ask_artifacts(struct may *m, struct fail *f)
 {
     static const struct str calls[] = {STR_INIT("create/"), STR_INIT("complete/"),
                                        STR_INIT("abort/")};
-    struct str path = m->path.nargs ? m->path.values[0] : STR("");
+    struct str path = m->path.nargs ? m->path.values[0] : STR(""), experiment;
     struct str whole = m->r->head->path;
 
     (void)f;
@@ -146,6 +146,9 @@ err_t may_ask_artifacts(struct may *m, struct fail *f)
     if (path.n == 0)
         (void)may_query(m, "path", &path);
     m->name = path;
+    if (m->r->scope.mark && path_settle(&m->r->arena, &path) &&
+        (experiment = path_experiment(&path)).n)
+        (void)may_find(m, FIND_EXPERIMENT, experiment);
     return OK;
 }
 
@@ -167,7 +170,9 @@ err_t may_settle_artifacts(struct may *m, struct fail *f)
     }
     experiment = path_experiment(&path);
     if (experiment.n == 0) {
-        if (!grant_allows(m->fallback, action))
+        if (m->r->scope.mark)
+            may_need(m, GRANT_WORKSPACE, STR(""), action);
+        else if (!grant_allows(m->fallback, action))
             may_refuse(m);
         return OK;
     }

@@ -371,6 +371,14 @@ err_t may_settle_job_owner(struct may *m, struct fail *f)
     return OK;
 }
 
+/* MLflow leaves in the answer what the caller has made; nothing tells that beforehand. */
+err_t may_settle_jobs_search(struct may *m, struct fail *f)
+{
+    (void)f;
+    may_refuse(m);
+    return OK;
+}
+
 err_t may_ask_optimize(struct may *m, struct fail *f)
 {
     struct str id;

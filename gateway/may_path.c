@@ -149,3 +149,40 @@ void may_path_find(unsigned method, struct str path, struct may_path *out)
     }
     out->nargs = 0;
 }
+
+bool may_path_is_native(unsigned method, struct str path)
+{
+    static const struct str begins[] = {STR_INIT("/gateway/"), STR_INIT("/v1/traces"),
+                                        STR_INIT("/ajax-api/3.0/jobs"),
+                                        STR_INIT("/ajax-api/3.0/mlflow/assistant")};
+    static const struct str servers = STR_INIT("/3.0/mlflow/mcp-servers");
+    struct str rest = path;
+
+    for (size_t i = 0; i < array_len(begins); i++) {
+        if (str_starts(path, begins[i]))
+            return true;
+    }
+    if (path_cut(&rest) == AT_ROOT)
+        return false;
+    if (str_starts(rest, STR("/2.0/mlflow-artifacts/artifacts/")))
+        return method & (HTTP_M_GET | HTTP_M_PUT);
+    return str_starts(rest, servers) && (rest.n == servers.n || rest.p[servers.n] == '/');
+}
+
+/* What the path names is not looked for in the body; two rules ask for more than that. */
+bool may_path_reads_body(const struct may_path *found)
+{
+    switch (found->rule) {
+    case MAY_RULE_NONE:
+    case MAY_RULE_ANY:
+    case MAY_RULE_NATIVE_ANY:
+    case MAY_RULE_JOBS_SEARCH:
+    case MAY_RULE_SECRETS_CONFIG:
+    case MAY_RULE_OTEL:
+    case MAY_RULE_MCP_ROOT:
+    case MAY_RULE_ARTIFACTS: return false;
+    case MAY_RULE_DATASET_ADD:
+    case MAY_RULE_GATEWAY_CALL: return true;
+    default: return found->nargs == 0;
+    }
+}

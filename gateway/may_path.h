@@ -6,6 +6,7 @@
 #ifndef GATEWAY_MAY_PATH_H
 #define GATEWAY_MAY_PATH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/str.h"
@@ -29,5 +30,9 @@ struct may_path {
 void may_path_init(void);
 /* path: decoded, without the static prefix. out->rule: MAY_RULE_NONE when there is no row. */
 void may_path_find(unsigned method, struct str path, struct may_path *out);
+/* Does its rule look at the body? */
+bool may_path_reads_body(const struct may_path *found);
+/* Does MLflow's FastAPI look after it, which answers in plain text where its Flask does in HTML? */
+bool may_path_is_native(unsigned method, struct str path);
 
 #endif

@@ -179,6 +179,14 @@ err_t may_settle_roles_list(struct may *m, struct fail *f)
 
 /* -- users --------------------------------------------------------------------------------------------- */
 
+/* Who is in the workspace may know who else there is. */
+err_t may_settle_users_list(struct may *m, struct fail *f)
+{
+    (void)f;
+    may_need_place(m);
+    return OK;
+}
+
 err_t may_settle_user_create(struct may *m, struct fail *f)
 {
     (void)f;
@@ -256,7 +264,7 @@ err_t may_settle_permission_get(struct may *m, struct fail *f)
     }
     if ((e = may_param(m, "resource_id", &id, f)))
         return e;
-    if (!people_say(m, "chief", STR("default")))
+    if (!people_say(m, "chief", str_of(m->r->scope.workspace)))
         may_refuse(m);
     return OK;
 }
@@ -272,7 +280,7 @@ err_t may_settle_permission_grant(struct may *m, struct fail *f)
         (e = may_type_check(type, &kind, f)))
         return e;
     if (str_eq(id, STR("*"))) {
-        if (!people_say(m, "chief", STR("default")))
+        if (!people_say(m, "chief", str_of(m->r->scope.workspace)))
             may_refuse(m);
         return OK;
     }

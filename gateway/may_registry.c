@@ -29,7 +29,8 @@ err_t may_ask_model(struct may *m, struct fail *f)
 err_t may_settle_model(struct may *m, struct fail *f)
 {
     (void)f;
-    (void)may_container(m);
+    if (!may_container(m) && m->r->scope.mark)
+        may_refuse(m);
     may_need_rows(m);
     return OK;
 }
@@ -71,6 +72,7 @@ err_t may_settle_model_create(struct may *m, struct fail *f)
     (void)may_field(m, "name", &m->name);
     (void)prompt_in_tags(m, &is_prompt);
     may_need(m, is_prompt ? GRANT_PROMPT : GRANT_REGISTERED_MODEL, m->name, DO_NOT_DENIED);
+    may_need_place(m);
     return OK;
 }
 

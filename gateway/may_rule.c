@@ -54,6 +54,18 @@ void may_about(struct may *m, struct str experiment)
     m->experiments[m->nexperiments++] = experiment;
 }
 
+void may_find_all(struct may *m, enum may_find_kind kind, const struct str *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        (void)may_find(m, kind, ids[i]);
+}
+
+void may_about_all(struct may *m, const struct str *experiments, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        may_about(m, experiments[i]);
+}
+
 void may_refuse(struct may *m)
 {
     m->is_refused = true;
@@ -132,10 +144,16 @@ void may_need_or(struct may *m, enum grant_type type, enum grant_action action,
     need_add(m, &(struct need){type, STR(""), action, true, otherwise, id, otherwise_action});
 }
 
+void may_need_place(struct may *m)
+{
+    if (m->r->scope.mark)
+        may_need(m, GRANT_WORKSPACE, STR(""), DO_USE);
+}
+
 bool may_met(const struct may *m, enum grant_type type, struct str id, enum grant_action action)
 {
     return grants_meet(m->grants, &(struct need){.type = type, .id = id, .action = action},
-                       m->fallback, m->fallback);
+                       m->fallback, m->absent);
 }
 
 bool may_denied(const struct may *m, enum grant_type type)
@@ -148,7 +166,7 @@ bool may_reads_all(const struct may *m, enum grant_type type)
     const struct need need = {type, STR(""), DO_READ, true, GRANT_WORKSPACE, STR(""), DO_READ};
 
     return (grants_is_chief(m->grants) || !grants_any(m->grants, type, LEVEL_DENY)) &&
-           grants_meet(m->grants, &need, m->fallback, m->fallback);
+           grants_meet(m->grants, &need, m->fallback, m->absent);
 }
 
 /* The thing of a row, about this experiment. */

@@ -57,6 +57,7 @@ struct may {
     struct grants *grants; /* held until the request is over */
     struct grant_stamp stamp;
     enum grant_level fallback; /* default_permission */
+    enum grant_level absent;   /* where nothing is granted */
     struct need *needs;
     size_t nneeds, most_needs;
 };
@@ -66,11 +67,15 @@ extern const struct may_rule_row may_rules[MAY_RULES];
 /* -- what it is about, and needs; may_rule.c ---------------------------------------------------- */
 struct may_find *may_find(struct may *m, enum may_find_kind kind, struct str id);
 void may_about(struct may *m, struct str experiment);
+void may_find_all(struct may *m, enum may_find_kind kind, const struct str *ids, size_t n);
+void may_about_all(struct may *m, const struct str *experiments, size_t n);
 /* Does nobody but admins know such a thing: m->is_refused. */
 void may_refuse(struct may *m);
 void may_need(struct may *m, enum grant_type type, struct str id, enum grant_action action);
 void may_need_or(struct may *m, enum grant_type type, enum grant_action action,
                  enum grant_type otherwise, struct str id, enum grant_action otherwise_action);
+/* A place in the workspace, for what is to be made in it. */
+void may_need_place(struct may *m);
 bool may_met(const struct may *m, enum grant_type type, struct str id, enum grant_action action);
 /* Experiments of all that was found; what was not found refuses. */
 void may_found(struct may *m);

@@ -20,6 +20,7 @@ enum may_find_kind {
     FIND_DATASET,         /* several rows */
     FIND_SCORING,         /* of a scorer; several rows */
     FIND_EXPERIMENT_NAME, /* experiment */
+    FIND_EXPERIMENT,      /* itself, as it is written: is it in the workspace? */
     FIND_MODEL,           /* extra[0] "t": a prompt */
     FIND_ENDPOINT,        /* its experiment, or "" */
     FIND_ENDPOINT_NAME,   /* extra[0]: its id */

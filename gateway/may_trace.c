@@ -49,8 +49,7 @@ static size_t traces_sent(struct may *m)
             ids[n++] = may_text(m, item);
         }
     }
-    for (size_t i = 0; i < n; i++)
-        (void)may_find(m, FIND_TRACE, ids[i]);
+    may_find_all(m, FIND_TRACE, ids, n);
     return n;
 }
 
@@ -125,8 +124,7 @@ err_t may_ask_traces_search_old(struct may *m, struct fail *f)
     size_t n = may_query_all(m, "experiment_ids", &ids);
 
     (void)f;
-    for (size_t i = 0; i < n; i++)
-        may_about(m, ids[i]);
+    may_about_all(m, ids, n);
     return OK;
 }
 
@@ -155,8 +153,7 @@ err_t may_ask_traces_correlate(struct may *m, struct fail *f)
     size_t n = may_list(m, "experiment_ids", &ids);
 
     (void)f;
-    for (size_t i = 0; i < n; i++)
-        may_about(m, ids[i]);
+    may_about_all(m, ids, n);
     return OK;
 }
 
@@ -357,8 +354,7 @@ err_t may_ask_scoring(struct may *m, struct fail *f)
     size_t n = may_list(m, "scorer_ids", &ids);
 
     (void)f;
-    for (size_t i = 0; i < n; i++)
-        (void)may_find(m, FIND_SCORING, ids[i]);
+    may_find_all(m, FIND_SCORING, ids, n);
     return OK;
 }
 
@@ -413,7 +409,7 @@ static enum grant_level queue_level(const struct may *m, struct str experiment)
 
     if (!may_met(m, GRANT_EXPERIMENT, experiment, DO_READ))
         return LEVEL_NONE;
-    return grants_govern(m->grants, &need, m->fallback, m->fallback, &action);
+    return grants_govern(m->grants, &need, m->fallback, m->absent, &action);
 }
 
 static struct str lowered(struct may *m, struct str text)

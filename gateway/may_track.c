@@ -23,6 +23,7 @@ err_t may_settle_experiment_create(struct may *m, struct fail *f)
 {
     (void)f;
     may_need(m, GRANT_EXPERIMENT, STR(""), DO_NOT_DENIED);
+    may_need_place(m);
     return OK;
 }
 
@@ -77,8 +78,7 @@ err_t may_ask_experiments(struct may *m, struct fail *f)
     (void)f;
     if (m->has_json)
         (void)experiments_in_body(m);
-    for (size_t i = 0; i < n; i++)
-        may_about(m, ids[i]);
+    may_about_all(m, ids, n);
     return OK;
 }
 
@@ -199,8 +199,7 @@ static err_t ask_history(struct may *m, const char *name, const char *call, stru
 
     if (n == 0)
         return fail(f, ERR_BAD_PARAM, "%s request must specify at least one run_id.", call);
-    for (size_t i = 0; i < n; i++)
-        (void)may_find(m, FIND_RUN, ids[i]);
+    may_find_all(m, FIND_RUN, ids, n);
     return OK;
 }
 
@@ -257,26 +256,29 @@ static bool filters_blindly(struct may *m, struct str *filter)
     return filter->n && may_denied(m, GRANT_RUN);
 }
 
+static void refuse_selector(struct may *m, enum filter_entity entity, struct str key,
+                            const char *name)
+{
+    if (entity == ENTITY_ATTRIBUTE && str_eq(key, str_of(name)))
+        may_refuse(m);
+}
+
 err_t may_settle_logged_search(struct may *m, struct fail *f)
 {
     struct arena *a = &m->r->arena;
     struct model_clause *clauses;
     struct str filter;
     struct fail why;
-    size_t n;
+    size_t n = 0;
 
     (void)f;
     if (!filters_blindly(m, &filter))
         return OK;
     fail_init(&why, a);
-    if (model_filter_parse(a, filter, &clauses, &n, &why)) {
+    if (model_filter_parse(a, filter, &clauses, &n, &why))
         may_refuse(m);
-        return OK;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (clauses[i].entity == ENTITY_ATTRIBUTE && str_eq(clauses[i].key, STR("source_run_id")))
-            may_refuse(m);
-    }
+    for (size_t i = 0; i < n && !m->is_refused; i++)
+        refuse_selector(m, clauses[i].entity, clauses[i].key, "source_run_id");
     return OK;
 }
 
@@ -286,20 +288,16 @@ err_t may_settle_version_search(struct may *m, struct fail *f)
     struct clause *clauses;
     struct str filter;
     struct fail why;
-    size_t n;
+    size_t n = 0;
 
     (void)f;
     if (!filters_blindly(m, &filter))
         return OK;
     fail_init(&why, a);
     if (filter_parse(a, FILTER_VERSIONS, filter, &clauses, &n, &why) ||
-        filter_check(a, FILTER_VERSIONS, clauses, n, &why)) {
+        filter_check(a, FILTER_VERSIONS, clauses, n, &why))
         may_refuse(m);
-        return OK;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (clauses[i].entity == ENTITY_ATTRIBUTE && str_eq(clauses[i].key, STR("run_id")))
-            may_refuse(m);
-    }
+    for (size_t i = 0; i < n && !m->is_refused; i++)
+        refuse_selector(m, clauses[i].entity, clauses[i].key, "run_id");
     return OK;
 }

@@ -214,9 +214,10 @@ err_t model_search_query(struct arena *a, const struct model_search *s, struct q
     query_init(q, a);
     if (s->datasets_count)
         model_datasets(q, s);
-    query_text(q, "SELECT m.model_id FROM logged_models m WHERE m.experiment_id = ANY (");
+    query_text(
+        q, "SELECT m.model_id FROM logged_models m WHERE m.experiment_id = ANY (" SCOPE_IDS_BEGIN);
     query_bind_ids(q, s->experiment_ids, s->ids_count);
-    query_text(q, ") AND m.lifecycle_stage <> 'deleted'");
+    query_text(q, SCOPE_IDS_END ") AND m.lifecycle_stage <> 'deleted'");
     model_filter(q, s);
     model_order(q, s);
     query_text(q, " LIMIT ");

@@ -12,12 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/grant_cache.h"
 #include "gateway/peers.h"
 #include "gateway/pod.h"
 #include "gateway/worker.h"
 
-static const struct str NEWS_NAMES[NEWS_KINDS] = {
-    [NEWS_RUN] = STR_INIT("run"), [NEWS_RUNS] = STR_INIT("runs"), [NEWS_USER] = STR_INIT("user")};
+static const struct str NEWS_NAMES[NEWS_KINDS] = {[NEWS_RUN] = STR_INIT("run"),
+                                                  [NEWS_RUNS] = STR_INIT("runs"),
+                                                  [NEWS_USER] = STR_INIT("user"),
+                                                  [NEWS_GRANTS] = STR_INIT("grants"),
+                                                  [NEWS_WORKSPACE] = STR_INIT("workspace")};
 
 #define NEWS_ANY STR("any")
 
@@ -53,7 +57,7 @@ static void news_send(struct pod_worker *to, enum news_kind kind, struct str nam
 
 static bool news_is_shared(enum news_kind kind)
 {
-    return kind == NEWS_RUN || kind == NEWS_RUNS;
+    return kind == NEWS_RUN || kind == NEWS_RUNS || kind == NEWS_GRANTS;
 }
 
 /* To all workers of this process; to this one at once. */
@@ -80,7 +84,7 @@ void news_tell(struct worker *w, enum news_kind kind, struct str name)
 {
     struct buf text;
 
-    if (!news_is_shared(kind)) /* who tells of a run has told the table */
+    if (!news_is_shared(kind)) /* who tells of those has changed what is shared */
         news_spread(w, kind, name);
     if (!w->peers)
         return;
@@ -139,6 +143,17 @@ void news_miss(struct worker *w)
     }
 }
 
+/* Once for the process: the counters are all workers'. */
+static void news_heard_grants(struct str name)
+{
+    int64_t id;
+
+    if (name.n && str_to_i64(name, &id))
+        grants_changed(id);
+    else
+        grants_changed_all();
+}
+
 static void news_heard_run(struct worker *w, struct str name)
 {
     struct run_id id;
@@ -161,6 +176,8 @@ void news_on_message(struct worker *w, struct str text)
         news_heard_run(w, text);
     else if (str_eq(word, NEWS_NAMES[NEWS_RUNS]))
         runs_forget_all(w->runs);
+    else if (str_eq(word, NEWS_NAMES[NEWS_GRANTS]))
+        news_heard_grants(text);
     for (unsigned kind = 0; kind < NEWS_KINDS; kind++) {
         if (!news_is_shared(kind) && str_eq(word, NEWS_NAMES[kind]))
             news_spread(w, kind, text.p ? text : STR(""));

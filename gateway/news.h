@@ -15,8 +15,10 @@
  * trust what it keeps for as long as it likes while Redis is good, and must have a time to live for when
  * it is not: nobody hears anything from other pods then.
  *
- * A new kind is a row of the enum and one of news.c's NEWS_NAMES. NEWS_RUN and NEWS_RUNS are the run
- * table's, which all workers share: they are heard once for the process, by news.c itself.
+ * A new kind is a row of the enum and one of news.c's NEWS_NAMES. NEWS_RUN, NEWS_RUNS and NEWS_GRANTS are of
+ * what all workers share, the run table and the counters of changed grants: who tells has changed that
+ * already, and from other pods they are heard once for the process, by news.c itself. Only "anything may
+ * have changed" comes to each worker.
  */
 #ifndef GATEWAY_NEWS_H
 #define GATEWAY_NEWS_H
@@ -27,9 +29,11 @@ struct worker;
 
 enum { NEWS_NAME = 1024 };
 enum news_kind {
-    NEWS_RUN,  /* its stage; name: the run's id */
-    NEWS_RUNS, /* the stage of all runs of an experiment; name: its id */
-    NEWS_USER, /* credentials or rights; name: the user's */
+    NEWS_RUN,       /* its stage; name: the run's id */
+    NEWS_RUNS,      /* the stage of all runs of an experiment; name: its id */
+    NEWS_USER,      /* credentials or rights; name: the user's */
+    NEWS_GRANTS,    /* of a user; name: his id, or "" for everybody's */
+    NEWS_WORKSPACE, /* made, changed or deleted; its name */
     NEWS_KINDS
 };
 

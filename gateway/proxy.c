@@ -10,6 +10,11 @@
  * passes at once, and what neither side takes is a piece and a part, 64 KiB each, however long the bodies
  * are.
  *
+ * A body that was looked at for who may (may_reads_body) is here as a whole and goes as one piece, with its length.
+ *
+ * An answer in which something is not the caller's to see (withhold.h) goes through a sieve on its way; it is
+ * asked for without a coding, and goes on in chunks.
+ *
  * The first bytes of an answer are not held back for more: server-sent events pass as they come.
  *
  * Failures. A connection that cannot be had, or ends before the head of the answer, is 502; silence for
@@ -39,6 +44,8 @@
 #include "gateway/req_body.h"
 #include "gateway/req_event.h"
 #include "gateway/req_part.h"
+#include "gateway/route.h"
+#include "gateway/withhold.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
@@ -55,6 +62,10 @@ void proxy_over(struct req *r)
 {
     struct proxy *p = r->data;
 
+    if (p->sieve)
+        sieve_fini(p->sieve);
+    p->sieve = NULL;
+    buf_fini(&p->unsieved);
     if (p->up == NULL)
         return;
     if (!p->has_head)
@@ -213,6 +224,29 @@ static err_t proxy_interim(struct req *r, const struct answer_head *d, struct fa
     return req_send_interim(r, text, proxy_turn);
 }
 
+/* Something in the answer is not the caller's to see. A failure says nothing of that kind. */
+static bool proxy_begin_sieve(struct req *r, const struct answer_head *d)
+{
+    struct proxy *p = r->data;
+    struct str lines = d->lines, name, value, type = STR("");
+    bool is_coded = false;
+
+    while (proxy_next_line(&lines, &name, &value)) {
+        if (str_ieq(name, STR("content-type")))
+            type = value;
+        is_coded = is_coded ||
+                   (str_ieq(name, STR("content-encoding")) && !str_ieq(value, STR("identity")));
+    }
+    if (d->status == 204 || d->status == 304 ||
+        (d->status >= 400 && !str_starts(type, STR("application/json"))))
+        return true;
+    if (is_coded || !str_starts(type, STR("application/json")))
+        return false;
+    p->sieve = arena_alloc(&r->arena, sizeof(*p->sieve));
+    sieve_init(p->sieve, p->withheld);
+    return true;
+}
+
 /* The final head is here; its bytes go out with the first of the body, or alone. */
 static err_t proxy_take_head(struct req *r, const struct answer_head *d, struct fail *f)
 {
@@ -220,6 +254,10 @@ static err_t proxy_take_head(struct req *r, const struct answer_head *d, struct 
     uint64_t length = d->has_length && !d->is_chunked ? d->length : REQ_NO_LENGTH;
     struct str own = policy_lines(r->worker->policy, r->reply.lines);
 
+    if (p->withheld && !proxy_begin_sieve(r, d))
+        return proxy_fail(r, ERR_UPSTREAM, "its answer is not plain JSON", f);
+    if (p->sieve)
+        length = REQ_NO_LENGTH;
     if (!proxy_answer_lines(&r->arena, d->lines, own, r->head->has_origin, &r->reply.headers))
         return proxy_fail(r, ERR_UPSTREAM, "its transfer coding is not known", f);
     upstream_good(r->worker->upstream);
@@ -244,8 +282,14 @@ static enum pull proxy_pull(struct req *r, err_t *e, struct fail *f)
     enum http_event event;
     size_t used;
 
-    event = http_answer_feed(up->answer, buf_str(&up->in), &used, &r->reply.body, f);
+    event = http_answer_feed(up->answer, buf_str(&up->in), &used,
+                             p->sieve ? &p->unsieved : &r->reply.body, f);
     buf_consume(&up->in, used);
+    if (p->sieve && !sieve_feed(p->sieve, buf_str(&p->unsieved), &r->reply.body)) {
+        *e = proxy_fail(r, ERR_UPSTREAM, "its answer is not JSON", f);
+        return PULL_DONE;
+    }
+    buf_reset(&p->unsieved);
     switch (event) {
     case HTTP_HEAD_END:
         if (d->status == 101 && p->is_upgrade) {
@@ -343,9 +387,14 @@ static err_t proxy_connected(struct req *r, struct fail *f)
 {
     struct proxy *p = r->data;
 
-    if (r->is_late || p->up->state != UPSTREAM_READY)
-        return r->is_late ? proxy_late(r, f) : proxy_lost(r, p->up->why, f);
-    return proxy_turn(r, f);
+    if (r->is_late && !upstream_next(p->up))
+        return proxy_fail(r, ERR_DEADLINE, "no connection in time", f);
+    r->is_late = false;
+    if (p->up->state == UPSTREAM_FAILED)
+        return proxy_lost(r, p->up->why, f);
+    if (p->up->state == UPSTREAM_READY)
+        return proxy_turn(r, f);
+    return req_wait_event(r, upstream_patience(p->up), proxy_connected);
 }
 
 static err_t proxy_connect(struct req *r, struct fail *f)
@@ -360,13 +409,14 @@ static err_t proxy_connect(struct req *r, struct fail *f)
     p->up->on_event = proxy_on_event;
     http_answer_begin(p->up->answer, r->head->method == HTTP_M_HEAD);
     p->out[0] = p->head;
-    p->out[1] = p->out[2] = STR("");
-    p->has_sent_all = r->is_whole;
+    p->out[1] = p->body;
+    p->out[2] = STR("");
+    p->has_sent_all = r->is_whole || p->has_all;
     if (p->up->state == UPSTREAM_READY)
         return proxy_turn(r, f);
     if (p->up->state == UPSTREAM_FAILED)
         return proxy_lost(r, p->up->why, f);
-    return req_wait_event(r, w->settings->upstream_connect_timeout, proxy_connected);
+    return req_wait_event(r, upstream_patience(p->up), proxy_connected);
 }
 
 static struct str proxy_address(struct req *r)
@@ -389,7 +439,10 @@ static err_t proxy_ask(struct req *r, struct fail *f)
     struct str text = http_head_text(r->conn->x->http);
     struct proxy_peer peer = {.address = proxy_address(r),
                               .scheme = forwarded_is_https(r) ? STR("https") : STR("http"),
-                              .wants_continue = r->conn->x->owes_continue};
+                              .wants_continue = r->conn->x->owes_continue && !p->has_all,
+                              .has_all = p->has_all,
+                              .body_bytes = p->body.n,
+                              .wants_plain = p->withheld != NULL};
     struct buf head;
 
     p->awaits_continue = peer.wants_continue;
@@ -447,15 +500,40 @@ static bool proxy_names_experiment(struct req *r)
     return false;
 }
 
+/* Flask, which answers for artifacts below a prefix, takes a chunked upload for an empty one, says 200 and
+ * stores nothing. */
+static bool proxy_would_lose_body(struct req *r)
+{
+    struct str path = r->head->path;
+    struct str prefix = str_of(r->worker->settings->static_prefix);
+
+    if (!(r->head->method & HTTP_M_PUT) || !r->head->is_chunked)
+        return false;
+    if (prefix.n + upstream_url(r->worker->upstream)->prefix.n == 0)
+        return false;
+    path = str_skip(path, str_starts(path, prefix) ? prefix.n : 0);
+    return str_starts(path, STR("/api/2.0/mlflow-artifacts/artifacts/")) ||
+           str_starts(path, STR("/ajax-api/2.0/mlflow-artifacts/artifacts/"));
+}
+
 err_t proxy_handle(struct req *r, struct fail *f)
 {
     struct proxy *p = arena_zalloc(&r->arena, sizeof(*p));
     struct str run;
 
     p->r = r;
+    p->has_all = r->route->body != BODY_STREAM;
+    p->body = r->input.body;
     p->guarded = arena_dup(&r->arena, buf_str(&r->reply.headers));
+    p->withheld = withhold_rules(r);
+    buf_init(&p->unsieved);
     r->data = p;
     r->over = proxy_over;
+    if (proxy_would_lose_body(r))
+        return fail_str(
+            f, ERR_BAD_REQUEST,
+            STR("The server behind this one does not store an upload that does not say its"
+                " length: send Content-Length."));
     if (!(r->head->method & (HTTP_M_GET | HTTP_M_HEAD)))
         return proxy_ask(r, f);
     run = proxy_parameter(r, "run_id");

@@ -19,9 +19,9 @@
 #include "gateway/proxy_head.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include "gateway/http.h"
+#include "gateway/traceparent.h"
 #include "gateway/upstream.h"
 
 #define VIA "1.1 sluice"
@@ -117,6 +117,11 @@ static struct str lines_of(struct str text)
     return text;
 }
 
+struct str proxy_field(struct arena *a, struct str text, struct str name)
+{
+    return field_list(a, lines_of(text), name);
+}
+
 /* -- the request ------------------------------------------------------------------------------- */
 
 bool proxy_wants_upgrade(struct arena *a, const struct http_head *d, struct str text)
@@ -128,46 +133,17 @@ bool proxy_wants_upgrade(struct arena *a, const struct http_head *d, struct str 
            field_list(a, lines, STR("upgrade")).n > 0;
 }
 
-/* version 00 of W3C's trace context: 00-<32 hex>-<16 hex>-<2 hex>, lower case, neither id zero. */
-static bool is_traceparent(struct str s)
-{
-    static const char form[] = "hh-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh";
-    bool is_set[4] = {false};
-    unsigned part = 0;
-
-    if (s.n != sizeof(form) - 1 || str_starts(s, STR("ff")))
-        return false;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-
-        if (form[i] == '-') {
-            if (c != '-')
-                return false;
-            part++;
-        } else if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
-            return false;
-        } else if (c != '0') {
-            is_set[part] = true;
-        }
-    }
-    return is_set[1] && is_set[2];
-}
-
 static void add_traceparent(struct str given, struct buf *out)
 {
-    unsigned char id[24] = {0};
+    char text[TRACEPARENT_BYTES + 1];
+    struct traceparent t;
 
-    buf_add_str(out, STR("traceparent: "));
-    if (is_traceparent(given)) {
-        buf_add_str(out, given);
-    } else {
-        check(getrandom(id, sizeof(id), 0) == (ssize_t)sizeof(id));
-        buf_add_str(out, STR("00-"));
-        for (size_t i = 0; i < sizeof(id); i++)
-            buf_printf(out, i == 15 ? "%02x-" : "%02x", id[i]);
-        buf_add_str(out, STR("-00")); /* nobody has decided to sample it */
+    if (!traceparent_parse(given, &t)) {
+        t = traceparent_new();
+        traceparent_write(&t, text);
+        given = str_of(text);
     }
-    buf_add_str(out, STR("\r\n"));
+    add_line(out, STR("traceparent"), given);
 }
 
 static void add_forwarded(const struct http_head *d, const struct proxy_peer *peer, struct buf *out)
@@ -200,12 +176,14 @@ static bool goes_to_server(struct str name, struct str named)
     return !(name.n > 12 && str_ieq(str_head(name, 12), STR("x-forwarded-")));
 }
 
-static void add_framing(const struct http_head *d, struct buf *out)
+static void add_framing(const struct http_head *d, const struct proxy_peer *peer, struct buf *out)
 {
-    if (d->is_chunked)
+    uint64_t n = peer->has_all ? peer->body_bytes : d->content_length;
+
+    if (d->is_chunked && !peer->has_all)
         buf_add_str(out, STR("transfer-encoding: chunked\r\n"));
     else if (d->has_body || (d->method & (HTTP_M_POST | HTTP_M_PUT | HTTP_M_PATCH)))
-        buf_printf(out, "content-length: %llu\r\n", (unsigned long long)d->content_length);
+        buf_printf(out, "content-length: %llu\r\n", (unsigned long long)n);
 }
 
 void proxy_request_head(struct arena *a, const struct http_head *d, struct str text,
@@ -223,16 +201,19 @@ void proxy_request_head(struct arena *a, const struct http_head *d, struct str t
         buf_add_str(out, STR("connection: upgrade\r\n"));
         add_line(out, STR("upgrade"), field_list(a, lines, STR("upgrade")));
     }
-    add_framing(d, out);
+    add_framing(d, peer, out);
     if (peer->wants_continue)
         buf_add_str(out, STR("expect: 100-continue\r\n"));
     add_forwarded(d, peer, out);
     add_via(out, field_list(a, lines, STR("via")));
     add_traceparent(d->traceparent, out);
     for (struct str rest = lines; proxy_next_line(&rest, &name, &value);) {
-        if (goes_to_server(name, named))
+        if (goes_to_server(name, named) &&
+            !(peer->wants_plain && str_ieq(name, STR("accept-encoding"))))
             add_line(out, name, value);
     }
+    if (peer->wants_plain)
+        buf_add_str(out, STR("accept-encoding: identity\r\n"));
     buf_add_str(out, STR("\r\n"));
 }
 

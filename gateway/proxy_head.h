@@ -6,6 +6,9 @@
 #ifndef GATEWAY_PROXY_HEAD_H
 #define GATEWAY_PROXY_HEAD_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
@@ -18,10 +21,15 @@ struct proxy_peer {
     struct str address;  /* of the client, for X-Forwarded-For */
     struct str scheme;   /* that it speaks: http or https */
     bool wants_continue; /* Expect is passed on */
+    bool wants_plain;    /* the answer is looked into: no coding */
+    bool has_all;        /* of the body, however the client framed it */
+    uint64_t body_bytes; /* then: of it */
 };
 
 /* The next header line of *lines (CRLF behind each), without its CRLF; false at the end. */
 bool proxy_next_line(struct str *lines, struct str *name, struct str *value);
+/* All values of a field of a head, which is as it was sent, as one list; empty when it has none. */
+struct str proxy_field(struct arena *a, struct str text, struct str name);
 /* Does the client ask for another protocol (Connection: upgrade, Upgrade: ...)? Only GET may. */
 bool proxy_wants_upgrade(struct arena *a, const struct http_head *d, struct str text);
 /* The request's head for the upstream. text: as the client sent it. */

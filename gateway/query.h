@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "gateway/scope.h"
 
 struct query {
     struct arena *arena;

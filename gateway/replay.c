@@ -47,6 +47,8 @@ static struct str replay_key(struct req *r)
     XXH3_128bits_reset(state);
     XXH3_128bits_update(state, user.p, user.n);
     XXH3_128bits_update(state, "", 1);
+    if (r->scope.mark) /* with its end: no two words run into each other */
+        XXH3_128bits_update(state, r->scope.workspace, strlen(r->scope.workspace) + 1);
     XXH3_128bits_update(state, r->input.body.p, r->input.body.n);
     h = XXH3_128bits_digest(state);
     XXH3_freeState(state);

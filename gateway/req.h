@@ -10,8 +10,7 @@
  * The peer may go away during a wait: the request stays alive until its wait ends, and the next step
  * runs as if it were there; the answer is dropped.
  *
- * More waits: gateway/req_part.h for a large answer, gateway/req_body.h for a body of any length,
- * gateway/req_aside.h for long work, gateway/req_event.h for what else happens.
+ * More waits: gateway/req_part.h, req_body.h, req_aside.h (long work), req_event.h (all else).
  */
 #ifndef GATEWAY_REQ_H
 #define GATEWAY_REQ_H
@@ -24,18 +23,17 @@
 #include "gateway/req_peers.h"
 #include "gateway/req_reply.h"
 #include "gateway/req_state.h"
+#include "gateway/scope.h"
 #include "gateway/sql.h"
 #include "ingest/bind.h"
 #include "ingest/document.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
 
-struct artifact_call;
 struct conn;
 struct may;
 struct req;
 struct route;
-struct s3_call;
 struct sql_stream;
 struct worker;
 
@@ -50,6 +48,8 @@ struct req {
     const struct http_head *head;
     const struct auth_user *user; /* who sends it; NULL: nobody asked */
     struct may *may;              /* what he may; NULL: everything */
+    struct trace *trace;          /* NULL: nobody follows it; gateway/trace.h */
+    struct scope scope;           /* which workspace it looks at */
     struct bind_input input;      /* parameters: query, body, content type */
     struct document_ahead ahead;  /* of a long body: input.ahead points here */
     struct arena arena;           /* reset when the answer is written */

@@ -4,7 +4,7 @@
  *
  * Who will call req_event holds a pointer to the request meanwhile, and must be told when that is not
  * good any more: r->over (gateway/req_body.h) says so. The worker's thread; the functions stand in
- * req.c.
+ * req_park.c.
  */
 #ifndef GATEWAY_REQ_EVENT_H
 #define GATEWAY_REQ_EVENT_H

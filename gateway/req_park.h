@@ -1,5 +1,5 @@
 /*
- * req_park: how a file besides req.c parks requests of a worker, and wakes them. The worker's thread.
+ * req_park: how a step parks its request in a list of its worker, and who wakes it. The worker's thread.
  *
  * Order of calls: req_park from a handler or step, which returns OK then; req_repark as often as need be;
  * req_wake once, from the loop, after which nothing may look at the request.

@@ -79,26 +79,32 @@ void role_permission_json(struct json *j, const PGresult *res, int row, int colu
     json_close(j);
 }
 
-int role_json(struct json *j, const PGresult *res, int row)
+bool role_is_same(const PGresult *res, int a, int b, int column)
+{
+    return str_eq(sql_get(res, a, column), sql_get(res, b, column));
+}
+
+int role_json(struct json *j, const PGresult *res, int row, int column)
 {
     int first = row, n = PQntuples(res);
 
     json_open(j);
     json_key(j, "description");
-    if (sql_is_null(res, row, 3))
+    if (sql_is_null(res, row, column + 3))
         json_null(j);
     else
-        json_str(j, sql_get(res, row, 3));
-    json_pair_i64(j, "id", sql_get_i64(res, row, 0));
-    json_pair_str(j, "name", sql_get(res, row, 1));
+        json_str(j, sql_get(res, row, column + 3));
+    json_pair_i64(j, "id", sql_get_i64(res, row, column));
+    json_pair_str(j, "name", sql_get(res, row, column + 1));
     json_key(j, "permissions");
     json_open_list(j);
-    for (; row < n && str_eq(sql_get(res, row, 0), sql_get(res, first, 0)); row++) {
-        if (!sql_is_null(res, row, 4))
-            role_permission_json(j, res, row, 4, sql_get_i64(res, row, 0));
+    for (; row < n && role_is_same(res, first, row, 0) && role_is_same(res, first, row, column);
+         row++) {
+        if (!sql_is_null(res, row, column + 4))
+            role_permission_json(j, res, row, column + 4, sql_get_i64(res, row, column));
     }
     json_close_list(j);
-    json_pair_str(j, "workspace", sql_get(res, first, 2));
+    json_pair_str(j, "workspace", sql_get(res, first, column + 2));
     json_close(j);
     return row;
 }
@@ -111,7 +117,7 @@ err_t role_json_list(struct req *r, const PGresult *res)
     json_key(&j, "roles");
     json_open_list(&j);
     for (int row = 0; row < PQntuples(res);)
-        row = role_json(&j, res, row);
+        row = role_json(&j, res, row, 0);
     json_close_list(&j);
     return role_json_end(r, &j);
 }

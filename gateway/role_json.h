@@ -24,8 +24,11 @@ void role_json_begin(struct req *r, struct json *j);
 err_t role_json_end(struct req *r, struct json *j);
 /* {} */
 err_t role_done(struct req *r);
-/* The role that begins at a row; returns the row behind it. */
-int role_json(struct json *j, const PGresult *res, int row);
+/* The role that begins at a row, its columns from that one on; those before, of whom it is shown for, begin
+ * with an id. Returns the row behind it. */
+int role_json(struct json *j, const PGresult *res, int row, int column);
+/* Do both rows say the same in the column? */
+bool role_is_same(const PGresult *res, int a, int b, int column);
 /* The same of all rows, as the list of that name; then the answer is complete. */
 err_t role_json_list(struct req *r, const PGresult *res);
 /* id, permission, pattern, type from that column on. */

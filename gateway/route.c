@@ -53,9 +53,13 @@ static const struct route rows[] = {
 #define USERS_3(methods, path, handler, body, may)                                  \
     {(methods), "/api/3.0/mlflow" path, false, handler, body, may, ON_USERS, path}, \
         {(methods), "/ajax-api/3.0/mlflow" path, false, handler, body, may, ON_USERS, path},
+#define MLFLOW_3(methods, path, handler, body, may)                                  \
+    {(methods), "/api/3.0/mlflow" path, false, handler, body, may, ON_CLIENT, path}, \
+        {(methods), "/ajax-api/3.0/mlflow" path, false, handler, body, may, ON_CLIENT, path},
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
+#undef MLFLOW_3
 #undef USERS
 #undef USERS_3
 };
@@ -86,7 +90,8 @@ static size_t chained_count;
 static struct route_slot patterns[ROW_COUNT * 2];
 static size_t patterns_count;
 static const struct route *upstream_row; /* "(upstream)", which is no path */
-static struct arena paths;               /* lives as long as the program */
+static struct route upstream_whole;
+static struct arena paths; /* lives as long as the program */
 
 static struct route_slot *route_slot_of(struct str path)
 {
@@ -142,6 +147,8 @@ void route_init(const char *static_prefix, bool has_ui, bool has_users)
 
         if (rows[i].path[0] == '(') {
             upstream_row = &rows[i];
+            upstream_whole = rows[i];
+            upstream_whole.body = BODY_WHOLE;
             continue;
         }
         if (route_is_ui(&rows[i]) && !has_ui)
@@ -217,6 +224,11 @@ const struct route *route_find(unsigned method, struct str path, enum route_wher
     return NULL;
 }
 
+const struct route *route_upstream_whole(void)
+{
+    return &upstream_whole;
+}
+
 const struct route *route_upstream(void)
 {
     return upstream_row;
@@ -270,5 +282,7 @@ const struct route *route_rows(size_t *count)
 
 unsigned route_index(const struct route *route)
 {
-    return route == &route_unknown || route == &route_asked ? ROW_COUNT : (unsigned)(route - rows);
+    if (route == &route_unknown || route == &route_asked)
+        return ROW_COUNT;
+    return (unsigned)((route == &upstream_whole ? upstream_row : route) - rows);
 }

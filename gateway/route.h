@@ -20,6 +20,7 @@ enum route_body {
     BODY_LARGE, /* LIMIT_BODY_LARGE */
     BODY_POINT, /* LIMIT_BODY_SMALL; refused at the head when the queue is full */
     BODY_BATCH, /* max_body_bytes; refused likewise */
+    BODY_WHOLE, /* max_body_bytes */
     BODY_STREAM /* of any length, and not read: the handler does, gateway/req_body.h */
 };
 
@@ -56,6 +57,8 @@ const struct route *route_find(unsigned method, struct str path, enum route_wher
                                unsigned *allowed);
 /* The row of all that goes to the upstream; route_find never gives it. */
 const struct route *route_upstream(void);
+/* The same, where the body is read before it is passed on. */
+const struct route *route_upstream_whole(void);
 /* Is the path one of ours, which no MLflow server has? */
 bool route_is_own(struct str path);
 /* What stands in the request's path for the row's "{name}", in the request's arena; bytes that are no

@@ -1,8 +1,8 @@
 /*
- * s3: libcurl's multi interface on libevent.
+ * s3: calls on libcurl's multi interface (curl_loop.h), signed with the keys of the moment (s3_credentials.h).
  *
- *   libcurl says which sockets to watch and when to come again; the loop's events tell libcurl what
- *   happened; libcurl calls back with header lines, bytes, and for bytes of a body
+ *   prepared > signed, at once or when keys have come > libcurl calls back with header lines, bytes, and
+ *   for bytes of a body > done
  *
  * Nothing of a request runs within a callback of libcurl's, because its next step may start, pause or
  * end calls, which libcurl does not allow there. A callback notes what came; a call whose wait is over
@@ -11,26 +11,19 @@
  * Bounded memory. The answer is taken until ANSWER_PAUSE bytes wait to be sent; then libcurl is told to
  * pause, which closes the TCP window, and to go on once they are out. An answer that is waited for as a
  * whole ends the call beyond S3_ANSWER_MAX. A body is copied from the bytes that s3_feed names, into
- * libcurl's buffer of BUFFER_BYTES, and no further one is read from the client before.
- *
- * Signatures. libcurl signs (CURLOPT_AWS_SIGV4) with the header fields given here, among them
- * x-amz-content-sha256, which 7.88 does not add by itself and takes over when it is there. URLs are
- * canonical already (s3_url.c). Expect, which libcurl adds to a long body, cannot be taken out with an
- * empty field: 7.88 would sign that. So a server that does not answer it costs CONTINUE_MS. Bodies that are streamed are not signed, those in memory are.
+ * libcurl's buffer, and no further one is read from the client before.
  */
 #include "gateway/s3.h"
 
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "gateway/req_event.h"
-#include "gateway/s3_xml.h"
+#include "gateway/s3_credentials.h"
 #include "gateway/say.h"
 #include "gateway/artifacts.h"
 #include "gateway/server.h"
@@ -38,121 +31,38 @@
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
 
-enum {
-    ANSWER_PAUSE = 256 << 10,
-    BUFFER_BYTES = 256 << 10,
-    CONNECT_MS = 10000,
-    CONTINUE_MS = 100, /* for servers that do not know it */
-    IDLE_CONNECTIONS = 16
-};
+enum { ANSWER_PAUSE = 256 << 10 };
 
 struct s3_pool {
     struct worker *worker;
-    const struct s3_conf *conf;
-    CURLM *multi;
-    struct event timer, ready;
+    struct s3_conf conf; /* the server's, with the keys that are good now */
+    struct curl_loop loop;
+    struct s3_credentials *keys;
+    struct event ready;
     struct s3_call *ready_first;
     struct s3_call *away_first;
-};
-
-/* One socket of libcurl's. */
-struct s3_socket {
-    struct event event;
-    struct s3_pool *pool;
+    struct s3_call *unsigned_first; /* those that wait for keys */
 };
 
 /* -- the loop ----------------------------------------------------------------------------------- */
 
 static void s3_check(struct s3_call *c);
 static void s3_free_away(struct s3_call *c);
+static void s3_on_keys(void *owner);
 
-static void s3_end_call(struct s3_pool *p, CURL *easy, CURLcode code)
+static void s3_on_done(void *owner, const char *why)
 {
-    struct s3_call *c = NULL;
+    struct s3_call *c = owner;
 
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&c);
-    curl_multi_remove_handle(p->multi, easy);
     c->is_done = c->has_head = true;
-    if (code != CURLE_OK && c->err == OK) {
+    if (why && c->err == OK) {
         c->err = ERR_STORAGE;
-        c->why = curl_easy_strerror(code);
+        c->why = why;
     }
     if (c->req)
         s3_check(c);
     else
         s3_free_away(c);
-}
-
-/* After every event: which calls are over? */
-static void s3_look(struct s3_pool *p)
-{
-    CURLMsg *m;
-    int left;
-
-    while ((m = curl_multi_info_read(p->multi, &left)))
-        if (m->msg == CURLMSG_DONE)
-            s3_end_call(p, m->easy_handle, m->data.result);
-}
-
-static void s3_on_socket(evutil_socket_t fd, short what, void *arg)
-{
-    struct s3_socket *s = arg;
-    struct s3_pool *p = s->pool; /* s may be gone afterwards */
-    int running,
-        mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
-
-    worker_touch(p->worker);
-    curl_multi_socket_action(p->multi, fd, mask, &running);
-    s3_look(p);
-}
-
-static void s3_on_timer(evutil_socket_t fd, short what, void *arg)
-{
-    struct s3_pool *p = arg;
-    int running;
-
-    (void)fd, (void)what;
-    worker_touch(p->worker);
-    curl_multi_socket_action(p->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    s3_look(p);
-}
-
-static int s3_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket)
-{
-    struct s3_pool *p = arg;
-    struct s3_socket *s = socket;
-    short events = (short)((what & CURL_POLL_IN ? EV_READ : 0) |
-                           (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
-
-    (void)easy;
-    if (s)
-        event_del(&s->event);
-    if (what == CURL_POLL_REMOVE) {
-        free(s);
-        curl_multi_assign(p->multi, fd, NULL);
-        return 0;
-    }
-    if (s == NULL) {
-        check((s = malloc(sizeof(*s))) != NULL);
-        s->pool = p;
-        curl_multi_assign(p->multi, fd, s);
-    }
-    event_assign(&s->event, p->worker->base, fd, events, s3_on_socket, s);
-    event_add(&s->event, NULL);
-    return 0;
-}
-
-static int s3_come_again(CURLM *multi, long ms, void *arg)
-{
-    struct s3_pool *p = arg;
-    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
-
-    (void)multi;
-    if (ms < 0)
-        event_del(&p->timer);
-    else
-        event_add(&p->timer, &tv);
-    return 0;
 }
 
 /* Calls whose wait is over: their requests go on. */
@@ -178,16 +88,10 @@ static struct s3_pool *s3_pool_of(struct worker *w)
         return p;
     check((p = calloc(1, sizeof(*p))) != NULL);
     p->worker = w;
-    p->conf = &server_artifacts(w->server)->s3;
-    check((p->multi = curl_multi_init()) != NULL);
-    event_assign(&p->timer, w->base, -1, 0, s3_on_timer, p);
+    p->conf = server_artifacts(w->server)->s3;
+    curl_loop_open(&p->loop, w);
+    p->keys = s3_credentials_open(&p->loop, &p->conf, s3_on_keys, p);
     event_assign(&p->ready, w->base, -1, 0, s3_on_ready, p);
-    curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, s3_watch);
-    curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
-    curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, s3_come_again);
-    curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
-    curl_multi_setopt(p->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)S3_CONNECTIONS);
-    curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
     return w->s3 = p;
 }
 
@@ -198,8 +102,8 @@ void s3_close(struct s3_pool *p)
     check(p->ready_first == NULL);
     while (p->away_first)
         s3_free_away(p->away_first);
-    curl_multi_cleanup(p->multi);
-    event_del(&p->timer);
+    s3_credentials_close(p->keys);
+    curl_loop_close(&p->loop);
     event_del(&p->ready);
     free(p);
 }
@@ -298,90 +202,15 @@ static size_t s3_on_room(char *p, size_t size, size_t n, void *arg)
 
 /* -- a call ------------------------------------------------------------------------------------- */
 
-static void s3_add_header(struct s3_call *c, struct arena *a, struct str name, struct str value)
-{
-    struct str line = SAY_TEXT(a, name, STR(": "), value);
-    struct curl_slist *more = curl_slist_append(c->headers, arena_cstr(a, line));
-
-    check(more != NULL);
-    c->headers = more;
-}
-
-/* Hexadecimal SHA-256 of a body in memory. */
-static struct str s3_hash(struct arena *a, struct str body)
-{
-    unsigned char digest[32];
-    char text[65];
-
-    check(EVP_Digest(body.p, body.n, digest, NULL, EVP_sha256(), NULL) == 1);
-    for (size_t i = 0; i < sizeof(digest); i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
-    return arena_dup(a, str_of(text));
-}
-
-static void s3_set_headers(struct s3_call *c, struct arena *a, const struct s3_request *q)
-{
-    const struct s3_conf *conf = c->pool->conf;
-
-    for (size_t i = 0; i < q->header_count; i++)
-        s3_add_header(c, a, q->headers[i].name, q->headers[i].value);
-    if (conf->bucket_owner.n)
-        s3_add_header(c, a, STR("x-amz-expected-bucket-owner"), conf->bucket_owner);
-    if (conf->session_token.n && !conf->is_unsigned)
-        s3_add_header(c, a, STR("x-amz-security-token"), conf->session_token);
-    s3_add_header(c, a, STR("x-amz-content-sha256"),
-                  q->body_bytes == S3_NO_BODY || q->body.n ? s3_hash(a, q->body)
-                                                           : STR("UNSIGNED-PAYLOAD"));
-    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
-}
-
 static void s3_set_body(struct s3_call *c, const struct s3_request *q)
 {
-    bool is_head = strcmp(q->method, "HEAD") == 0;
+    uint64_t n;
 
-    if (q->body_bytes != S3_NO_BODY || q->body.n) {
-        uint64_t n = q->body.n ? q->body.n : q->body_bytes;
-
-        curl_easy_setopt(c->easy, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(c->easy, CURLOPT_READFUNCTION, s3_on_room);
-        curl_easy_setopt(c->easy, CURLOPT_READDATA, c);
-        curl_easy_setopt(c->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)n);
-        c->feed = q->body;
-    } else if (strcmp(q->method, "POST") == 0) {
-        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, "");
-        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE, 0L);
-    }
-    if (is_head)
-        curl_easy_setopt(c->easy, CURLOPT_NOBODY, 1L);
-    else
-        curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, q->method);
-}
-
-static void s3_set_peer(struct s3_call *c, struct arena *a, struct str url)
-{
-    const struct s3_conf *conf = c->pool->conf;
-    CURL *easy = c->easy;
-
-    curl_easy_setopt(easy, CURLOPT_URL, arena_cstr(a, url));
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)CONTINUE_MS);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)BUFFER_BYTES);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, conf->verifies_tls ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, conf->verifies_tls ? 2L : 0L);
-    if (conf->ca_bundle.n)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, arena_cstr(a, conf->ca_bundle));
-    if (conf->is_unsigned || conf->secret_key.n == 0)
+    if (!s3_request_has_body(q, &n))
         return;
-    curl_easy_setopt(easy, CURLOPT_USERNAME, arena_cstr(a, conf->access_key));
-    curl_easy_setopt(easy, CURLOPT_PASSWORD, arena_cstr(a, conf->secret_key));
-    curl_easy_setopt(easy, CURLOPT_AWS_SIGV4,
-                     arena_cstr(a, SAY_TEXT(a, STR("aws:amz:"), conf->region, STR(":s3"))));
+    curl_easy_setopt(c->easy, CURLOPT_READFUNCTION, s3_on_room);
+    curl_easy_setopt(c->easy, CURLOPT_READDATA, c);
+    c->feed = q->body;
 }
 
 /* A handle that is set up but for who reads its answer. */
@@ -392,29 +221,115 @@ static void s3_prepare(struct s3_pool *p, struct arena *a, struct s3_call *c,
     c->length = UINT64_MAX;
     buf_init(&c->answer);
     check((c->easy = curl_easy_init()) != NULL);
-    curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
-    s3_set_peer(c, a, s3_url(a, p->conf, q->bucket, q->key, q->params, q->param_count));
-    s3_set_headers(c, a, q);
+    c->job = (struct curl_job){c, s3_on_done};
+    s3_request_set(q, &p->conf, a, c->easy, &c->headers);
     s3_set_body(c, q);
 }
 
+/* -- keys --------------------------------------------------------------------------------------- */
+
+/* There are keys: the call goes out, signed with them. */
+static void s3_send_signed(struct s3_call *c)
+{
+    s3_request_sign(&c->pool->conf, c->easy, &c->headers);
+    curl_loop_add(&c->pool->loop, c->easy, &c->job);
+    c->is_sent = true;
+}
+
+/* Out it goes, or it waits for keys, or it has failed for want of them. A call without a handle is only about
+ * the keys. */
+static void s3_enter(struct s3_call *c)
+{
+    struct s3_pool *p = c->pool;
+    enum s3_credentials_answer have =
+        p->conf.is_unsigned ? S3_CREDENTIALS_GOOD : s3_credentials_ask(p->keys);
+
+    if (have == S3_CREDENTIALS_COMING) {
+        c->unsigned_next = p->unsigned_first;
+        p->unsigned_first = c;
+    } else if (have == S3_CREDENTIALS_GOOD && c->easy) {
+        s3_send_signed(c);
+    } else {
+        s3_on_done(c, have == S3_CREDENTIALS_GOOD ? NULL : s3_credentials_why(p->keys));
+    }
+}
+
+/* A fetch of keys has ended. */
+static void s3_on_keys(void *owner)
+{
+    struct s3_pool *p = owner;
+    struct s3_call *waiting = p->unsigned_first;
+
+    p->unsigned_first = NULL;
+    while (waiting) {
+        struct s3_call *c = waiting;
+
+        waiting = c->unsigned_next;
+        c->unsigned_next = NULL;
+        s3_enter(c);
+    }
+}
+
+static void s3_leave_unsigned(struct s3_call *c)
+{
+    struct s3_call **at = &c->pool->unsigned_first;
+
+    while (*at && *at != c)
+        at = &(*at)->unsigned_next;
+    if (*at)
+        *at = c->unsigned_next;
+}
+
+/* What a call holds of libcurl's. */
+static void s3_release(struct s3_call *c)
+{
+    s3_leave_unsigned(c);
+    if (c->is_sent && !c->is_done)
+        curl_loop_drop(&c->pool->loop, c->easy);
+    curl_easy_cleanup(c->easy);
+    curl_slist_free_all(c->headers);
+}
+
+static struct s3_call *s3_new_call(struct req *r)
+{
+    struct s3_call *c;
+
+    s3_stop(r);
+    c = r->s3 = arena_zalloc(&r->arena, sizeof(*c));
+    c->req = r;
+    c->pool = s3_pool_of(r->worker);
+    buf_init(&c->answer);
+    return c;
+}
+
+err_t s3_need_keys(struct req *r, req_step next)
+{
+    s3_enter(s3_new_call(r));
+    return s3_await(r, S3_END, next);
+}
+
+const struct s3_conf *s3_conf_now(struct worker *w)
+{
+    return &s3_pool_of(w)->conf;
+}
+
+/* -- a call and its end ------------------------------------------------------------------------- */
+
 err_t s3_start(struct req *r, const struct s3_request *q, struct fail *f)
 {
-    struct s3_pool *p = s3_pool_of(r->worker);
     struct arena *a = &r->arena;
     struct s3_call *c;
 
     s3_stop(r);
     if (!s3_url_is_bucket(q->bucket))
         return SAY(a, f, ERR_BAD_PARAM, STR("Invalid bucket name: '"), q->bucket, STR("'"));
-    c = r->s3 = arena_zalloc(a, sizeof(*c));
-    c->req = r;
-    s3_prepare(p, a, c, q);
+    c = s3_new_call(r);
+    s3_prepare(c->pool, a, c, q);
     curl_easy_setopt(c->easy, CURLOPT_HEADERFUNCTION, s3_on_header);
     curl_easy_setopt(c->easy, CURLOPT_HEADERDATA, c);
     curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, s3_on_bytes);
     curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
-    check(curl_multi_add_handle(p->multi, c->easy) == CURLM_OK);
+    s3_enter(c);
     return OK;
 }
 
@@ -435,7 +350,7 @@ void s3_send_away(struct worker *w, struct arena *a, const struct s3_request *q)
     curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)(w->settings->artifact_timeout / 1000));
     c->away_next = p->away_first;
     p->away_first = c;
-    check(curl_multi_add_handle(p->multi, c->easy) == CURLM_OK);
+    s3_enter(c);
 }
 
 static void s3_free_away(struct s3_call *c)
@@ -445,10 +360,7 @@ static void s3_free_away(struct s3_call *c)
     while (*at != c)
         at = &(*at)->away_next;
     *at = c->away_next;
-    if (!c->is_done)
-        curl_multi_remove_handle(c->pool->multi, c->easy);
-    curl_easy_cleanup(c->easy);
-    curl_slist_free_all(c->headers);
+    s3_release(c);
     free(c);
 }
 
@@ -471,10 +383,7 @@ void s3_stop(struct req *r)
     if (c == NULL)
         return;
     s3_leave_ready(c);
-    if (!c->is_done)
-        curl_multi_remove_handle(c->pool->multi, c->easy);
-    curl_easy_cleanup(c->easy);
-    curl_slist_free_all(c->headers);
+    s3_release(c);
     buf_fini(&c->answer);
     r->s3 = NULL;
 }
@@ -534,39 +443,9 @@ err_t s3_feed(struct req *r, struct str bytes, req_step next)
 
 /* -- errors ------------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *code;
-    err_t err;
-} s3_errors[] = {
-    {"AccessDenied", ERR_DENIED},
-    {"NoSuchBucket", ERR_NOT_FOUND},
-    {"NoSuchKey", ERR_NOT_FOUND},
-    {"NoSuchUpload", ERR_NOT_FOUND},
-    {"InvalidAccessKeyId", ERR_UNAUTHENTICATED},
-    {"SignatureDoesNotMatch", ERR_UNAUTHENTICATED},
-};
-
-static err_t s3_err_of(const struct s3_call *c, struct str code)
-{
-    for (size_t i = 0; i < array_len(s3_errors); i++)
-        if (str_eq(code, str_of(s3_errors[i].code)))
-            return s3_errors[i].err;
-    return c->status == 403   ? ERR_DENIED
-           : c->status == 404 ? ERR_NOT_FOUND
-           : c->status >= 500 ? ERR_STORAGE
-                              : ERR_INTERNAL;
-}
-
 err_t s3_fail(struct req *r, struct str what, struct fail *f)
 {
     struct s3_call *c = r->s3;
-    struct arena *a = &r->arena;
-    struct str code = s3_xml_find(a, buf_str(&c->answer), "Error/Code");
-    struct str words = s3_xml_find(a, buf_str(&c->answer), "Error/Message");
 
-    if (words.n == 0)
-        words = c->status == 404   ? STR("Not Found")
-                : c->status == 403 ? STR("Forbidden")
-                                   : arena_printf(a, "S3 answered %d", c->status);
-    return SAY(a, f, s3_err_of(c, code), what, words);
+    return s3_request_refused(&r->arena, c->status, buf_str(&c->answer), what, f);
 }

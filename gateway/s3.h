@@ -18,24 +18,13 @@
 #define GATEWAY_S3_H
 
 #include "base/buf.h"
+#include "gateway/curl_loop.h"
 #include "gateway/req.h"
-#include "gateway/s3_url.h"
+#include "gateway/s3_request.h"
 
 struct s3_pool;
 
-enum { S3_ANSWER_MAX = 8 << 20, S3_CONNECTIONS = 256 /* of a worker */ };
-#define S3_NO_BODY UINT64_MAX
-
-struct s3_request {
-    const char *method;
-    struct str bucket, key;
-    const struct s3_param *params; /* sorted by name */
-    size_t param_count;
-    const struct s3_header *headers;
-    size_t header_count;
-    uint64_t body_bytes; /* that s3_feed will bring; S3_NO_BODY */
-    struct str body;     /* in place of that: all of it */
-};
+enum { S3_ANSWER_MAX = 8 << 20 };
 
 enum s3_wait { S3_HEAD, S3_BYTES, S3_END, S3_ROOM };
 
@@ -57,10 +46,17 @@ struct s3_call {
     enum s3_wait wants;
     req_step next;
     bool is_waiting, is_ready, has_head, is_paused, wants_feed, is_bounded;
+    bool is_sent; /* libcurl has it */
+    struct curl_job job;
     struct s3_call *ready_next;
-    struct s3_call *away_next; /* of those that nobody waits for */
+    struct s3_call *unsigned_next; /* of those that wait for keys */
+    struct s3_call *away_next;     /* of those that nobody waits for */
 };
 
+/* next follows when there are keys to sign URLs with; without them the request ends in ERR_STORAGE. */
+must_check err_t s3_need_keys(struct req *r, req_step next);
+/* How to reach S3, with the worker's keys: after s3_need_keys, or while a call has been answered. */
+const struct s3_conf *s3_conf_now(struct worker *w);
 /* Begins a call, r->s3; one that was there is stopped. */
 must_check err_t s3_start(struct req *r, const struct s3_request *q, struct fail *f);
 must_check err_t s3_await(struct req *r, enum s3_wait what, req_step next);

@@ -1,9 +1,8 @@
 /*
  * s3_conf: the variables of MLflow's S3 artifact store, and of boto3 where MLflow leaves it to boto3.
  *
- * Credentials: AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, else the profile (AWS_PROFILE, "default")
- * in the shared credentials file, else in the config file. boto3 goes on to web identities, containers
- * and instance metadata; those are not built.
+ * Credentials: s3_source.h says from where; what does not expire is here, the rest comes by s3_credentials.h. The profile
+ * is AWS_PROFILE, else "default".
  *
  * Style: virtual hosts only where nobody named an endpoint, or by MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE.
  */
@@ -88,22 +87,6 @@ static struct str read_file(struct arena *a, const char *name, const char *usual
     n = fread(bytes, 1, FILE_MAX, file);
     fclose(file);
     return (struct str){bytes, n};
-}
-
-struct profile {
-    struct str text, section;
-};
-
-static void load_credentials(struct s3_conf *c, const struct profile *p, size_t n)
-{
-    c->access_key = variable("AWS_ACCESS_KEY_ID");
-    c->secret_key = variable("AWS_SECRET_ACCESS_KEY");
-    c->session_token = FIRST_OF("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN");
-    for (size_t i = 0; i < n && (c->access_key.n == 0 || c->secret_key.n == 0); i++) {
-        c->access_key = s3_conf_ini(p[i].text, p[i].section, STR("aws_access_key_id"));
-        c->secret_key = s3_conf_ini(p[i].text, p[i].section, STR("aws_secret_access_key"));
-        c->session_token = s3_conf_ini(p[i].text, p[i].section, STR("aws_session_token"));
-    }
 }
 
 /* -- MLFLOW_S3_UPLOAD_EXTRA_ARGS ------------------------------------------------------------------ */
@@ -208,28 +191,31 @@ static err_t load_endpoint(struct s3_conf *c, struct arena *a, struct fail *f)
 err_t s3_conf_load(struct s3_conf *c, struct arena *a, struct fail *f)
 {
     struct str name = FIRST_OF("AWS_PROFILE", "AWS_DEFAULT_PROFILE");
-    struct profile profiles[2];
+    struct s3_profile profiles[2];
     err_t e;
 
     *c = (struct s3_conf){.verifies_tls = !is_true(variable("MLFLOW_S3_IGNORE_TLS"))};
     if (name.n == 0)
         name = STR("default");
     profiles[0] =
-        (struct profile){read_file(a, "AWS_SHARED_CREDENTIALS_FILE", "credentials"), name};
-    profiles[1] = (struct profile){
+        (struct s3_profile){read_file(a, "AWS_SHARED_CREDENTIALS_FILE", "credentials"), name};
+    profiles[1] = (struct s3_profile){
         read_file(a, "AWS_CONFIG_FILE", "config"),
         str_eq(name, STR("default")) ? name : arena_printf(a, "profile %.*s", STR_ARG(name))};
-    load_credentials(c, profiles, 2);
     c->region = FIRST_OF("AWS_DEFAULT_REGION", "AWS_REGION");
     if (c->region.n == 0)
         c->region = s3_conf_ini(profiles[1].text, profiles[1].section, STR("region"));
     if (c->region.n == 0)
         c->region = STR("us-east-1");
+    if ((e = s3_source_load(&c->source, a, profiles, c->region, f)))
+        return e;
+    c->access_key = c->source.access_key;
+    c->secret_key = c->source.secret_key;
+    c->session_token = c->source.session_token;
     c->ca_bundle = variable("AWS_CA_BUNDLE");
     c->bucket_owner = variable("MLFLOW_S3_EXPECTED_BUCKET_OWNER");
     c->is_unsigned = str_ieq(variable("MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION"), STR("unsigned"));
-    if (!is_one_line(c->access_key) || !is_one_line(c->session_token) || !is_one_line(c->region) ||
-        !is_one_line(c->bucket_owner))
+    if (!is_one_line(c->region) || !is_one_line(c->bucket_owner))
         return fail(f, ERR_SETTING, "an AWS_ variable holds a control character");
     if ((e = load_endpoint(c, a, f)))
         return e;

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/fail.h"
 #include "base/str.h"
+#include "gateway/s3_source.h"
 
 /* One line that goes with every upload. */
 struct s3_header {
@@ -19,7 +20,8 @@ struct s3_header {
 };
 
 struct s3_conf {
-    struct str access_key, secret_key; /* empty = there are none */
+    struct s3_source source;           /* of credentials */
+    struct str access_key, secret_key; /* empty = there are none, or none yet */
     struct str session_token;          /* empty = none */
     struct str region;
     struct str endpoint;  /* "http://host:port", without a slash at its end; empty = AWS */

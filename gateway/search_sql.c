@@ -375,12 +375,13 @@ static void runs_experiments(struct query *q, const struct search *s)
     if (s->ids_count == 0) {
         query_text(q, "FALSE");
     } else if (s->ids_count == 1) {
-        query_text(q, "r.experiment_id = ");
+        query_text(q, "r.experiment_id = " SCOPE_ID_BEGIN);
         query_bind_as(q, sql_i64(q->arena, s->experiment_ids[0]), "int4");
+        query_text(q, SCOPE_ID_END);
     } else {
-        query_text(q, "r.experiment_id = ANY (");
+        query_text(q, "r.experiment_id = ANY (" SCOPE_IDS_BEGIN);
         query_bind_ids(q, s->experiment_ids, s->ids_count);
-        query_text(q, ")");
+        query_text(q, SCOPE_IDS_END ")");
     }
 }
 
@@ -502,6 +503,7 @@ err_t search_experiments_query(struct arena *a, const struct search *s, enum sea
     query_init(q, a);
     query_text(q, "SELECT e.experiment_id FROM experiments e WHERE ");
     search_stages(q, "e.lifecycle_stage", view);
+    query_text(q, SCOPE_EXPERIMENT("e"));
     for (size_t i = 0; i < s->clauses_count; i++) {
         query_text(q, " AND ");
         experiments_clause(q, &s->clauses[i], i);
@@ -546,7 +548,7 @@ static const char *versions_column(struct str key)
 }
 
 static const struct registry registry_models = {
-    "SELECT m.workspace, m.name FROM registered_models m WHERE m.workspace = 'default'",
+    "SELECT m.workspace, m.name FROM registered_models m WHERE m.workspace = " SCOPE_NAME,
     "registered_model_tags v WHERE v.workspace = m.workspace AND v.name = m.name",
     "registered_model_tags v WHERE v.workspace = m.workspace AND v.name = m.name",
     models_column,
@@ -554,7 +556,7 @@ static const struct registry registry_models = {
 
 static const struct registry registry_versions = {
     "SELECT m.workspace, m.name, m.version FROM model_versions m "
-    "WHERE m.workspace = 'default' AND m.current_stage <> 'Deleted_Internal'",
+    "WHERE m.workspace = " SCOPE_NAME " AND m.current_stage <> 'Deleted_Internal'",
     "model_version_tags v WHERE v.workspace = m.workspace AND v.name = m.name "
     "AND v.version = m.version",
     "model_version_tags v WHERE v.workspace = m.workspace AND v.name = m.name",

@@ -33,20 +33,26 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/process.h"
 #include "flush/flusher.h"
 #include "flush/watcher.h"
 #include "gateway/artifacts.h"
 #include "gateway/auth_config.h"
 #include "gateway/helper.h"
 #include "gateway/htpasswd.h"
+#include "gateway/latency.h"
 #include "gateway/listen.h"
 #include "gateway/may.h"
 #include "gateway/pod.h"
+#include "gateway/pulse.h"
 #include "gateway/route.h"
+#include "gateway/status_page.h"
 #include "gateway/tls.h"
+#include "gateway/tracer.h"
 #include "gateway/ui_files.h"
 #include "gateway/user.h"
 #include "gateway/worker.h"
+#include "gateway/workspace_start.h"
 #include "ingest/queue.h"
 #include "ingest/queue_share.h"
 #include "ingest/runs.h"
@@ -81,9 +87,13 @@ struct server {
     struct auth_config auth_config; /* with auth = basic */
     struct auth_shared *auth;       /* NULL = auth is none */
     struct htpasswd *file;          /* of names and hashes; NULL = none */
+    bool delegates_users;           /* the upstream judges who may, so everything goes there */
     const char *users_uri;          /* where the users are; pg_uri itself when it is the same */
-    struct tls *tls;     /* NULL = listen is plain */
-    struct ui_files *ui; /* NULL = no ui_dir */
+    struct tls *tls;                /* NULL = listen is plain */
+    struct ui_files *ui;            /* NULL = no ui_dir */
+    struct pulse *pulse;
+    struct tracer *tracer; /* NULL = no otlp_endpoint */
+    struct stats *tracer_stats;
     struct stats *main_stats;
     struct stats *sealer_stats;
     struct stats *worker_stats[WORKERS_MAX];
@@ -113,19 +123,11 @@ void server_stats(struct server *sv, struct stats_view *v)
     memset(v, 0, sizeof(*v));
     stats_sum(sv->sealer_stats, v);
     stats_sum(sv->main_stats, v);
+    stats_sum(sv->tracer_stats, v);
     for (unsigned i = 0; i < sv->worker_count; i++)
         stats_sum(sv->worker_stats[i], v);
     for (unsigned i = 0; i < sv->flusher_count; i++)
         stats_sum(sv->flusher_stats[i], v);
-}
-
-void server_route_hist(struct server *sv, unsigned route, unsigned status_class,
-                       struct hist_view *v)
-{
-    unsigned n = atomic_load_explicit(&sv->workers_started, memory_order_acquire);
-
-    for (unsigned i = 0; i < n; i++)
-        hist_sum(worker_hist(sv->workers[i], route, status_class), v);
 }
 
 uint64_t server_open_connections(struct server *sv)
@@ -173,37 +175,65 @@ static struct flushing server_flushing(const struct server *sv)
     return sum;
 }
 
-bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
+static struct server_check check_of(const char *name, bool is_good, const char *trouble)
+{
+    return (struct server_check){name, is_good ? CHECK_GOOD : CHECK_BAD, is_good ? "" : trouble};
+}
+
+unsigned server_checks(struct server *sv, struct server_check *out)
 {
     int stage = atomic_load_explicit(&sv->stage, memory_order_acquire);
     struct flushing flushing = server_flushing(sv);
-    const struct {
-        const char *name;
-        bool is_good;
-        const char *trouble;
-    } checks[] = {
-        {"serving", stage == STAGE_SERVING, stage == STAGE_STARTING ? "starting" : "draining"},
-        {queue_kind(sv->queue), queue_is_healthy(sv->queue),
-         queue_is_shared(sv->queue) ? "no broker takes writes" : "the journal cannot be written"},
-        {"postgresql", flushing.connected + flushing.held >= sv->flusher_count,
-         "a flusher has no connection to PostgreSQL"},
-        {"flushing", flushing.held == 0,
-         "held until somebody acts on the database; the log says why"},
-    };
     const char *redis = pod_trouble(sv->pod);
+    unsigned n = 0;
+
+    out[n++] = check_of("serving", stage == STAGE_SERVING,
+                        stage == STAGE_STARTING ? "starting" : "draining");
+    out[n++] = check_of(queue_kind(sv->queue), queue_is_healthy(sv->queue),
+                        queue_is_shared(sv->queue) ? "no broker takes writes"
+                                                   : "the journal cannot be written");
+    out[n++] = check_of("postgresql", flushing.connected + flushing.held >= sv->flusher_count,
+                        "a flusher has no connection to PostgreSQL");
+    out[n++] = check_of("flushing", flushing.held == 0,
+                        "held until somebody acts on the database; the log says why");
+    if (!sv->pod->has_redis)
+        out[n++] = (struct server_check){"redis", CHECK_OFF, "not configured"};
+    else /* everything goes on without it */
+        out[n++] =
+            (struct server_check){"redis", redis ? CHECK_WARN : CHECK_GOOD, redis ? redis : ""};
+    return n;
+}
+
+bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why)
+{
+    struct server_check checks[SERVER_CHECKS];
+    unsigned n = server_checks(sv, checks);
     bool is_ready = true;
 
-    for (size_t i = 0; i < array_len(checks); i++) {
-        is_ready = is_ready && checks[i].is_good;
-        if (!checks[i].is_good)
-            buf_printf(why, "[-]%s: %s\n", checks[i].name, checks[i].trouble);
-        else if (is_verbose)
+    for (unsigned i = 0; i < n; i++) {
+        is_ready = is_ready && checks[i].state != CHECK_BAD;
+        if (checks[i].state == CHECK_BAD)
+            buf_printf(why, "[-]%s: %s\n", checks[i].name, checks[i].words);
+        else if (is_verbose && checks[i].state == CHECK_GOOD)
             buf_printf(why, "[+]%s ok\n", checks[i].name);
+        else if (is_verbose && checks[i].state == CHECK_WARN)
+            buf_printf(why, "[!]%s: %s\n", checks[i].name, checks[i].words);
     }
-    /* Everything goes on without it. */
-    if (is_verbose && sv->pod->has_redis)
-        buf_printf(why, redis ? "[!]redis: %s\n" : "[+]redis ok\n", redis);
     return is_ready;
+}
+
+bool server_flusher_stats(const struct server *sv, unsigned index, struct stats_view *v)
+{
+    if (index >= sv->flusher_count)
+        return false;
+    memset(v, 0, sizeof(*v));
+    stats_sum(sv->flusher_stats[index], v);
+    return true;
+}
+
+struct pulse *server_pulse(struct server *sv)
+{
+    return sv->pulse;
 }
 
 struct queue *server_queue(struct server *sv)
@@ -365,6 +395,8 @@ static err_t server_open_database(struct server *sv, struct fail *f)
 
     if (settings_passes_all(s))
         return OK;
+    if ((e = workspace_start_check(s, str_of(sv->artifact_root), f)))
+        return e;
     sv->pg_uri = s->pg_uri;
     if (s->pg_uri[0] == '\0') {
         if ((e = cluster_open(s->data_dir, s->pg_bin_dir, &sv->cluster, f)))
@@ -376,17 +408,35 @@ static err_t server_open_database(struct server *sv, struct fail *f)
         server_let_signals_kill(true);
     c = pg_connect_wait(&terms, "sluice start");
     if (c && PQstatus(c) == CONNECTION_OK)
-        e = migrate_prepare(c, sv->artifact_root, f);
+        e = migrate_prepare(c, workspace_first_root(&sv->arena, s, str_of(sv->artifact_root)), f);
     else
         e = server_refuse_database(c, f);
+    if (!e && strcmp(s->listen, "none") != 0)
+        e = workspace_start_look(c, s->enable_workspaces, f);
     PQfinish(c);
     server_let_signals_kill(false);
     return e;
 }
 
-/* What there must be, and what we cannot do. */
-static err_t server_check_users(const struct settings *s, const struct auth_config *c,
-                                struct fail *f)
+/* A function in Python is the upstream's to run. */
+static err_t server_delegate_users(struct server *sv, struct fail *f)
+{
+    struct str function = str_head(sv->auth_config.authorization_function, 200);
+
+    if (*sv->first->upstream == '\0')
+        return fail(f, ERR_SETTING,
+                    "auth_config: authorization_function = %.*s is a Python function, which only a "
+                    "stock server can run: set upstream to one that has it, and all is passed on "
+                    "to it, or leave authorization_function out",
+                    STR_ARG(function));
+    sv->delegates_users = true;
+    log_info("", "a function in Python judges who may: everything is passed on to the upstream",
+             "authorization_function=%.*s", STR_ARG(function));
+    return OK;
+}
+
+/* What there must be. */
+static err_t server_check_users(const struct settings *s, struct fail *f)
 {
     if (*s->auth_secret_key == '\0')
         return fail(f, ERR_SETTING,
@@ -395,13 +445,7 @@ static err_t server_check_users(const struct settings *s, const struct auth_conf
                     "server. For example:\n\nexport MLFLOW_FLASK_SERVER_SECRET_KEY='my-secret-key'"
                     "\n\nIf you are using multiple servers, please ensure this key is consistent "
                     "between them, in order to prevent validation issues.");
-    if (str_eq(c->authorization_function, STR(AUTH_FUNCTION_BASIC)))
-        return OK;
-    return fail(
-        f, ERR_SETTING,
-        "auth_config: authorization_function = %.*s is a Python function: only a stock server "
-        "runs it, and there is none to ask. Leave it out, or run MLflow itself in front.",
-        STR_ARG(str_head(c->authorization_function, 200)));
+    return OK;
 }
 
 /* The users: MLflow's file about them, their database, the first admin. */
@@ -416,7 +460,9 @@ static err_t server_open_users(struct server *sv, struct fail *f)
         return OK;
     if ((e = auth_config_load(s, environ, &sv->arena, &sv->auth_config, f)))
         return e;
-    if ((e = server_check_users(s, &sv->auth_config, f)) ||
+    if (!str_eq(sv->auth_config.authorization_function, STR(AUTH_FUNCTION_BASIC)))
+        return server_delegate_users(sv, f);
+    if ((e = server_check_users(s, f)) ||
         (*s->auth_htpasswd && (e = htpasswd_open(s->auth_htpasswd, &sv->file, f))))
         return e;
     sv->users_uri = auth_config_pg_uri(&sv->auth_config, s, sv->pg_uri, &sv->arena);
@@ -465,11 +511,12 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .runs = sv->runs,
                                   .pod = sv->pod,
                                   .helper = sv->helper,
-                                  .pg_uri = sv->pg_uri,
+                                  .pg_uri = sv->delegates_users ? NULL : sv->pg_uri,
                                   .auth = sv->auth,
                                   .users_uri = sv->users_uri,
                                   .tls = sv->tls ? tls_context(sv->tls) : NULL,
                                   .stats = sv->worker_stats[i],
+                                  .tracer = sv->tracer,
                                   .listen_fd = sv->listen_fds[i],
                                   .admin_listen_fd = i == 0 ? sv->admin_fd : -1};
         err_t e;
@@ -490,6 +537,7 @@ static err_t server_start(struct server *sv, struct fail *f)
     err_t e;
 
     (void)mallopt(M_MMAP_THRESHOLD, REMAPPED_BYTES);
+    status_page_init();
     route_init(s->static_prefix, s->ui_dir[0] != '\0', strcmp(s->auth, "basic") == 0);
     may_init();
     if (s->ui_dir[0] && (e = ui_files_open(s->ui_dir, &sv->ui, f)))
@@ -510,6 +558,8 @@ static err_t server_start(struct server *sv, struct fail *f)
         return e;
     server_raise_file_limit(sv);
     sv->helper = helper_start();
+    if (s->otlp_endpoint[0])
+        sv->tracer = tracer_start(s->otlp_endpoint, sv->pod->id, sv->tracer_stats);
     if (sv->url[0])
         listen_set_peer_timeout(sv->listen_fds, sv->worker_count, s->peer_timeout);
     if (sv->admin_url[0])
@@ -735,6 +785,7 @@ static void server_stop(struct server *sv)
         sv->until_us = clock_us() + sv->current->drain_timeout;
     server_stop_workers(sv);
     helper_stop(sv->helper);
+    tracer_stop(sv->tracer);
     artifacts_close(&sv->artifacts);
     auth_shared_stop(sv->auth);
     sv->auth = NULL;
@@ -763,7 +814,9 @@ static void server_free(struct server *sv)
         close(sv->admin_fd);
     tls_close(sv->tls);
     ui_files_close(sv->ui);
+    pulse_free(sv->pulse);
     stats_free(sv->main_stats);
+    stats_free(sv->tracer_stats);
     stats_free(sv->sealer_stats);
     for (unsigned i = 0; i < sv->worker_count; i++)
         stats_free(sv->worker_stats[i]);
@@ -794,13 +847,48 @@ static struct server *server_new(struct settings *s, const struct server_source 
     sv->artifact_root = settings_artifact_root(s, &sv->arena).p;
     sv->worker_count = server_workers(s);
     sv->flusher_count = settings_passes_all(s) ? 0 : (unsigned)s->flushers;
+    sv->pulse = pulse_new();
     sv->main_stats = stats_new();
+    sv->tracer_stats = stats_new();
     sv->sealer_stats = stats_new();
     for (unsigned i = 0; i < sv->worker_count; i++)
         sv->worker_stats[i] = stats_new();
     for (unsigned i = 0; i < sv->flusher_count; i++)
         sv->flusher_stats[i] = stats_new();
     return sv;
+}
+
+/* Answers 5xx of all routes. */
+static uint64_t server_count_failed(const struct server *sv)
+{
+    struct hist_view h = {0};
+    struct exemplar_view e = {0};
+    size_t rows;
+
+    route_rows(&rows);
+    for (unsigned i = 0; i < sv->worker_count; i++) {
+        for (unsigned row = 0; row <= rows; row++)
+            latency_sum_route(sv->workers[i]->latency, row, 5, &h, &e);
+    }
+    return hist_count(&h);
+}
+
+static void server_beat(struct server *sv)
+{
+    uint64_t now_us = clock_us();
+    struct pulse_look look;
+    struct process p;
+
+    if (!pulse_is_due(sv->pulse, now_us))
+        return;
+    process_look(&p);
+    server_stats(sv, &look.stats);
+    look.failed = server_count_failed(sv);
+    look.cpu_us = p.cpu_us;
+    look.resident_bytes = p.resident_bytes;
+    look.backlog_points = queue_backlog_points(sv->queue);
+    look.backlog_us = queue_backlog_us(sv->queue);
+    pulse_beat(sv->pulse, &look, now_us);
 }
 
 /* Returns when it is time to stop. */
@@ -811,6 +899,7 @@ static void server_await_signals(struct server *sv)
     for (;;) {
         int sig = sigtimedwait(&sv->signals, NULL, &second);
 
+        server_beat(sv);
         if (sig == SIGINT || sig == SIGTERM) {
             log_info("", "stopping", "signal=%d", sig);
             return;

@@ -19,8 +19,19 @@ struct artifacts;
 struct auth_config;
 struct queue;
 struct ui_files;
+struct pulse;
 struct server;
 struct worker;
+
+/* WARN: everything goes on; BAD: it is not ready; OFF: there is no such thing here. */
+enum server_check_state { CHECK_GOOD, CHECK_WARN, CHECK_BAD, CHECK_OFF };
+enum { SERVER_CHECKS = 8 };
+
+struct server_check {
+    const char *name;
+    enum server_check_state state;
+    const char *words; /* what is the matter; "" when nothing is */
+};
 
 /* How a reload gets the settings once more, from where they came. */
 struct server_source {
@@ -34,12 +45,15 @@ int server_run(struct settings *s, const struct server_source *source);
 uint64_t server_files(const struct settings *s);
 /* Sums the statistics of all threads. Any thread. */
 void server_stats(struct server *sv, struct stats_view *v);
-/* Sums one route's latency histograms; class is the first digit of the status. Any thread. */
-void server_route_hist(struct server *sv, unsigned route, unsigned status_class,
-                       struct hist_view *v);
 /* False while starting, draining, or when the journal or PostgreSQL is away. why gets a line for
  * each check, or only for those that fail. Any thread. */
 bool server_is_ready(struct server *sv, bool is_verbose, struct buf *why);
+/* What that is made of, some of them without a say in it; returns how many, SERVER_CHECKS at most. */
+unsigned server_checks(struct server *sv, struct server_check *out);
+/* The statistics of one flusher; false behind the last one. Any thread. */
+bool server_flusher_stats(const struct server *sv, unsigned index, struct stats_view *v);
+/* What it did lately. Any thread. */
+struct pulse *server_pulse(struct server *sv);
 /* Client connections open on all workers. Any thread. */
 uint64_t server_open_connections(struct server *sv);
 /* The queue that all workers append to. Any thread. */

@@ -226,6 +226,15 @@ static void pool_grow(struct sql_pool *p)
     }
 }
 
+/* In /metrics, for all pools of the worker. */
+static void pool_count(struct sql_pool *p)
+{
+    uint64_t waiting = p->queue.count + p->holders.count;
+
+    stat_add(p->stats, sql_waiting, waiting - p->counted);
+    p->counted = waiting;
+}
+
 void sql_pool_dispatch(struct sql_pool *p)
 {
     if (p->is_closing)
@@ -235,6 +244,7 @@ void sql_pool_dispatch(struct sql_pool *p)
             sql_conn_send(&p->conns[i], list_take(pool_due(p)));
     if (pool_due(p) || pool_is_away(p))
         pool_grow(p);
+    pool_count(p);
     pool_arm(p);
 }
 
@@ -288,6 +298,8 @@ err_t sql_pool_open(struct event_base *base, const struct settings *s, const cha
     p->base = base;
     p->terms = pg_terms_of(uri, s);
     p->stats = stats;
+    p->has_workspaces = s->enable_workspaces;
+    buf_init(&p->text);
     p->nconns = (unsigned)s->sql_connections;
     p->holds_max = p->nconns > 1 ? p->nconns / 2 : 1;
     p->conns = calloc(p->nconns, sizeof(*p->conns));
@@ -331,10 +343,12 @@ void sql_pool_close(struct sql_pool *p)
     }
     while ((call = list_take(&p->queue)) || (call = list_take(&p->holders)))
         sql_call_fail_later(p, call, ERR_CLOSING, "the server is shutting down");
+    pool_count(p);
     pool_finish(p);
     event_free(p->timer);
     event_free(p->kick);
     free(p->conns);
+    buf_fini(&p->text);
     free(p);
 }
 

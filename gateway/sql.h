@@ -27,7 +27,7 @@ struct sql_pool;
 enum { SQL_STEPS_MAX = 8, SQL_VALUES_MAX = 8192 };
 
 /* Static and constant; the address is its identity, and no two have the same name. text uses
- * $1..$n. With name NULL it is not prepared, and need live until done only: for text that is put
+ * $1..$n, and says in marks which workspace it looks at (gateway/scope.h). With name NULL it is not prepared, and need live until done only: for text that is put
  * together for one request. */
 struct stmt {
     const char *name;
@@ -57,8 +57,10 @@ struct sql_call {
     unsigned nsteps;
     void (*done)(struct sql_call *call);
     void *owner;
-    struct sql_hold *hold; /* NULL = the session goes back with the end of the call */
-    bool keeps_results;    /* the owner frees them */
+    const char *workspace;   /* for texts that name it; lives until done */
+    struct sql_hold *hold;   /* NULL = the session goes back with the end of the call */
+    bool keeps_results;      /* the owner frees them */
+    const char *application; /* application_name of its transaction; NULL = the session's own */
 
     /* valid in done; the pool frees the results when done returns, and does not look at the call
      * again, so done may end its life or hand it in anew. err: OK, ERR_PG (away, timed out,

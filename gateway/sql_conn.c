@@ -47,6 +47,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/scope.h"
 #include "schema/errors.h"
 #include "schema/pg_patience.h"
 #include "schema/pg_pooler.h"
@@ -186,6 +187,20 @@ static bool conn_is_live(enum sql_state state)
     return state >= SQL_SETUP;
 }
 
+static bool conn_is_busy(enum sql_state state)
+{
+    return state >= SQL_BUSY;
+}
+
+/* In /metrics, for all pools of the worker. */
+static void conn_count(struct stats *s, enum sql_state from, enum sql_state to)
+{
+    if (conn_is_live(from) != conn_is_live(to))
+        stat_add(s, sql_connections, conn_is_live(to) ? 1 : UINT64_MAX);
+    if (conn_is_busy(from) != conn_is_busy(to))
+        stat_add(s, sql_busy, conn_is_busy(to) ? 1 : UINT64_MAX);
+}
+
 static void conn_goto(struct sql_conn *c, enum sql_state state)
 {
     static const unsigned edges[] = {
@@ -203,6 +218,7 @@ static void conn_goto(struct sql_conn *c, enum sql_state state)
     check(state == SQL_CLOSED || edges[c->state] & 1u << state);
     p->opening -= conn_is_opening(c->state);
     p->live -= conn_is_live(c->state);
+    conn_count(p->stats, c->state, state);
     p->opening += conn_is_opening(state);
     p->live += conn_is_live(state);
     c->state = state;
@@ -395,13 +411,30 @@ static bool conn_send_setup(struct sql_conn *c)
            conn_send_settings(c, PQbackendPID(c->pg)) && PQpipelineSync(c->pg) == 1;
 }
 
+/* For whom looks at pg_stat_activity or the server's log while it lasts; it ends with the transaction, so
+ * that nobody else is taken for it. */
+static bool conn_send_application(struct sql_conn *c, const char *name)
+{
+    const char *values[] = {name};
+
+    return PQsendQueryParams(c->pg, "SELECT set_config('application_name', $1, true)", 1, NULL,
+                             values, NULL, NULL, 0) == 1;
+}
+
 /* The settings of a transaction that begins with this call, in front of its steps. */
 static bool conn_send_locals(struct sql_conn *c, const struct sql_call *call)
 {
-    if (!c->is_pooled || call_goes_on(call))
+    if (call_goes_on(call))
+        return true;
+    if (c->is_pooled) {
+        c->ops[c->nops++] = (struct sql_op){SQL_OP_SETTINGS, 0};
+        if (!conn_send_settings(c, 0))
+            return false;
+    }
+    if (call->application == NULL)
         return true;
     c->ops[c->nops++] = (struct sql_op){SQL_OP_SETTINGS, 0};
-    return conn_send_settings(c, 0);
+    return conn_send_application(c, call->application);
 }
 
 static void conn_flush(struct sql_conn *c)
@@ -450,41 +483,59 @@ static void conn_poll(struct sql_conn *c)
 
 /* -- sending ------------------------------------------------------------------------------- */
 
-/* The step's values as libpq takes them: valid until the next step's. */
-static const char **conn_values(struct sql_conn *c, const struct sql_step *step)
+/* The step's values as libpq takes them, the workspace behind them if it is bound: valid until the next
+ * step's. */
+static const char **conn_values(struct sql_conn *c, const struct sql_step *step, bool is_bound)
 {
     size_t n = (size_t)step->nvalues;
 
     check(n <= SQL_VALUES_MAX);
-    if (n > c->values_cap) {
-        c->values_cap = n > VALUES_FIRST ? SQL_VALUES_MAX : VALUES_FIRST;
+    if (n + 1 > c->values_cap) {
+        c->values_cap = n + 1 > VALUES_FIRST ? SQL_VALUES_MAX + 1 : VALUES_FIRST;
         c->values = realloc(c->values, c->values_cap * sizeof(c->values[0]));
         check(c->values);
     }
     for (size_t i = 0; i < n; i++)
         c->values[i] = step->values[i].p;
+    check(!is_bound || c->call->workspace);
+    if (is_bound)
+        c->values[n] = c->call->workspace;
     return c->values;
+}
+
+/* The text of a statement as PostgreSQL gets it. */
+static const char *conn_text(struct sql_conn *c, const struct sql_step *step)
+{
+    struct sql_pool *p = c->pool;
+    int place = step->nvalues + 1;
+
+    if (step->stmt->name)
+        check(!scope_forgotten(step->stmt->text));
+    heavy_check(!scope_forgotten(step->stmt->text));
+    return scope_text(&p->text, step->stmt->text, p->has_workspaces ? &place : NULL);
 }
 
 static bool conn_send_step(struct sql_conn *c, const struct sql_step *step, unsigned index)
 {
-    const char **values = conn_values(c, step);
     const struct stmt *stmt = step->stmt;
+    bool is_bound = c->pool->has_workspaces && scope_is_bound(stmt->text);
+    const char **values = conn_values(c, step, is_bound);
+    int nvalues = step->nvalues + is_bound;
     bool has_name = stmt->name && !c->is_pooled;
     bool is_known = !has_name || prepared_has(c, stmt);
 
     for (unsigned i = 0; i < c->nops && !is_known; i++)
         is_known = c->ops[i].kind == SQL_OP_PREPARE && c->call->steps[c->ops[i].step].stmt == stmt;
     if (!is_known) {
-        if (!PQsendPrepare(c->pg, stmt->name, stmt->text, 0, NULL))
+        if (!PQsendPrepare(c->pg, stmt->name, conn_text(c, step), 0, NULL))
             return false;
         c->ops[c->nops++] = (struct sql_op){SQL_OP_PREPARE, index};
     }
     c->ops[c->nops++] = (struct sql_op){SQL_OP_STEP, index};
     if (!has_name)
-        return PQsendQueryParams(c->pg, stmt->text, step->nvalues, NULL, values, NULL, NULL, 0) ==
+        return PQsendQueryParams(c->pg, conn_text(c, step), nvalues, NULL, values, NULL, NULL, 0) ==
                1;
-    return PQsendQueryPrepared(c->pg, stmt->name, step->nvalues, values, NULL, NULL, 0) == 1;
+    return PQsendQueryPrepared(c->pg, stmt->name, nvalues, values, NULL, NULL, 0) == 1;
 }
 
 /* False when the connection turned out to be dead before anything was sent. */

@@ -7,6 +7,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "base/buf.h"
 #include "gateway/sql.h"
 #include "schema/pg_connect.h"
 
@@ -36,7 +37,7 @@ struct sql_conn {
     struct sql_call *call; /* BUSY only */
     struct sql_hold *hold; /* NULL = none */
     uint64_t deadline_us;  /* UINT64_MAX when CLOSED, IDLE or HELD */
-    struct sql_op ops[1 + 2 * SQL_STEPS_MAX];
+    struct sql_op ops[2 + 2 * SQL_STEPS_MAX];
     unsigned nops;
     unsigned op; /* the one whose answer comes next */
     unsigned steps_answered;
@@ -63,23 +64,24 @@ struct sql_pool {
     struct pg_terms terms;
     struct stats *stats;
     uint64_t queue_max;
+    struct buf text; /* of a statement that is being sent */
     uint64_t timeout_us;
     struct sql_conn *conns;
     unsigned nconns;
-    unsigned live;    /* SETUP and what comes after it */
-    unsigned holding; /* those with a hold, holds_max at most */
-    unsigned holds_max;
-    unsigned opening;  /* LOOKING, CONNECTING or SETUP */
-    unsigned failures; /* attempts in a row that did not connect */
-    uint64_t retry_us; /* no attempt before; meaningful when failures > 0 */
+    unsigned live;               /* SETUP and what comes after it */
+    unsigned holding, holds_max; /* those with a hold */
+    unsigned opening;            /* LOOKING, CONNECTING or SETUP */
+    unsigned failures;           /* attempts in a row that did not connect */
+    uint64_t retry_us;           /* no attempt before; meaningful when failures > 0 */
     uint64_t random;
     struct sql_list queue;    /* waiting for a connection */
     struct sql_list holders;  /* the same, and for a place among those that hold */
     struct sql_list finished; /* err is set; done is due */
+    uint64_t counted;         /* of queue and holders, in sql_waiting */
     struct event *timer;
     uint64_t armed_us; /* when the timer fires; 0 = not armed */
     struct event *kick;
-    bool is_closing;
+    bool is_closing, has_workspaces;
 };
 
 /* -- a session: sql_conn.c -------------------------------------------------------------------- */

@@ -113,6 +113,7 @@ static void stream_on_call(struct sql_call *call)
 }
 
 struct sql_stream *sql_stream_open(struct sql_pool *p, const struct sql_step *step,
+                                   const char *workspace, const char *application,
                                    void (*done)(struct sql_stream *s), void *owner)
 {
     struct sql_stream *s = calloc(1, sizeof(*s));
@@ -123,8 +124,16 @@ struct sql_stream *sql_stream_open(struct sql_pool *p, const struct sql_step *st
     s->done = done;
     s->asked = SQL_STREAM_ROWS;
     s->is_wanted = true;
-    s->call = (struct sql_call){
-        .nsteps = 3, .done = stream_on_call, .owner = s, .hold = &s->hold, .keeps_results = true};
+    s->call = (struct sql_call){.nsteps = 3,
+                                .done = stream_on_call,
+                                .owner = s,
+                                .workspace = workspace,
+                                .hold = &s->hold,
+                                .keeps_results = true};
+    if (application) { /* the stream may outlive its owner */
+        str_to_cstr(str_of(application), s->application, sizeof(s->application));
+        s->call.application = s->application;
+    }
     s->call.steps[0] = (struct sql_step){&STREAM_BEGIN, NULL, 0};
     s->call.steps[1] = *step;
     s->call.steps[2] = (struct sql_step){&STREAM_FETCH, NULL, 0};

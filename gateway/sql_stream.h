@@ -32,6 +32,7 @@ struct sql_stream {
     void (*done)(struct sql_stream *s);
     struct sql_hold hold;
     struct sql_call call;
+    char application[64];
     int asked; /* rows of the batch that is under way */
     PGresult *shown;
     PGresult *ahead;   /* came before it was asked for */
@@ -42,8 +43,9 @@ struct sql_stream {
 };
 
 /* step's text begins with SQL_STREAM; its values live until the first done, which follows always,
- * from the loop. */
+ * from the loop. workspace: as in struct sql_call; application as well, copied. */
 struct sql_stream *sql_stream_open(struct sql_pool *p, const struct sql_step *step,
+                                   const char *workspace, const char *application,
                                    void (*done)(struct sql_stream *s), void *owner);
 /* The next batch, unless the last one was the last: true when it is here, else done follows. */
 bool sql_stream_next(struct sql_stream *s);

@@ -4,7 +4,7 @@
  * Files. Their stat(2) (device, inode, size, time of change) is looked at every second: Kubernetes
  * replaces a secret by renaming a symlink, which changes the inode behind the path, and an editor or
  * certbot changes one of the others. When any differs, all are read anew, and either all of it works
- * (the key belongs to the certificate, the authorities parse) or the old context stays, a line is
+ * (the key belongs to the certificate, authorities and revocation lists parse) or the old context stays, a line is
  * logged and tls_reload_failures counts. Certificate and key that come one after the other are two changes: the first fails,
  * the second succeeds. Connections go on with the context that they began with.
  *
@@ -32,7 +32,7 @@
 #include "base/str.h"
 #include "schema/errors.h"
 
-enum { TICKET_KEYS = 3, TICKET_LIFE_S = 7200, FILES = 3 };
+enum { TICKET_KEYS = 3, TICKET_LIFE_S = 7200, FILES = 4 };
 #define TICKET_ROTATE_US (3600ull * 1000 * 1000)
 #define TLS12_CIPHERS                                            \
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:" \
@@ -60,7 +60,7 @@ struct tls_stamp {
 };
 
 struct tls {
-    const char *paths[FILES]; /* certificate, key, authorities; "" = none */
+    const char *paths[FILES]; /* certificate, key, authorities, revocation lists; "" = none */
     const char *names[FILES]; /* of the settings */
     struct tls_stamp stamps[FILES];
     struct ticket_keys keys;
@@ -213,6 +213,23 @@ static err_t tls_load_authorities(const struct tls *t, SSL_CTX *c, struct fail *
     return OK;
 }
 
+/* Certificates that their authorities have taken back. Every certificate of a client's chain is looked for, so
+ * each authority needs a list; one that is missing or past its time ends handshakes as a revoked one does:
+ * nobody knows then who is out. */
+static err_t tls_load_revoked(const struct tls *t, SSL_CTX *c, struct fail *f)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(c);
+    X509_LOOKUP *lookup;
+
+    if (t->paths[3][0] == '\0')
+        return OK;
+    check((lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file())) != NULL);
+    if (X509_load_crl_file(lookup, t->paths[3], X509_FILETYPE_PEM) < 1)
+        return tls_refuse(t, 3, f);
+    check(X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) == 1);
+    return OK;
+}
+
 /* A context from the files as they are now; NULL with f. */
 static SSL_CTX *tls_make(const struct tls *t, struct fail *f)
 {
@@ -228,8 +245,8 @@ static SSL_CTX *tls_make(const struct tls *t, struct fail *f)
     else if (SSL_CTX_use_PrivateKey_file(c, t->paths[1], SSL_FILETYPE_PEM) != 1 ||
              SSL_CTX_check_private_key(c) != 1)
         e = tls_refuse(t, 1, f);
-    else
-        e = tls_load_authorities(t, c, f);
+    else if ((e = tls_load_authorities(t, c, f)) == OK)
+        e = tls_load_revoked(t, c, f);
     if (e) {
         SSL_CTX_free(c);
         return NULL;
@@ -332,8 +349,8 @@ err_t tls_open(const struct settings *s, struct stats *stats, struct tls **out, 
     struct tls *t = calloc(1, sizeof(*t));
 
     check(t != NULL);
-    *t = (struct tls){.paths = {s->tls_cert, s->tls_key, s->tls_client_ca},
-                      .names = {"tls_cert", "tls_key", "tls_client_ca"},
+    *t = (struct tls){.paths = {s->tls_cert, s->tls_key, s->tls_client_ca, s->tls_client_crl},
+                      .names = {"tls_cert", "tls_key", "tls_client_ca", "tls_client_crl"},
                       .stats = stats,
                       .rotate_us = clock_us() + TICKET_ROTATE_US};
     ticket_keys_add(&t->keys);

@@ -16,7 +16,7 @@
 
 struct tls;
 
-/* Reads tls_cert, tls_key and, when it is set, tls_client_ca. stats: the main thread's. */
+/* Reads tls_cert, tls_key and, when they are set, tls_client_ca and tls_client_crl. stats: the main thread's. */
 must_check err_t tls_open(const struct settings *s, struct stats *stats, struct tls **out,
                           struct fail *f);
 void tls_close(struct tls *t);

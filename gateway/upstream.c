@@ -9,9 +9,10 @@
  *
  * The host is looked up aside (schema/pg_names.h, which takes libpq's strings): at the first connection,
  * and again at the next one once a connection failed or NAME_US have passed. Those that wait for the name
- * go on together. Addresses are tried in turn, one a connection.
+ * go on together. A connection tries one address after the other (upstream_address.h) until one takes it.
  *
- * No connection has a timer of its own: who waits for one has (proxy.c).
+ * No connection has a timer of its own: who waits for one has (proxy.c), and calls upstream_next when an
+ * address has been silent for its share of the time.
  */
 #include "gateway/upstream.h"
 
@@ -30,11 +31,12 @@
 #include "base/log.h"
 #include "gateway/breaker.h"
 #include "gateway/client_tls.h"
+#include "gateway/upstream_address.h"
 #include "gateway/uri.h"
 #include "schema/errors.h"
 #include "schema/pg_names.h"
 
-enum { ADDRESSES_MAX = 8, HEAD_MAX = 65536, IN_KEEP = 65536 };
+enum { HEAD_MAX = 65536, IN_KEEP = 65536 };
 #define NAME_US ((uint64_t)30 * 1000000)
 
 struct upstream {
@@ -47,9 +49,7 @@ struct upstream {
     struct breaker breaker;
     struct pg_names *names; /* a look-up is under way */
     struct event *names_event;
-    struct sockaddr_storage addresses[ADDRESSES_MAX];
-    unsigned address_count;
-    unsigned address_next;
+    struct upstream_addresses addresses;
     uint64_t named_us;
     bool is_stale;                 /* a connection failed since the last look-up */
     struct upstream_conn *waiting; /* for the name */
@@ -114,16 +114,16 @@ bool upstream_url_parse(struct arena *a, struct str text, struct upstream_url *o
 
 /* -- connections ------------------------------------------------------------------------------- */
 
+static void upstream_refused(struct upstream_conn *c, const char *why);
+
 static void upstream_gauge(struct upstream *u)
 {
     stat_set(u->stats, upstream_connections, u->open_count);
     stat_set(u->stats, upstream_idle, u->idle_count);
 }
 
-static void upstream_free(struct upstream_conn *c)
+static void upstream_close_socket(struct upstream_conn *c)
 {
-    struct upstream *u = c->upstream;
-
     if (c->readable)
         event_free(c->readable);
     if (c->writable)
@@ -131,6 +131,16 @@ static void upstream_free(struct upstream_conn *c)
     SSL_free(c->ssl);
     if (c->fd >= 0)
         close(c->fd);
+    c->readable = c->writable = NULL;
+    c->ssl = NULL;
+    c->fd = -1;
+}
+
+static void upstream_free(struct upstream_conn *c)
+{
+    struct upstream *u = c->upstream;
+
+    upstream_close_socket(c);
     http_answer_free(c->answer);
     buf_fini(&c->in);
     free(c);
@@ -201,7 +211,7 @@ static void upstream_connected(struct upstream_conn *c)
     socklen_t n = sizeof(error);
 
     if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0)
-        upstream_fail(c, error == ECONNREFUSED ? "connection refused" : "no connection");
+        upstream_refused(c, error == ECONNREFUSED ? "connection refused" : "no connection");
     else if (c->upstream->tls)
         upstream_begin_tls(c);
     else
@@ -228,57 +238,74 @@ static void upstream_on_event(evutil_socket_t fd, short what, void *arg)
         c->on_event(c);
 }
 
-/* False: it has failed at once. */
-static bool upstream_connect(struct upstream_conn *c)
+/* False: there is none. */
+static bool upstream_connect_to(struct upstream_conn *c, const struct upstream_address *a)
 {
     struct upstream *u = c->upstream;
-    const struct sockaddr_storage *to = &u->addresses[u->address_next++ % u->address_count];
-    socklen_t n =
-        to->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     int on = 1;
 
-    c->fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (c->fd < 0) {
-        upstream_fail(c, "no descriptor");
+    c->fd = socket(a->to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0)
         return false;
-    }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     c->readable = event_new(u->base, c->fd, EV_READ, upstream_on_event, c);
     c->writable = event_new(u->base, c->fd, EV_WRITE, upstream_on_event, c);
     check(c->readable && c->writable);
     stat_add(u->stats, upstream_connects, 1);
-    if (connect(c->fd, (const struct sockaddr *)to, n) != 0 && errno != EINPROGRESS) {
-        upstream_fail(c, "no connection");
+    if (connect(c->fd, (const struct sockaddr *)&a->to, a->to_bytes) != 0 && errno != EINPROGRESS)
         return false;
-    }
     event_add(c->writable, NULL);
     return true;
 }
 
-/* -- the name ---------------------------------------------------------------------------------- */
-
-static void upstream_add_address(struct upstream *u, struct str text)
+/* To the next address; when none is left it has failed, why. */
+static void upstream_connect(struct upstream_conn *c, const char *why)
 {
-    struct sockaddr_storage *to = &u->addresses[u->address_count];
-    struct sockaddr_in *v4 = (struct sockaddr_in *)to;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)to;
-    char address[64];
+    struct upstream *u = c->upstream;
+    uint64_t now_us = clock_us();
 
-    if (u->address_count == ADDRESSES_MAX || text.n >= sizeof(address))
-        return;
-    str_to_cstr(text, address, sizeof(address));
-    memset(to, 0, sizeof(*to));
-    if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons(u->url.port);
-    } else if (inet_pton(AF_INET6, address, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(u->url.port);
-    } else {
-        return;
+    while (upstream_address_next(&u->addresses, &c->tried, now_us)) {
+        upstream_close_socket(c);
+        if (upstream_connect_to(c, &c->tried.last))
+            return;
+        upstream_address_bad(&u->addresses, &c->tried, now_us + u->settings->upstream_pause);
+        why = "no connection";
     }
-    u->address_count++;
+    upstream_fail(c, why);
 }
+
+/* The address that was tried takes no connection: another may. */
+static void upstream_refused(struct upstream_conn *c, const char *why)
+{
+    struct upstream *u = c->upstream;
+
+    u->is_stale = true;
+    upstream_address_bad(&u->addresses, &c->tried, clock_us() + u->settings->upstream_pause);
+    upstream_connect(c, why);
+}
+
+bool upstream_next(struct upstream_conn *c)
+{
+    if (c->state != UPSTREAM_CONNECTING || c->tried.count == 0 ||
+        clock_us() - c->began_us >= c->upstream->settings->upstream_connect_timeout)
+        return false;
+    upstream_refused(c, "no connection");
+    return c->state == UPSTREAM_CONNECTING;
+}
+
+/* A share for each address, of the time that there is in all. */
+uint64_t upstream_patience(const struct upstream_conn *c)
+{
+    uint64_t most_us = c->upstream->settings->upstream_connect_timeout;
+    uint64_t gone_us = clock_us() - c->began_us;
+    unsigned count = c->tried.count ? c->upstream->addresses.count : 1;
+    uint64_t left_us = gone_us < most_us ? most_us - gone_us : 1;
+    uint64_t share_us = most_us / (count ? count : 1);
+
+    return share_us < left_us ? share_us : left_us;
+}
+
+/* -- the name ---------------------------------------------------------------------------------- */
 
 /* Those that waited connect, or hear that there is nothing to connect to. */
 static void upstream_go_on(struct upstream *u)
@@ -288,10 +315,8 @@ static void upstream_go_on(struct upstream *u)
     while ((c = u->waiting)) {
         u->waiting = c->next;
         c->next = NULL;
-        if (u->address_count == 0)
-            upstream_fail(c, "its name has no address");
-        if (u->address_count == 0 || !upstream_connect(c))
-            c->on_event(c);
+        upstream_connect(c, "its name has no address");
+        c->on_event(c); /* also when it goes on: who waits has other patience now */
     }
 }
 
@@ -307,15 +332,10 @@ static void upstream_on_names(evutil_socket_t fd, short what, void *arg)
         event_free(u->names_event);
     u->names_event = NULL;
     list = pg_names_trouble(u->names) ? NULL : pg_names_hostaddr(u->names);
-    if (list) {
-        struct str rest = str_of(list);
-
-        u->address_count = 0;
-        while (rest.n)
-            upstream_add_address(u, str_cut(&rest, ','));
-    } else {
+    if (list)
+        upstream_address_set(&u->addresses, str_of(list), u->url.port);
+    else
         log_warn("", "upstream's name has no address", "host=%.*s", STR_ARG(u->url.host));
-    }
     pg_names_drop(u->names);
     u->names = NULL;
     u->named_us = clock_us();
@@ -328,15 +348,14 @@ static bool upstream_is_named(struct upstream *u, uint64_t now_us)
 {
     if (u->names)
         return false;
-    if (u->address_count && !u->is_stale && now_us - u->named_us < NAME_US)
+    if (u->addresses.count && !u->is_stale && now_us - u->named_us < NAME_US)
         return true;
     u->names = pg_names_ask_host(u->url.host);
     if (u->names == NULL) { /* an address, not a name */
-        u->address_count = 0;
-        upstream_add_address(u, u->url.host);
+        upstream_address_set(&u->addresses, u->url.host, u->url.port);
         u->named_us = now_us;
         u->is_stale = false;
-        return u->address_count > 0;
+        return u->addresses.count > 0;
     }
     u->names_event =
         event_new(u->base, pg_names_fd(u->names), EV_READ | EV_PERSIST, upstream_on_names, u);
@@ -386,12 +405,13 @@ static err_t upstream_make(struct upstream *u, uint64_t now_us, struct upstream_
     check((c = calloc(1, sizeof(*c))) != NULL);
     c->upstream = u;
     c->fd = -1;
+    c->began_us = clock_us();
     c->answer = http_answer_new(HEAD_MAX);
     u->open_count++;
     upstream_gauge(u);
     *out = c;
     if (upstream_is_named(u, now_us)) {
-        (void)upstream_connect(c);
+        upstream_connect(c, "no connection");
     } else if (u->names) {
         c->next = u->waiting;
         u->waiting = c;

@@ -19,6 +19,7 @@
 #include "base/buf.h"
 #include "base/fail.h"
 #include "gateway/http_answer.h"
+#include "gateway/upstream_address.h"
 #include "schema/settings.h"
 #include "schema/stats.h"
 
@@ -42,7 +43,9 @@ struct upstream_conn {
 
     /* private */
     struct upstream *upstream;
-    struct ssl_st *ssl; /* NULL = plain */
+    struct ssl_st *ssl;          /* NULL = plain */
+    struct upstream_tries tried; /* addresses */
+    uint64_t began_us;
     int fd;
     struct event *readable;
     struct event *writable;
@@ -71,6 +74,10 @@ const struct upstream_url *upstream_url(const struct upstream *u);
  * are in use; ERR_UPSTREAM: the breaker is open. Afterwards exactly one of good, bad and unknown. */
 must_check err_t upstream_take(struct upstream *u, bool is_fresh, uint64_t now_us,
                                struct upstream_conn **out, struct fail *f);
+/* How long to wait for a connection that is CONNECTING, before upstream_next. */
+uint64_t upstream_patience(const struct upstream_conn *c);
+/* It took too long: goes on with another address. False: there is none, it has failed. */
+bool upstream_next(struct upstream_conn *c);
 /* Gives it back: to the pool if it may serve again, else it is closed. */
 void upstream_put(struct upstream_conn *c, bool may_serve);
 /* on_event follows, once, when it can be read or written: EV_READ, EV_WRITE or both. */

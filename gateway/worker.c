@@ -38,7 +38,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/conn.h"
+#include "gateway/grant_ask.h"
 #include "gateway/grant_cache.h"
+#include "gateway/latency.h"
 #include "gateway/peers.h"
 #include "gateway/pod.h"
 #include "gateway/policy.h"
@@ -47,12 +49,12 @@
 #include "gateway/server.h"
 #include "gateway/upstream.h"
 #include "gateway/worker_net.h"
+#include "gateway/workspace.h"
 #include "schema/errors.h"
 
 enum {
     ACCEPTS_MAX = 64,
     ACCEPT_ROUNDS = 64, /* when it ends: a whole backlog */
-    STATUS_CLASSES = 6, /* by the first digit; 0 is not used */
     KEEP_IN = 16384,    /* memory an exchange takes back to the pool */
     KEEP_BODY = 65536,
     ADMIN_CONNECTIONS = 64, /* beyond max_connections, so that probes get through */
@@ -528,12 +530,6 @@ static void *worker_main(void *arg)
 
 /* -- start and end --------------------------------------------------------------------------- */
 
-struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class)
-{
-    check(status_class < STATUS_CLASSES);
-    return &w->route_hists[route * STATUS_CLASSES + status_class];
-}
-
 void worker_free(struct worker *w)
 {
     struct worker_net *net = w->net;
@@ -566,6 +562,7 @@ void worker_free(struct worker *w)
     upstream_close(w->upstream);
     auth_free(w->auth);
     grant_cache_free(w->grants);
+    workspaces_free(w->workspaces);
     if (net->inbox_event)
         event_free(net->inbox_event);
     if (net->tick)
@@ -578,7 +575,8 @@ void worker_free(struct worker *w)
     arena_fini(&w->run_arena);
     policy_free(w->policy);
     SSL_CTX_free(net->tls);
-    free(w->route_hists);
+    latency_free(w->latency);
+    top_fini(&w->top);
     free(net);
     free(w);
 }
@@ -613,11 +611,12 @@ static struct worker *worker_new(const struct worker_config *c)
     w->pod = c->pod;
     w->helper = c->helper;
     w->stats = c->stats;
+    w->tracer = c->tracer;
     w->passes_all = c->pg_uri == NULL;
     w->base = worker_new_base();
     route_rows(&rows);
-    w->route_hists = calloc((rows + 1) * STATUS_CLASSES, sizeof(struct hist));
-    check(w->route_hists != NULL);
+    top_init(&w->top);
+    w->latency = latency_new((unsigned)rows + 1); /* the last one: no route */
     arena_init(&w->run_arena, 4096);
     net->yielded_end = &net->yielded;
     if (c->tls && SSL_CTX_up_ref(c->tls) == 1)
@@ -640,12 +639,15 @@ static err_t worker_open_sql(struct worker *w, const struct worker_config *c, st
 
     if (w->passes_all)
         return OK;
+    if (c->settings->enable_workspaces)
+        w->workspaces = workspaces_new(w);
     e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
     if (e || c->auth == NULL)
         return e;
     w->users_sql = w->sql;
     w->auth = auth_new(w, c->auth);
     w->grants = grant_cache_new(LIMIT_GRANT_CACHE);
+    grant_ask_hear(w);
     if (strcmp(c->users_uri, c->pg_uri) == 0)
         return OK;
     w->users_sql = NULL;
@@ -692,7 +694,7 @@ void worker_drain(struct worker *w, uint64_t deadline_us)
 {
     struct note n = {.kind = WORKER_DRAIN, .pos = deadline_us};
 
-    check(inbox_send(&w->inbox, &n)); /* room: req.c bounds the notes about bodies */
+    check(inbox_send(&w->inbox, &n)); /* room: req_aside.c bounds the notes about bodies */
 }
 
 void worker_reload(struct worker *w, const struct settings *s)

@@ -10,6 +10,7 @@
 #include "base/inbox.h"
 #include "gateway/news.h"
 #include "gateway/req.h"
+#include "gateway/top.h"
 #include "gateway/worker_note.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
@@ -17,11 +18,14 @@
 #include "schema/stats.h"
 
 struct event_base;
+struct latency;
 struct peers;
 struct pod;
 struct server;
 struct conn;
+struct tracer;
 struct upstream;
+struct workspaces;
 
 enum {
     SHED_MAX = 64,               /* refused connections that wait until their peers have read it */
@@ -39,14 +43,18 @@ struct worker {
     struct pod *pod;
     struct peers *peers; /* NULL = no Redis */
     struct news news;
-    struct sql_pool *sql;       /* NULL: there is no PostgreSQL, or not any more */
-    struct sql_pool *users_sql; /* of the database of the users: sql, another, or NULL */
-    struct auth *auth;          /* NULL: nobody is asked who it is */
-    struct grant_cache *grants; /* of its users; NULL likewise */
-    struct upstream *upstream;  /* NULL: what is not answered here is 404 */
-    bool passes_all;            /* there is no PostgreSQL: every path goes upstream */
+    struct sql_pool *sql;          /* NULL: there is no PostgreSQL, or not any more */
+    struct sql_pool *users_sql;    /* of the database of the users: sql, another, or NULL */
+    struct auth *auth;             /* NULL: nobody is asked who it is */
+    struct grant_cache *grants;    /* of its users; NULL likewise */
+    struct workspaces *workspaces; /* what it knows of them; NULL: they are off */
+    struct upstream *upstream;     /* NULL: what is not answered here is 404 */
+    bool passes_all;               /* there is no PostgreSQL: every path goes upstream */
     struct stats *stats;
-    struct hist *route_hists; /* one a route and status class; written here only */
+    struct latency *latency; /* of its requests; written here only */
+    struct top top;          /* who sends most; likewise */
+    struct tracer *tracer;   /* NULL: no spans are sent anywhere */
+    uint64_t traced_turn;    /* of otlp_sample requests, which one is next */
     struct inbox inbox;
     struct helper *helper;
     unsigned helped_count; /* requests whose bodies it has */
@@ -55,7 +63,7 @@ struct worker {
         busy_last_us; /* first ERR_BUSY since a write was accepted, 0 = none; newest */
     char date[40];    /* header line of this second, with CRLF; constant length */
 
-    /* private: worker.c, conn.c and req.c */
+    /* private: worker*.c, conn*.c and req*.c */
     struct parked durable;                  /* in pos order */
     struct parked committed;                /* any order */
     struct parked runs_waiting, runs_asked; /* for the next run query; for the one under way */
@@ -88,6 +96,7 @@ struct worker_config {
     struct auth_shared *auth; /* NULL = auth is none */
     const char *users_uri;    /* of the users' database; pg_uri itself when it is the same */
     struct stats *stats;
+    struct tracer *tracer;  /* NULL = no spans */
     int listen_fd;          /* owned by the worker from here on; -1 = none */
     int admin_listen_fd;    /* worker 0 only, else -1 */
     struct ssl_ctx_st *tls; /* for listen; NULL = plain. The worker adds a reference */
@@ -105,9 +114,6 @@ void worker_reload(struct worker *w, const struct settings *s);
 bool worker_has_reloaded(const struct worker *w, const struct settings *s);
 /* Connections taken from here on are made with that context. Any thread. */
 void worker_set_tls(struct worker *w, struct ssl_ctx_st *context);
-/* The latency histogram of a route (its index; the number of routes stands for none found) and the
- * first digit of a status. Written by its thread, read by any. */
-struct hist *worker_hist(struct worker *w, unsigned route, unsigned status_class);
 /* Waits for its thread's end. */
 void worker_join(struct worker *w);
 /* After queue_close: until then the queue rings its inbox. */

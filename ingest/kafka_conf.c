@@ -10,6 +10,11 @@
  *                                while five requests are in flight the next one gathers
  *   reconnect.backoff.max.ms 1 s (10 s) how long after its return a broker stays unnoticed
  *   session.timeout.ms 10 s      (45 s) how long the partitions of a killed flusher lie still
+ *   topic.metadata.refresh.interval.ms 10 s
+ *                                (5 min) a broker that was cut off still names itself leader of what it
+ *                                led; once it is back it answers whoever believed it as a follower
+ *                                does, without an error, up to a mark that is not moved in a partition
+ *                                that nobody writes to: the last messages stay unread for so long
  *   group.id sluice-TOPIC        two installations on one topic, with a database each, choose two
  *   queued.max.messages.kbytes   (64 MiB) 16 MiB of messages fetched ahead, for each flusher
  *
@@ -46,6 +51,7 @@ static const struct conf_row defaults[] = {
     {"session.timeout.ms", "10000"},
     {"queued.max.messages.kbytes", "16384"},
     {"fetch.error.backoff.ms", "100"},
+    {"topic.metadata.refresh.interval.ms", "10000"},
     {"log.connection.close", "false"},
 };
 

@@ -41,6 +41,7 @@ enum {
 struct runs_entry {
     pos_t pos;         /* end of the newest entry appended for it here; 0 = none */
     uint64_t dated_us; /* when the state was learnt, or when it was forgotten */
+    uint64_t workspace;
     int32_t experiment_id;
     uint32_t next; /* in the bucket's chain */
     struct run_id id;
@@ -206,7 +207,7 @@ bool runs_get(struct runs *t, const struct run_id *id, uint64_t now_us, uint64_t
     if (is_known && now_us > e->dated_us)
         is_known = now_us - e->dated_us < ttl_us;
     if (is_known)
-        *out = (struct run){.is_active = e->is_active, .experiment_id = e->experiment_id};
+        *out = (struct run){e->is_active, e->experiment_id, e->workspace};
     runs_unlock(s);
     return is_known && ttl_us > 0;
 }
@@ -222,6 +223,7 @@ void runs_put(struct runs *t, const struct run_id *id, uint64_t now_us, const st
         e->has_state = true;
         e->is_active = run->is_active;
         e->experiment_id = run->experiment_id;
+        e->workspace = run->workspace;
     }
     runs_unlock(s);
 }

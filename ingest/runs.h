@@ -22,6 +22,7 @@ struct runs;
 struct run {
     bool is_active; /* lifecycle_stage is 'active' */
     int32_t experiment_id;
+    uint64_t workspace; /* stands for its workspace, which the caller knows; 0 = there are none */
 };
 
 enum { RUNS_CLIENT = 16 }; /* bytes of an IPv6 address; IPv4 as ::ffff:a.b.c.d */

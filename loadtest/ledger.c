@@ -22,6 +22,14 @@
 
 enum { BLOCK = 16 };
 
+/* As mlflow/system_metrics names them, on a machine without GPUs. */
+static const char *const system_keys[SYSTEM_KEYS] = {
+    "system/cpu_utilization_percentage",     "system/system_memory_usage_megabytes",
+    "system/system_memory_usage_percentage", "system/disk_usage_percentage",
+    "system/disk_usage_megabytes",           "system/disk_available_megabytes",
+    "system/network_receive_megabytes",      "system/network_transmit_megabytes",
+};
+
 uint64_t mix64(uint64_t x)
 {
     x += 0x9E3779B97F4A7C15ULL;
@@ -81,13 +89,24 @@ void bits_fini(struct bits *b)
 
 /* --- points ----------------------------------------------------------------------------------- */
 
-struct point ledger_point(const struct ledger *l, uint32_t run, uint64_t index)
+uint32_t ledger_keys(const struct ledger *l, uint32_t row)
 {
-    uint64_t x = mix64(mix64(l->seed * 0x10001 + run) + index);
+    return row < l->count ? l->keys : SYSTEM_KEYS;
+}
+
+uint32_t ledger_key_count(const struct ledger *l)
+{
+    return l->rows > l->count ? l->keys + SYSTEM_KEYS : l->keys;
+}
+
+struct point ledger_point(const struct ledger *l, uint32_t row, uint64_t index)
+{
+    uint64_t x = mix64(mix64(l->seed * 0x10001 + row) + index);
+    uint32_t keys = ledger_keys(l, row);
     struct point p = {
-        .key = (uint32_t)(index % l->keys),
-        .step = (int64_t)(index / l->keys),
-        .timestamp = l->epoch_ms + (int64_t)(index / l->keys) * 1000,
+        .key = (uint32_t)(index % keys) + (row < l->count ? 0 : l->keys),
+        .step = (int64_t)(index / keys),
+        .timestamp = l->epoch_ms + (int64_t)(index / keys) * 1000,
         .micro = (int32_t)(x % 2000001) - 1000000,
     };
 
@@ -104,6 +123,11 @@ size_t ledger_key(const struct ledger *l, uint32_t number, char out[KEY_MAX])
     size_t at = sizeof(digits);
     size_t n = sizeof(prefix);
 
+    if (number >= l->keys) {
+        n = strlen(system_keys[number - l->keys]);
+        memcpy(out, system_keys[number - l->keys], n);
+        return n;
+    }
     do {
         digits[--at] = (char)('0' + number % 10);
         number /= 10;
@@ -125,6 +149,11 @@ bool ledger_key_number(const struct ledger *l, struct str name, uint32_t *number
     char want[KEY_MAX];
     uint64_t value;
 
+    for (uint32_t i = 0; l->rows > l->count && i < SYSTEM_KEYS; i++) {
+        *number = l->keys + i;
+        if (str_eq(name, str_of(system_keys[i])))
+            return true;
+    }
     if (!str_to_u64(str_head(rest, str_find(rest, '/')), &value) || value >= l->keys)
         return false;
     *number = (uint32_t)value;
@@ -147,6 +176,7 @@ void ledger_init(struct ledger *l, size_t count, uint32_t keys, uint32_t batch, 
                  double special)
 {
     *l = (struct ledger){.count = count,
+                         .rows = count,
                          .keys = keys,
                          .batch = batch,
                          .seed = seed,
@@ -156,9 +186,23 @@ void ledger_init(struct ledger *l, size_t count, uint32_t keys, uint32_t batch, 
     check(l->runs != NULL);
 }
 
+void ledger_add_system(struct ledger *l)
+{
+    l->rows = 2 * l->count;
+    l->runs = realloc(l->runs, l->rows * sizeof(*l->runs));
+    check(l->runs != NULL);
+    memset(l->runs + l->count, 0, l->count * sizeof(*l->runs));
+}
+
+void ledger_name(struct ledger *l, size_t run, const char *id)
+{
+    for (; run < l->rows; run += l->count)
+        strcpy(l->runs[run].id, id); /* the caller held it against LEDGER_ID_MAX */
+}
+
 void ledger_fini(struct ledger *l)
 {
-    for (size_t i = 0; i < l->count; i++) {
+    for (size_t i = 0; i < l->rows; i++) {
         bits_fini(&l->runs[i].sent);
         bits_fini(&l->runs[i].acked);
     }
@@ -205,7 +249,7 @@ uint64_t ledger_acked_count(const struct ledger *l)
 {
     uint64_t n = 0;
 
-    for (size_t i = 0; i < l->count; i++)
+    for (size_t i = 0; i < l->rows; i++)
         n += bits_count(&l->runs[i].acked);
     return n;
 }

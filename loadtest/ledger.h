@@ -3,6 +3,9 @@
  *
  * A point is (run, index): key, step, timestamp and value follow from it by ledger_point(), so
  * what has to be remembered of a point is two bits. Ten million points are 2.5 MB. One owner.
+ *
+ * A run may have a second series, what MLflow's client logs of the machine: row i + count is
+ * that of run i, with keys of its own.
  */
 #ifndef LOADTEST_LEDGER_H
 #define LOADTEST_LEDGER_H
@@ -33,7 +36,8 @@ struct run {
 
 struct ledger {
     struct run *runs;
-    size_t count;
+    size_t count; /* runs */
+    size_t rows;  /* of runs: count, or twice that when there are system metrics */
     uint64_t seed;
     uint32_t keys;
     uint32_t batch;     /* points of a log-batch */
@@ -45,20 +49,28 @@ struct ledger {
 enum point_class { POINT_PLAIN, POINT_NAN, POINT_INF, POINT_MINUS_INF };
 
 struct point {
-    uint32_t key; /* number of the key; ledger_key makes its name */
+    uint32_t key; /* number of the key in its run; ledger_key makes its name */
     int64_t step;
     int64_t timestamp; /* ms */
     int32_t micro;     /* value in millionths, when it is plain */
     enum point_class class;
 };
 
-enum { KEY_MAX = 250 };
+enum { KEY_MAX = 250, SYSTEM_KEYS = 8 };
 
 void ledger_init(struct ledger *l, size_t count, uint32_t keys, uint32_t batch, uint64_t seed,
                  double special);
 void ledger_fini(struct ledger *l);
-/* The point at index of run. */
-struct point ledger_point(const struct ledger *l, uint32_t run, uint64_t index);
+/* Each run gets its second series. Before any run has its id. */
+void ledger_add_system(struct ledger *l);
+/* The run at row has this id, both its series. */
+void ledger_name(struct ledger *l, size_t run, const char *id);
+/* Keys of a series; those of the second are numbered from l->keys on. */
+uint32_t ledger_keys(const struct ledger *l, uint32_t row);
+/* All keys that a run may have. */
+uint32_t ledger_key_count(const struct ledger *l);
+/* The point at index of row. */
+struct point ledger_point(const struct ledger *l, uint32_t row, uint64_t index);
 /* The name of a key, not terminated; returns its length. */
 size_t ledger_key(const struct ledger *l, uint32_t number, char out[KEY_MAX]);
 /* The number of a key's name; false when it is no key of l. */

@@ -17,6 +17,7 @@
 #include "loadtest/page.h"
 #include "loadtest/report.h"
 #include "loadtest/setup.h"
+#include "loadtest/spectrum.h"
 
 static void main_on_signal(evutil_socket_t fd, short what, void *arg)
 {
@@ -62,6 +63,11 @@ static int write_reports(const struct storm *s, const struct result *r, const st
         buf_reset(&out);
         report_json(s, r, v, &out);
         code |= write_file(s->plan->json, buf_str(&out));
+    }
+    if (*s->plan->hdr) {
+        buf_reset(&out);
+        spectrum_write(&s->tally.latency, &out);
+        code |= write_file(s->plan->hdr, buf_str(&out));
     }
     if (*s->plan->html) {
         buf_reset(&out);
@@ -129,6 +135,7 @@ int main(int argc, char **argv)
 
     fail_init(&f, NULL);
     raise_descriptors();
+    signal(SIGPIPE, SIG_IGN); /* TLS writes without MSG_NOSIGNAL */
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
         struct buf out;
 

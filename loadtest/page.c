@@ -3,15 +3,19 @@
  *
  * A chart has PAGE_COLUMNS columns at most; when there are more rows, a column shows the mean of
  * its rows for rates and the largest for latencies, so that no spike is averaged away. Latencies stand on a
- * logarithmic scale, because p50 and the longest are orders of magnitude apart. Text that comes
- * from the plan is escaped; colours are told apart by those who see few, too (Okabe and Ito's).
+ * logarithmic scale, because p50 and the longest are orders of magnitude apart; so does, in the
+ * chart of percentiles, what is left of all requests. Text that comes from the plan is escaped; colours
+ * are told apart by those who see few, too (Okabe and Ito's), on white and, as the reader's system has
+ * it, on black.
  */
 #include "loadtest/page.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "loadtest/report.h"
+#include "loadtest/spectrum.h"
 
 enum { PAGE_COLUMNS = 900, WIDTH = 900, HEIGHT = 180, LEFT = 70, TOP = 10, BELOW = 22 };
 
@@ -84,21 +88,22 @@ static double value_connections(const struct sample *s)
     return s->connections;
 }
 
-static const struct curve rates[] = {{"done", "#0072B2", value_done},
-                                     {"answered 429", "#E69F00", value_refused},
-                                     {"failed", "#D55E00", value_failed}};
-static const struct curve points[] = {{"acked for the first time", "#009E73", value_points}};
-static const struct curve latencies[] = {{"longest", "#999999", value_max},
-                                         {"p99", "#D55E00", value_p99},
-                                         {"p50", "#0072B2", value_p50}};
-static const struct curve backlogs[] = {{"points waiting in Sluice", "#CC79A7", value_backlog}};
-static const struct curve memory[] = {{"resident", "#0072B2", value_rss}};
-static const struct curve handles[] = {{"descriptors", "#0072B2", value_fds},
-                                       {"connections", "#009E73", value_connections}};
+/* Colours are variables of the page's style, which has them for light and for dark. */
+static const struct curve rates[] = {{"done", "blue", value_done}};
+static const struct curve errors[] = {{"answered 429", "yellow", value_refused},
+                                      {"failed, or no answer", "red", value_failed}};
+static const struct curve points[] = {{"acked for the first time", "green", value_points}};
+static const struct curve latencies[] = {
+    {"longest", "gray", value_max}, {"p99", "red", value_p99}, {"p50", "blue", value_p50}};
+static const struct curve backlogs[] = {{"points waiting in Sluice", "pink", value_backlog}};
+static const struct curve memory[] = {{"resident", "blue", value_rss}};
+static const struct curve handles[] = {{"descriptors", "blue", value_fds},
+                                       {"connections", "green", value_connections}};
 
 static const struct chart charts[] = {
     {"Requests", "/s", false, rates, array_len(rates)},
     {"Points", "/s", false, points, array_len(points)},
+    {"Errors: attempts", "/s", false, errors, array_len(errors)},
     {"Latency from the intended moment of sending", "ms", true, latencies, array_len(latencies)},
     {"Backlog", "points", false, backlogs, array_len(backlogs)},
     {"Memory of the server", "MiB", false, memory, array_len(memory)},
@@ -166,22 +171,28 @@ static double height_of(const struct chart *c, double v, double top)
     return TOP + HEIGHT * (1 - fmin(1, fmax(0, share)));
 }
 
+static void chart_line(double y, double v, struct buf *out)
+{
+    buf_printf(out,
+               "<line x1='%d' x2='%d' y1='%.1f' y2='%.1f' class='grid'/><text x='%d' y='%.1f' "
+               "text-anchor='end'>%g</text>",
+               LEFT, LEFT + WIDTH, y, y, LEFT - 6, y + 4, v);
+}
+
 static void chart_grid(const struct chart *c, double top, double seconds, struct buf *out)
 {
     int lines = c->is_log ? DECADES : 4;
+    double step = round_up(seconds / 8, false); /* of time */
 
     for (int i = 0; i <= lines; i++) {
         double v = c->is_log ? top * pow(10, i - lines) : top * i / lines;
         double y = height_of(c, v, top);
 
-        buf_printf(out,
-                   "<line x1='%d' x2='%d' y1='%.1f' y2='%.1f' stroke='#ddd'/><text x='%d' y='%.1f' "
-                   "text-anchor='end'>%g</text>",
-                   LEFT, LEFT + WIDTH, y, y, LEFT - 6, y + 4, v);
+        chart_line(y, v, out);
     }
-    for (int i = 0; i <= 6; i++)
-        buf_printf(out, "<text x='%d' y='%d' text-anchor='middle'>%.3g s</text>",
-                   LEFT + WIDTH * i / 6, TOP + HEIGHT + BELOW - 4, seconds * i / 6);
+    for (int i = 0; i * step <= seconds * (1 + 1e-9); i++)
+        buf_printf(out, "<text x='%.1f' y='%d' text-anchor='middle'>%g s</text>",
+                   LEFT + WIDTH * i * step / seconds, TOP + HEIGHT + BELOW - 4, i * step);
 }
 
 static void chart_curve(const struct chart *c, const struct curve *curve, const struct tally *t,
@@ -190,6 +201,8 @@ static void chart_curve(const struct chart *c, const struct curve *curve, const 
     size_t columns = t->sample_count < PAGE_COLUMNS ? t->sample_count : PAGE_COLUMNS;
     double seconds = t->samples[t->sample_count - 1].at_s;
     bool is_open = false;
+    double x;
+    double y;
 
     for (size_t i = 0; i < columns; i++) {
         size_t first = i * t->sample_count / columns;
@@ -201,14 +214,26 @@ static void chart_curve(const struct chart *c, const struct curve *curve, const 
             is_open = false;
             continue;
         }
-        if (!is_open)
-            buf_printf(out, "<polyline fill='none' stroke-width='1.5' stroke='%s' points='",
-                       curve->colour);
+        x = LEFT + WIDTH * t->samples[last - 1].at_s / seconds;
+        y = height_of(c, v, top);
+        if (!is_open) /* the first point twice: one between two gaps is a dot, not nothing */
+            buf_printf(out, "<polyline style='stroke:var(--%s)' points='%.1f,%.1f ", curve->colour,
+                       x, y);
         is_open = true;
-        buf_printf(out, "%.1f,%.1f ", LEFT + WIDTH * t->samples[last - 1].at_s / seconds,
-                   height_of(c, v, top));
+        buf_printf(out, "%.1f,%.1f ", x, y);
     }
     buf_add_str(out, is_open ? STR("'/>") : STR(""));
+}
+
+static void chart_begin(const char *title, const char *unit, const struct curve *curves,
+                        size_t count, struct buf *out)
+{
+    buf_printf(out, "<h2>%s%s%s</h2><p>", title, *unit ? ", " : "", unit);
+    for (size_t k = 0; k < count; k++)
+        buf_printf(out, "<span style='color:var(--%s)'>&#9632;</span> %s &nbsp; ", curves[k].colour,
+                   curves[k].name);
+    buf_printf(out, "</p><svg viewBox='0 0 %d %d' role='img' aria-label='%s'>", LEFT + WIDTH + 20,
+               TOP + HEIGHT + BELOW, title);
 }
 
 static void page_chart(const struct chart *c, const struct tally *t, struct buf *out)
@@ -217,16 +242,68 @@ static void page_chart(const struct chart *c, const struct tally *t, struct buf 
 
     if (top < 0)
         return; /* nobody looked at it */
-    top = round_up(top, c->is_log);
-    buf_printf(out, "<h2>%s%s%s</h2><p>", c->title, *c->unit ? ", " : "", c->unit);
-    for (size_t k = 0; k < c->count; k++)
-        buf_printf(out, "<span style='color:%s'>&#9632;</span> %s &nbsp; ", c->curves[k].colour,
-                   c->curves[k].name);
-    buf_printf(out, "</p><svg viewBox='0 0 %d %d' role='img' aria-label='%s'>", LEFT + WIDTH + 20,
-               TOP + HEIGHT + BELOW, c->title);
+    top = top > 0 ? round_up(top, c->is_log) : 1;
+    chart_begin(c->title, c->unit, c->curves, c->count, out);
     chart_grid(c, top, t->samples[t->sample_count - 1].at_s, out);
     for (size_t k = 0; k < c->count; k++)
         chart_curve(c, &c->curves[k], t, top, out);
+    buf_add_str(out, STR("</svg>\n"));
+}
+
+/* --- the chart of percentiles ------------------------------------------------------------------ */
+
+static const struct curve spectra[] = {{"latency", "blue", NULL},
+                                       {"one attempt, from its send", "yellow", NULL}};
+
+/* Pixels from the left for a share of the requests: each nine more is as wide. */
+static double nines_of(double share, double nines)
+{
+    return LEFT + WIDTH * fmin(1, -log10(fmax(1 - share, 1e-12)) / nines);
+}
+
+static void spectrum_grid(double nines, struct buf *out)
+{
+    for (int i = 0; i <= (int)nines; i++) {
+        double x = LEFT + WIDTH * i / nines;
+
+        buf_printf(out,
+                   "<line x1='%.1f' x2='%.1f' y1='%d' y2='%d' class='grid'/><text x='%.1f' y='%d' "
+                   "text-anchor='middle'>%.10g %%</text>",
+                   x, x, TOP, TOP + HEIGHT, x, TOP + HEIGHT + BELOW - 4, 100 - 100 * pow(10, -i));
+    }
+}
+
+static void spectrum_curve(const struct spread *s, const struct chart *scale, double top,
+                           double nines, const char *colour, struct buf *out)
+{
+    struct spectrum_row rows[SPECTRUM_ROWS];
+    size_t n = spectrum_of(s, rows);
+
+    buf_printf(out, "<polyline style='stroke:var(--%s)' points='", colour);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(out, "%.1f,%.1f ", nines_of(rows[i].share, nines),
+                   height_of(scale, (double)rows[i].us / 1e3, top));
+    buf_add_str(out, STR("'/>"));
+}
+
+static void page_spectrum(const struct tally *t, struct buf *out)
+{
+    static const struct chart scale = {.is_log = true};
+    double top = round_up((double)t->latency.max_us / 1e3, true);
+    double nines = log10((double)t->latency.count);
+    int decades = DECADES;
+
+    if (nines < 1)
+        return; /* too few to speak of percentiles */
+    chart_begin("Latency by percentile", "ms", spectra, array_len(spectra), out);
+    for (int i = 0; i <= decades; i++) {
+        double v = top * pow(10, i - decades);
+
+        chart_line(height_of(&scale, v, top), v, out);
+    }
+    spectrum_grid(nines, out);
+    spectrum_curve(&t->service, &scale, top, nines, spectra[1].colour, out);
+    spectrum_curve(&t->latency, &scale, top, nines, spectra[0].colour, out);
     buf_add_str(out, STR("</svg>\n"));
 }
 
@@ -282,8 +359,8 @@ static void page_plan(const struct plan *p, struct buf *out)
     buf_init(&text);
     buf_add_str(out, STR("<h2>Settings</h2><table>"));
     for (int id = 0; id < PLAN_COUNT; id++) {
-        if (id == PLAN_pg_uri || !plan_is_set(p, (enum plan_id)id))
-            continue; /* the first may hold a password */
+        if (id == PLAN_pg_uri || id == PLAN_url || !plan_is_set(p, (enum plan_id)id))
+            continue; /* the first two may hold a password */
         buf_reset(&text);
         plan_show(p, (enum plan_id)id, &text);
         buf_printf(out, "<tr><td>%s</td><td class='l'>", plan_name((enum plan_id)id));
@@ -307,22 +384,65 @@ static void page_verdict(const struct verdict *v, struct buf *out)
     buf_add_str(out, STR("</p>\n"));
 }
 
+/* The handful that one looks for first. */
+static void page_summary(const struct result *r, struct buf *out)
+{
+    static const char *const names[] = {"throughput", "goodput", "p50",     "p99",
+                                        "p999",       "max",     "refused", "errors"};
+    char value[RESULT_TEXT_MAX];
+
+    buf_add_str(out, STR("<div class='summary'>"));
+    for (size_t k = 0; k < array_len(names); k++) {
+        for (size_t i = 0; i < result_count(); i++) {
+            if (strcmp(result_name(i), names[k]) != 0)
+                continue;
+            result_show(r, i, value);
+            buf_printf(out, "<div><b>%s</b><span>%s</span></div>", value, names[k]);
+        }
+    }
+    buf_add_str(out, STR("</div>\n"));
+}
+
+/* Without the password. */
+static void page_url(const char *url, struct buf *out)
+{
+    struct str rest = str_of(url);
+    size_t host = str_find(rest, '@');
+
+    add_escaped(out, host < rest.n ? str_skip(rest, host + 1) : rest);
+}
+
+static const char page_head[] =
+    "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+    "<meta name='viewport' content='width=device-width'><title>sluice-loadtest</title><style>"
+    ":root{color-scheme:light dark;--back:#fff;--ink:#222;--dim:#5a5a5a;--line:#ddd;--card:#f5f6f8;"
+    "--blue:#0072b2;--yellow:#b87800;--red:#d55e00;--green:#008060;--pink:#b0558a;--gray:#8a8a8a}"
+    "@media(prefers-color-scheme:dark){:root{--back:#16181c;--ink:#e4e6ea;--dim:#a4a9b2;"
+    "--line:#33373e;--card:#20242a;--blue:#56b4e9;--yellow:#e69f00;--red:#ff7f3f;--green:#2fc99b;"
+    "--pink:#dd8fbd;--gray:#8d939c}}"
+    "body{font:14px/1.4 sans-serif;max-width:1020px;margin:2em auto;padding:0 1em;color:var(--ink);"
+    "background:var(--back)}h1{font-size:20px}h2{font-size:15px;margin:1.8em 0 .2em}p{margin:.2em "
+    "0}"
+    "svg{width:100%}svg "
+    "text{font-size:11px;fill:var(--dim)}polyline{fill:none;stroke-width:1.5;stroke-linecap:round}"
+    ".grid{stroke:var(--line)}.summary{display:flex;flex-wrap:wrap;gap:8px}"
+    ".summary div{background:var(--card);border-radius:6px;padding:8px 14px;min-width:80px}"
+    ".summary b{display:block;font-size:17px}.summary span{color:var(--dim)}"
+    "table{border-collapse:collapse}td,th{padding:2px 12px;text-align:right;"
+    "border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums}"
+    "td:first-child,td.l{text-align:left}</style></head><body><h1>sluice-loadtest: ";
+
 void page_write(const struct storm *s, const struct result *r, const struct verdict *v,
                 struct buf *out)
 {
-    buf_add_str(out, STR("<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-                         "<title>sluice-loadtest</title><style>"
-                         "body{font:14px sans-serif;max-width:1020px;margin:2em auto;color:#222}"
-                         "svg{width:100%}svg text{font-size:11px;fill:#555}"
-                         "table{border-collapse:collapse}td,th{padding:2px 12px;text-align:right;"
-                         "border-bottom:1px solid #eee}td:first-child,td.l{text-align:left}"
-                         "h2{margin:1.5em 0 .3em}p{margin:.3em 0}</style></head><body>"
-                         "<h1>sluice-loadtest: "));
-    add_escaped(out, str_of(s->plan->url));
+    buf_add_str(out, str_of(page_head));
+    page_url(s->plan->url, out);
     buf_add_str(out, STR("</h1>\n"));
     page_verdict(v, out);
+    page_summary(r, out);
     for (size_t i = 0; i < array_len(charts); i++)
         page_chart(&charts[i], &s->tally, out);
+    page_spectrum(&s->tally, out);
     page_percentiles(&s->tally, out);
     page_figures(r, out);
     page_plan(s->plan, out);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "loadtest/spectrum.h"
 
 const double report_quantiles[] = {0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 1, 0};
 
@@ -158,7 +159,7 @@ static void json_plan(const struct plan *p, struct json *j)
     json_key(j, "plan");
     json_open(j);
     for (int id = 0; id < PLAN_COUNT; id++) {
-        if (id == PLAN_pg_uri)
+        if (id == PLAN_pg_uri || (id == PLAN_url && strchr(p->url, '@')))
             continue; /* it may hold a password */
         buf_reset(&text);
         plan_show(p, (enum plan_id)id, &text);
@@ -198,6 +199,24 @@ static void json_latencies(const struct tally *t, struct json *j)
             json_spread(j, call_word((enum call_kind)kind), &t->latencies[kind]);
     }
     json_close(j);
+}
+
+/* [share, seconds, requests that took no longer]... */
+static void json_spectrum(const struct spread *s, struct json *j)
+{
+    struct spectrum_row rows[SPECTRUM_ROWS];
+    size_t n = spectrum_of(s, rows);
+
+    json_key(j, "spectrum");
+    json_open_list(j);
+    for (size_t i = 0; i < n; i++) {
+        json_open_list(j);
+        json_double(j, rows[i].share);
+        json_double(j, (double)rows[i].us / 1e6);
+        json_i64(j, (int64_t)rows[i].count);
+        json_close_list(j);
+    }
+    json_close_list(j);
 }
 
 static void json_statuses(const struct tally *t, struct json *j)
@@ -269,6 +288,7 @@ void report_json(const struct storm *s, const struct result *r, const struct ver
         json_pair_str(&j, "first_problem", str_of(v->first));
     json_statuses(&s->tally, &j);
     json_latencies(&s->tally, &j);
+    json_spectrum(&s->tally.latency, &j);
     json_plan(s->plan, &j);
     json_curves(&s->tally, &j);
     json_close(&j);

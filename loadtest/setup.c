@@ -39,7 +39,8 @@ static bool setup_field(struct str body, const char *outer, const char *inner, c
 static err_t setup_refused(const char *what, const struct answer *a, struct fail *f)
 {
     if (a->status == 0)
-        return fail(f, ERR_PG, "%s: no answer from the server", what);
+        return fail(f, ERR_PG, "%s: no answer from the server%s%s", what, a->why ? ": " : "",
+                    a->why ? a->why : "");
     return fail(f, ERR_PG, "%s: status %d: %.*s", what, a->status, STR_ARG(str_head(a->body, 150)));
 }
 
@@ -144,13 +145,15 @@ static void lane_on_answer(struct wire *w, const struct answer *a)
 {
     struct lane *lane = (struct lane *)w;
     struct makers *m = lane->makers;
-    struct run *r = &m->ledger->runs[lane->run];
+    char id[LEDGER_ID_MAX + 1];
 
-    if (a->status != 200 || !setup_field(a->body, "run", "info", "run_id", r->id, sizeof(r->id)) ||
-        !is_id(r->id))
+    if (a->status != 200 || !setup_field(a->body, "run", "info", "run_id", id, sizeof(id)) ||
+        !is_id(id)) {
         m->err = setup_refused("runs/create", a, m->fail);
-    else
+    } else {
+        ledger_name(m->ledger, lane->run, id);
         m->made++;
+    }
     if (m->err || m->made == m->ledger->count)
         event_base_loopbreak(m->loop);
     else

@@ -143,8 +143,10 @@ static void shape_log_batch(struct shape *s, const struct call *c)
         buf_add_byte(&s->body, '}');
     }
     buf_add_byte(&s->body, ']');
-    add_pairs(&s->body, "params", "p", s->plan->batch_params, c->first);
-    add_pairs(&s->body, "tags", "t", s->plan->batch_tags, c->first);
+    if (c->kind == CALL_LOG_BATCH) {
+        add_pairs(&s->body, "params", "p", s->plan->batch_params, c->first);
+        add_pairs(&s->body, "tags", "t", s->plan->batch_tags, c->first);
+    }
     buf_add_byte(&s->body, '}');
 }
 
@@ -226,9 +228,11 @@ static void pack_pairs(struct buf *out, const char *list, const char *name, uint
 
 static void pack_log_batch(struct shape *s, const struct call *c)
 {
-    const struct plan *plan = s->plan;
+    bool is_batch = c->kind == CALL_LOG_BATCH;
+    uint64_t params = is_batch ? s->plan->batch_params : 0;
+    uint64_t tags = is_batch ? s->plan->batch_tags : 0;
 
-    buf_add_byte(&s->body, (char)(0x82 + (plan->batch_params > 0) + (plan->batch_tags > 0)));
+    buf_add_byte(&s->body, (char)(0x82 + (params > 0) + (tags > 0)));
     pack_text(&s->body, STR("run_id"));
     pack_text(&s->body, str_of(s->ledger->runs[c->run].id));
     pack_text(&s->body, STR("metrics"));
@@ -238,8 +242,8 @@ static void pack_log_batch(struct shape *s, const struct call *c)
 
         pack_point(&s->body, s->ledger, &p);
     }
-    pack_pairs(&s->body, "params", "p", plan->batch_params, c->first);
-    pack_pairs(&s->body, "tags", "t", plan->batch_tags, c->first);
+    pack_pairs(&s->body, "params", "p", params, c->first);
+    pack_pairs(&s->body, "tags", "t", tags, c->first);
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -305,7 +309,8 @@ void shape_post(const struct shape *s, struct buf *out, const char *path, struct
 void shape_request(struct shape *s, const struct call *c, struct buf *out)
 {
     const char *id = s->ledger->runs[c->run].id;
-    bool is_packed = c->kind == CALL_LOG_BATCH && s->plan->body[0] == 'm';
+    bool is_packed =
+        s->plan->body[0] == 'm' && (c->kind == CALL_LOG_BATCH || c->kind == CALL_SYSTEM_METRICS);
     const char *path = NULL;
     char query[400];
     char key[KEY_MAX];
@@ -315,6 +320,7 @@ void shape_request(struct shape *s, const struct call *c, struct buf *out)
     switch (c->kind) {
     case CALL_LOG_METRIC: shape_log_metric(s, c), path = "runs/log-metric"; break;
     case CALL_LOG_BATCH:
+    case CALL_SYSTEM_METRICS:
         is_packed ? pack_log_batch(s, c) : shape_log_batch(s, c);
         path = "runs/log-batch";
         break;

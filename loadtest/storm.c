@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "loadtest/secure.h"
 #include "schema/errors.h"
 
 static const double TAU = 6.283185307179586;
@@ -126,8 +127,12 @@ static struct call job_new_call(struct job *j)
     while (s->plan->weights[kind] <= 0)
         kind--; /* rounding may step over the last weight */
     c.kind = (enum call_kind)kind;
-    if (c.kind == CALL_LOG_METRIC || c.kind == CALL_LOG_BATCH)
+    if (c.kind == CALL_SYSTEM_METRICS) {
+        c.run += (uint32_t)s->ledger.count;
+        c.count = SYSTEM_KEYS;
+    } else if (c.kind == CALL_LOG_METRIC || c.kind == CALL_LOG_BATCH) {
         c.count = c.kind == CALL_LOG_BATCH ? (uint32_t)s->plan->batch : 1;
+    }
     if (c.count == 0)
         c.first = s->ledger.runs[c.run].others++;
     else if (c.kind == CALL_LOG_BATCH && s->plan->shuffle)
@@ -455,6 +460,8 @@ err_t storm_init(struct storm *s, const struct plan *p, struct fail *f)
     ledger_init(&s->ledger, p->jobs * p->runs, (uint32_t)p->keys, (uint32_t)p->batch, p->seed,
                 p->special);
     s->ledger.key_bytes = (uint32_t)p->key_bytes;
+    if (p->weights[CALL_SYSTEM_METRICS] > 0)
+        ledger_add_system(&s->ledger);
     shape_init(&s->shape, p, &s->target, &s->ledger);
     event_assign(&s->ticker, s->loop, -1, EV_PERSIST, storm_on_tick, s);
     evtimer_assign(&s->ender, s->loop, storm_on_end, s);
@@ -462,6 +469,12 @@ err_t storm_init(struct storm *s, const struct plan *p, struct fail *f)
         return e;
     if ((e = target_open(&s->target, str_of(p->url), &s->arena, f)))
         return e;
+    if (s->target.is_secure || s->watch.target.is_secure) {
+        if ((e = secure_open(p->ca_file, p->insecure, &s->tls, f)))
+            return e;
+        s->target.tls = s->target.is_secure ? s->tls : NULL;
+        s->watch.target.tls = s->watch.target.is_secure ? s->tls : NULL;
+    }
     storm_lay_out(s);
     return OK;
 }
@@ -479,6 +492,7 @@ void storm_fini(struct storm *s)
     shape_fini(&s->shape);
     ledger_fini(&s->ledger);
     tally_fini(&s->tally);
+    secure_close(s->tls);
     event_base_free(s->loop);
     arena_fini(&s->arena);
 }

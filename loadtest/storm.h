@@ -59,6 +59,7 @@ struct job {
 struct storm {
     const struct plan *plan;
     struct target target;
+    struct ssl_ctx_st *tls; /* of all connections; NULL when nothing is https */
     struct arena arena;
     struct event_base *loop;
     struct ledger ledger;

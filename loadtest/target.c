@@ -19,8 +19,6 @@ static err_t target_resolve(struct target *t, struct str host, struct str port, 
     char service[16];
     int e;
 
-    if (str_starts(host, STR("[")) && str_ends(host, STR("]")))
-        host = str_head(str_skip(host, 1), host.n - 2);
     str_to_cstr(host, name, sizeof(name));
     str_to_cstr(port, service, sizeof(service));
     e = getaddrinfo(name, service, &hints, &found);
@@ -47,13 +45,15 @@ err_t target_open(struct target *t, struct str url, struct arena *a, struct fail
     struct str rest = url;
     struct str host;
     struct str login = STR("");
-    struct str port = STR("80");
+    struct str port;
     size_t slash;
 
-    if (!str_starts(url, STR("http://")))
-        return fail(f, ERR_SETTING, "setting url = \"%.*s\": must begin with http://",
+    *t = (struct target){.is_secure = str_starts(url, STR("https://"))};
+    if (!t->is_secure && !str_starts(url, STR("http://")))
+        return fail(f, ERR_SETTING, "setting url = \"%.*s\": must begin with http:// or https://",
                     STR_ARG(url));
-    rest = str_skip(rest, sizeof("http://") - 1);
+    port = t->is_secure ? STR("443") : STR("80");
+    rest = str_skip(rest, t->is_secure ? sizeof("https://") - 1 : sizeof("http://") - 1);
     slash = str_find(rest, '/');
     host = str_head(rest, slash);
     t->prefix = str_skip(rest, slash);
@@ -73,6 +73,9 @@ err_t target_open(struct target *t, struct str url, struct arena *a, struct fail
         port = str_skip(host, port_at(host) + 1);
         host.n = port_at(host);
     }
+    if (str_starts(host, STR("[")) && str_ends(host, STR("]")))
+        host = str_head(str_skip(host, 1), host.n - 2);
+    t->host = arena_cstr(a, host);
     return target_resolve(t, host, port, f);
 }
 

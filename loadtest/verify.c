@@ -43,8 +43,8 @@ struct verify {
     const struct ledger *ledger;
     struct verdict *verdict;
     PGconn *pg;
-    struct best *best; /* a row a key, of the run at hand */
-    struct bits seen;  /* of the run at hand */
+    struct best *best;   /* a row a key, of the run at hand */
+    struct bits seen[2]; /* of the run at hand, a set for each series */
     uint32_t run;
 };
 
@@ -67,9 +67,9 @@ static void found(struct verify *y, const char *what, const struct stored *row)
              row->timestamp, row->value, row->is_nan ? " (NaN)" : "");
 }
 
-static void found_index(struct verify *y, const char *what, uint64_t index)
+static void found_index(struct verify *y, const char *what, uint32_t row_at, uint64_t index)
 {
-    struct point p = ledger_point(y->ledger, y->run, index);
+    struct point p = ledger_point(y->ledger, row_at, index);
     struct stored row = {STR("number"), point_stored(&p), p.timestamp, p.step,
                          p.class == POINT_NAN};
 
@@ -83,18 +83,23 @@ static bool is_same(double a, double b)
     return a >= b && a <= b;
 }
 
-/* Which point the row is; false when it is none that was sent. */
-static bool row_index(const struct verify *y, const struct stored *row, uint64_t *index)
+/* The key that the row is of, the series that has it, and which of its points the row is; false when
+ * it is none that was sent. */
+static bool row_index(const struct verify *y, const struct stored *row, uint32_t *key,
+                      uint32_t *series, uint64_t *index)
 {
-    uint32_t key;
+    uint32_t at;
     struct point p;
 
-    if (!ledger_key_number(y->ledger, row->key, &key) || row->step < 0)
+    if (!ledger_key_number(y->ledger, row->key, key) || row->step < 0)
         return false;
-    *index = (uint64_t)row->step * y->ledger->keys + key;
-    if (!bits_get(&y->ledger->runs[y->run].sent, *index))
+    *series = *key >= y->ledger->keys;
+    at = y->run + *series * (uint32_t)y->ledger->count;
+    *index =
+        (uint64_t)row->step * ledger_keys(y->ledger, at) + *key - (*series ? y->ledger->keys : 0);
+    if (!bits_get(&y->ledger->runs[at].sent, *index))
         return false;
-    p = ledger_point(y->ledger, y->run, *index);
+    p = ledger_point(y->ledger, at, *index);
     return row->timestamp == p.timestamp && is_same(row->value, point_stored(&p)) &&
            row->is_nan == (p.class == POINT_NAN);
 }
@@ -110,20 +115,22 @@ static bool is_greater(const struct stored *a, const struct best *b)
 
 static void on_metric(struct verify *y, const struct stored *row)
 {
+    uint32_t key;
+    uint32_t series;
     uint64_t index;
     struct best *best;
 
     y->verdict->rows++;
-    if (!row_index(y, row, &index)) {
+    if (!row_index(y, row, &key, &series, &index)) {
         y->verdict->invented++;
         found(y, "stored but never sent", row);
         return;
     }
-    if (bits_set(&y->seen, index, 1) == 0) {
+    if (bits_set(&y->seen[series], index, 1) == 0) {
         y->verdict->doubled++;
         found(y, "stored twice", row);
     }
-    best = &y->best[index % y->ledger->keys];
+    best = &y->best[key];
     if (!best->is_there || is_greater(row, best))
         *best = (struct best){true, false, row->step, row->timestamp, row->value, row->is_nan};
 }
@@ -244,24 +251,36 @@ static err_t verify_table(struct verify *y, const char *table,
     return OK;
 }
 
+static void verify_lost(struct verify *y)
+{
+    const struct bits *seen = y->seen;
+
+    for (size_t row = y->run; row < y->ledger->rows; row += y->ledger->count, seen++) {
+        const struct bits *acked = &y->ledger->runs[row].acked;
+
+        for (uint64_t i = 0; i < acked->cap; i++) {
+            if (bits_get(acked, i) && !bits_get(seen, i)) {
+                y->verdict->lost++;
+                found_index(y, "acked but not stored", (uint32_t)row, i);
+            }
+        }
+    }
+}
+
 static err_t verify_run(struct verify *y, struct fail *f)
 {
-    const struct run *r = &y->ledger->runs[y->run];
     err_t e;
 
-    memset(y->best, 0, y->ledger->keys * sizeof(*y->best));
-    if (y->seen.cap)
-        memset(y->seen.words, 0, y->seen.cap / 8);
+    memset(y->best, 0, ledger_key_count(y->ledger) * sizeof(*y->best));
+    for (int series = 0; series < 2; series++) {
+        if (y->seen[series].cap)
+            memset(y->seen[series].words, 0, y->seen[series].cap / 8);
+    }
     if ((e = verify_table(y, "metrics", on_metric, f)) ||
         (e = verify_table(y, "latest_metrics", on_latest, f)))
         return e;
-    for (uint64_t i = 0; i < r->acked.cap; i++) {
-        if (bits_get(&r->acked, i) && !bits_get(&y->seen, i)) {
-            y->verdict->lost++;
-            found_index(y, "acked but not stored", i);
-        }
-    }
-    for (uint32_t key = 0; key < y->ledger->keys; key++) {
+    verify_lost(y);
+    for (uint32_t key = 0; key < ledger_key_count(y->ledger); key++) {
         const struct best *best = &y->best[key];
 
         if (best->is_there && !best->was_met) {
@@ -316,7 +335,7 @@ static uint64_t api_latest(const struct verify *y, yyjson_val *metrics)
         wrong += !(best->is_there && best->step == row.step && best->timestamp == row.timestamp &&
                    is_same(best->value, row.value) && best->is_nan == row.is_nan);
     }
-    for (uint32_t key = 0; key < y->ledger->keys; key++)
+    for (uint32_t key = 0; key < ledger_key_count(y->ledger); key++)
         want += y->best[key].is_there;
     return wrong + (want > yyjson_arr_size(metrics) ? want - yyjson_arr_size(metrics) : 0);
 }
@@ -333,14 +352,16 @@ static uint64_t api_history(const struct verify *y, yyjson_val *metrics, uint32_
     yyjson_arr_foreach(metrics, i, n, m)
     {
         struct stored row;
+        uint32_t its_key;
+        uint32_t series;
         uint64_t index;
 
-        if (!api_metric(m, &row) || !row_index(y, &row, &index) || index % y->ledger->keys != key ||
-            bits_set(&met, index, 1) == 0)
+        if (!api_metric(m, &row) || !row_index(y, &row, &its_key, &series, &index) ||
+            its_key != key || bits_set(&met, index, 1) == 0)
             wrong++;
     }
-    for (uint64_t at = key; at < y->seen.cap; at += y->ledger->keys)
-        wrong += bits_get(&y->seen, at) && !bits_get(&met, at);
+    for (uint64_t at = key; at < y->seen[0].cap; at += y->ledger->keys)
+        wrong += bits_get(&y->seen[0], at) && !bits_get(&met, at);
     bits_fini(&met);
     return wrong;
 }
@@ -478,7 +499,7 @@ err_t verify_all(struct storm *s, struct verdict *v, struct fail *f)
 
     memset(v, 0, sizeof(*v));
     y.pg = PQconnectdb(s->plan->pg_uri);
-    y.best = calloc(s->ledger.keys, sizeof(*y.best));
+    y.best = calloc(ledger_key_count(&s->ledger), sizeof(*y.best));
     check(y.best != NULL);
     if (PQstatus(y.pg) != CONNECTION_OK)
         e = fail(f, ERR_PG, "verify: %s", PQerrorMessage(y.pg));
@@ -486,7 +507,8 @@ err_t verify_all(struct storm *s, struct verdict *v, struct fail *f)
         e = verify_runs(&y, f);
     v->seconds = (double)(clock_us() - begin) / 1e6;
     PQfinish(y.pg);
-    bits_fini(&y.seen);
+    bits_fini(&y.seen[0]);
+    bits_fini(&y.seen[1]);
     free(y.best);
     return e;
 }

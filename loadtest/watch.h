@@ -13,10 +13,10 @@
 #include "loadtest/wire.h"
 
 struct watch {
+    struct target target; /* of the admin listener; who opened it gives it TLS */
     /* private */
     uint64_t pid;
     struct sample *row;
-    struct target target;
     struct wire wire;
     struct buf request;
     bool has_admin;

@@ -1,7 +1,8 @@
 /*
- * wire: a plain socket, its events and llhttp.
+ * wire: a socket, TLS on it or none, its events and llhttp.
  *
  *   CLOSED -send-> CONNECTING -connected-> SENDING -all sent-> READING -answer-> IDLE -send-> SENDING
+ *                  with TLS: CONNECTING -connected-> SHAKING -hands shaken-> SENDING
  *   any but CLOSED and IDLE -error, EOF, deadline-> FAILED -deadline event-> on_done(status 0), CLOSED
  *   IDLE -EOF or bytes nobody asked for-> CLOSED
  *
@@ -16,6 +17,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "loadtest/secure.h"
 
 enum { WIRE_CHUNK = 65536 };
 
@@ -91,6 +94,8 @@ void wire_close(struct wire *w)
     if (w->fd >= 0) {
         event_del(&w->reading);
         event_del(&w->writing);
+        SSL_free(w->session);
+        w->session = NULL;
         close(w->fd);
     }
     event_del(&w->deadline);
@@ -114,7 +119,8 @@ static void wire_fail(struct wire *w)
 static void wire_write(struct wire *w)
 {
     while (w->rest.n) {
-        ssize_t n = send(w->fd, w->rest.p, w->rest.n, MSG_NOSIGNAL);
+        ssize_t n = w->session ? secure_send(w->session, w->rest.p, w->rest.n)
+                               : send(w->fd, w->rest.p, w->rest.n, MSG_NOSIGNAL);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -155,14 +161,34 @@ static void wire_finish(struct wire *w, bool is_kept)
     w->on_done(w, &a);
 }
 
+/* Goes on with the handshake; the request follows it. */
+static void wire_shake(struct wire *w)
+{
+    switch (secure_shake(w->session)) {
+    case SECURE_WANTS_READ: break;
+    case SECURE_WANTS_WRITE: event_add(&w->writing, NULL); break;
+    case SECURE_DONE: wire_begin(w); break;
+    default:
+        w->answer.why = secure_why(w->session);
+        wire_fail(w);
+        break;
+    }
+}
+
 static void wire_on_readable(evutil_socket_t fd, short what, void *arg)
 {
     static char chunk[WIRE_CHUNK]; /* there is one thread */
     struct wire *w = arg;
-    ssize_t n = recv(fd, chunk, sizeof(chunk), 0);
     llhttp_errno_t e;
+    ssize_t n;
 
     (void)what;
+    if (w->state == WIRE_SHAKING) {
+        wire_shake(w);
+        return;
+    }
+    n = w->session ? secure_recv(w->session, chunk, sizeof(chunk))
+                   : recv(fd, chunk, sizeof(chunk), 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (w->state == WIRE_IDLE) { /* the server closes what is idle */
@@ -199,19 +225,29 @@ static void wire_on_writable(evutil_socket_t fd, short what, void *arg)
         wire_write(w);
         return;
     }
+    if (w->state == WIRE_SHAKING) {
+        wire_shake(w);
+        return;
+    }
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &n);
     if (why) {
         wire_fail(w);
         return;
     }
     event_add(&w->reading, NULL);
-    wire_begin(w);
+    if (w->target->tls == NULL) {
+        wire_begin(w);
+        return;
+    }
+    w->session = secure_session(w->target->tls, fd, w->target->host);
+    w->state = WIRE_SHAKING;
+    wire_shake(w);
 }
 
 static void wire_on_deadline(evutil_socket_t fd, short what, void *arg)
 {
     struct wire *w = arg;
-    struct answer a = {.is_late = w->state != WIRE_FAILED};
+    struct answer a = {.is_late = w->state != WIRE_FAILED, .why = w->answer.why};
 
     (void)fd;
     (void)what;
@@ -224,6 +260,7 @@ static void wire_connect(struct wire *w)
     int on = 1;
 
     w->connects++;
+    w->answer = (struct answer){0};
     w->state = WIRE_CONNECTING;
     w->fd = socket(w->target->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (w->fd < 0) {

@@ -3,7 +3,7 @@
  *
  * wire_init, then wire_send again and again; each send is followed by exactly one on_done, from
  * the loop and never from within wire_send, and nothing is sent before it came. A closed
- * connection is opened by the next send. One thread: that of the loop.
+ * connection is opened by the next send, with TLS where the target has it. One thread: that of the loop.
  */
 #ifndef LOADTEST_WIRE_H
 #define LOADTEST_WIRE_H
@@ -17,6 +17,7 @@
 enum wire_state {
     WIRE_CLOSED,
     WIRE_CONNECTING,
+    WIRE_SHAKING,
     WIRE_IDLE,
     WIRE_SENDING,
     WIRE_READING,
@@ -24,8 +25,9 @@ enum wire_state {
 };
 
 struct answer {
-    int status;   /* 0: there is none, the connection broke */
-    bool is_late; /* it broke because the answer took too long */
+    int status;      /* 0: there is none, the connection broke */
+    bool is_late;    /* it broke because the answer took too long */
+    const char *why; /* no hands were shaken: what TLS says; else NULL */
     bool has_retry_after;
     uint64_t retry_after_us; /* as the header says */
     struct str body;         /* only when keep_body is set; until the next send */
@@ -40,8 +42,9 @@ struct wire {
     const struct target *target;
     uint64_t timeout_us;
     enum wire_state state;
-    int fd;          /* -1 when closed */
-    struct str rest; /* of the request, borrowed */
+    int fd;                 /* -1 when closed */
+    struct ssl_st *session; /* NULL without TLS */
+    struct str rest;        /* of the request, borrowed */
     struct event reading;
     struct event writing;
     struct event deadline;

@@ -44,9 +44,13 @@ static const struct route_text routes[] = {
 #define USERS_3(methods, path, handler, body, may)                             \
     {#methods, "/api/3.0/mlflow" path, #handler, #body, #may, "ON_USERS", ""}, \
         {#methods, "/ajax-api/3.0/mlflow" path, #handler, #body, #may, "ON_USERS", ""},
+#define MLFLOW_3(methods, path, handler, body, may)                             \
+    {#methods, "/api/3.0/mlflow" path, #handler, #body, #may, "ON_CLIENT", ""}, \
+        {#methods, "/ajax-api/3.0/mlflow" path, #handler, #body, #may, "ON_CLIENT", ""},
 #include "gateway/routes.def"
 #undef ROUTE
 #undef MLFLOW
+#undef MLFLOW_3
 #undef ARTIFACTS
 #undef USERS
 #undef USERS_3

@@ -459,21 +459,6 @@ err_t migrate_own(PGconn *c, struct fail *f)
     return OK;
 }
 
-/* A stock server with workspaces disabled refuses to start on such a database; we do not. */
-static err_t migrate_note_workspaces(PGconn *c, struct fail *f)
-{
-    PGresult *r;
-    err_t e;
-
-    if ((e = migrate_query(c, "SELECT 1 FROM experiments WHERE workspace <> 'default' LIMIT 1",
-                           NULL, "looking at workspaces", &r, f)))
-        return e;
-    if (PQntuples(r) > 0)
-        log_info("", "experiments outside the default workspace exist and are not shown", "%s", "");
-    PQclear(r);
-    return OK;
-}
-
 err_t migrate_prepare(PGconn *c, const char *default_artifact_root, struct fail *f)
 {
     struct migrate_report report;
@@ -485,9 +470,9 @@ err_t migrate_prepare(PGconn *c, const char *default_artifact_root, struct fail 
         e = migrate_create(c, default_artifact_root, f);
     else
         e = migrate_explain(&report, f);
-    if (e || (e = migrate_own(c, f)) || (e = migrate_seed(c, default_artifact_root, f)))
+    if (e || (e = migrate_own(c, f)))
         return e;
-    return migrate_note_workspaces(c, f);
+    return migrate_seed(c, default_artifact_root, f);
 }
 
 /* --- users ----------------------------------------------------------------------------------- */

@@ -377,6 +377,9 @@ static err_t check_tls(const struct settings *s, struct fail *f)
     if (*s->tls_client_ca && *s->tls_cert == '\0')
         return setting_refuse(&setting_rows[SETTING_tls_cert], STR(""),
                               "a file, with tls_client_ca", f);
+    if (*s->tls_client_crl && *s->tls_client_ca == '\0')
+        return setting_refuse(&setting_rows[SETTING_tls_client_ca], STR(""),
+                              "a file, with tls_client_crl", f);
     return OK;
 }
 
@@ -432,6 +435,10 @@ err_t settings_check(const struct settings *s, struct fail *f)
         return e;
     if ((e = check_store(s, f)))
         return e;
+    if (*s->otlp_endpoint && !str_starts(str_of(s->otlp_endpoint), STR("http://")) &&
+        !str_starts(str_of(s->otlp_endpoint), STR("https://")))
+        return setting_refuse(&setting_rows[SETTING_otlp_endpoint], str_of(s->otlp_endpoint),
+                              "an URL that begins with http:// or https://", f);
     if (*s->data_dir == '\0')
         return setting_refuse(&setting_rows[SETTING_data_dir], STR(""), "a directory", f);
     if (s->journal_segment_bytes > s->journal_max_bytes / 2)

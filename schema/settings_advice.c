@@ -78,6 +78,14 @@ static bool letters_exceed_journal(const struct settings *s)
     return s->deadletter_max_bytes > s->journal_max_bytes;
 }
 
+static bool nobody_keeps_artifacts(const struct settings *s)
+{
+    const char *uri = s->artifacts_destination;
+
+    return s->serve_artifacts && s->upstream[0] == '\0' && strstr(uri, "://") != NULL &&
+           strncmp(uri, "s3:", 3) != 0 && strncmp(uri, "file:", 5) != 0;
+}
+
 static const struct {
     bool (*applies)(const struct settings *s);
     const char *says;
@@ -98,6 +106,8 @@ static const struct {
     {reads_do_not_wait, "read_wait = 0: a read may miss what was just written"},
     {head_is_tight, "max_head_bytes is below 8KiB: page tokens and cookies may not fit"},
     {letters_exceed_journal, "deadletter_max_bytes is above journal_max_bytes"},
+    {nobody_keeps_artifacts, "artifacts_destination is neither a directory nor S3, and there is no "
+                             "upstream that could keep artifacts there: they are answered 501"},
 };
 
 unsigned settings_advise(const struct settings *s, const char *between, struct buf *out)

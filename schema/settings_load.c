@@ -30,6 +30,7 @@ const struct setting_fallback setting_fallbacks[] = {
     {"MLFLOW_ARTIFACTS_DESTINATION", SETTING_artifacts_destination},
     {"MLFLOW_ARTIFACTS_ONLY", SETTING_artifacts_only},
     {"MLFLOW_STATIC_PREFIX", SETTING_static_prefix},
+    {"MLFLOW_ENABLE_WORKSPACES", SETTING_enable_workspaces},
     {"MLFLOW_SERVER_ALLOWED_HOSTS", SETTING_allowed_hosts},
     {"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", SETTING_cors_allowed_origins},
     {"MLFLOW_SERVER_X_FRAME_OPTIONS", SETTING_x_frame_options},
@@ -38,6 +39,7 @@ const struct setting_fallback setting_fallbacks[] = {
     {"MLFLOW_TRUNCATE_LONG_VALUES", SETTING_truncate_long_values},
     {"MLFLOW_AUTH_CONFIG_PATH", SETTING_auth_config},
     {"MLFLOW_FLASK_SERVER_SECRET_KEY", SETTING_auth_secret_key},
+    {"OTEL_EXPORTER_OTLP_ENDPOINT", SETTING_otlp_endpoint}, /* what every OpenTelemetry SDK reads */
 };
 const size_t setting_fallback_count = array_len(setting_fallbacks);
 

@@ -163,7 +163,7 @@ static const char doc_rules[] =
     "- `queue = kafka` needs `kafka_brokers`.\n"
     "- `listen` and `admin_listen` differ, unless the port is 0.\n"
     "- `static_prefix` begins with `/`, does not end with it and holds no braces.\n"
-    "- `tls_cert` and `tls_key` come together; `tls_client_ca` needs both.\n"
+    "- `tls_cert` and `tls_key` come together; `tls_client_ca` needs both, `tls_client_crl` needs that.\n"
     "- `trusted_proxies` holds addresses and networks whose further bits are clear (`10.0.0.0/8`), "
     "or is `*`.\n"
     "\n## Settings of the Kafka client\n\n"

@@ -11,17 +11,23 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/exemplar.h"
 #include "base/hist.h"
+#include "schema/exposition.h"
 
 struct stats {
 #define COUNTER(name, help)   _Atomic uint64_t name;
 #define GAUGE(name, help)     _Atomic uint64_t name;
 #define HISTOGRAM(name, help) struct hist name;
-#define LONGEST(name, help)   _Atomic uint64_t name;
+#define TRACED(name, help) \
+    struct hist name;      \
+    struct exemplars name##_traces;
+#define LONGEST(name, help) _Atomic uint64_t name;
 #include "schema/stats.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef TRACED
 #undef LONGEST
 };
 
@@ -30,11 +36,15 @@ struct stats_view {
 #define COUNTER(name, help)   uint64_t name;
 #define GAUGE(name, help)     uint64_t name;
 #define HISTOGRAM(name, help) struct hist_view name;
-#define LONGEST(name, help)   uint64_t name;
+#define TRACED(name, help) \
+    struct hist_view name; \
+    struct exemplar_view name##_traces;
+#define LONGEST(name, help) uint64_t name;
 #include "schema/stats.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef TRACED
 #undef LONGEST
 };
 
@@ -49,6 +59,8 @@ struct stats_view {
                           memory_order_relaxed)
 #define stat_set(s, name, n)   atomic_store_explicit(&(s)->name, (uint64_t)(n), memory_order_relaxed)
 #define stat_time(s, name, us) hist_note(&(s)->name, (us))
+/* A request that has just been noted there, by its trace. */
+#define stat_trace(s, name, exemplar) exemplar_note(&(s)->name##_traces, (exemplar))
 #define stat_longest(s, name, us)                                          \
     do {                                                                   \
         if ((us) > atomic_load_explicit(&(s)->name, memory_order_relaxed)) \
@@ -60,14 +72,8 @@ struct stats *stats_new(void);
 void stats_free(struct stats *s);
 /* Adds s to v; v is zeroed by the caller first. */
 void stats_sum(const struct stats *s, struct stats_view *v);
-/* Prometheus text of all rows. */
-void stats_expose(const struct stats_view *v, struct buf *out);
-/* # HELP and # TYPE of a series that is not a row; name in full, type "counter", "gauge" ... */
-void stats_expose_head(const char *name, const char *type, const char *help, struct buf *out);
-/* The lines of one histogram, sluice_<name>_seconds, without its head; labels "" or
- * "route=\"x\"", already escaped. */
-void stats_expose_hist(const char *name, const char *labels, const struct hist_view *h,
-                       struct buf *out);
+/* The families of all rows. */
+void stats_expose(const struct stats_view *v, struct exposition *x);
 /* docs/metrics.md. */
 void stats_doc(struct buf *out);
 

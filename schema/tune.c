@@ -87,12 +87,19 @@ static err_t tune_run(PGconn *c, const char *sql, const char *value, const char 
 static err_t tune_look_object(PGconn *c, const struct tune_change *t, enum object_state *state,
                               long long *bytes, struct fail *f)
 {
-    const char *sql = t->kind == TUNE_STATISTICS
-                          ? "SELECT true, 0 FROM pg_catalog.pg_statistic_ext WHERE stxname = $1"
-                            " AND pg_catalog.pg_statistics_obj_is_visible(oid)"
-                          : "SELECT indisvalid AND indisready AND indislive,"
-                            " pg_catalog.pg_relation_size(indexrelid) FROM pg_catalog.pg_index"
-                            " WHERE indexrelid = pg_catalog.to_regclass($1)";
+    static const char index[] = "SELECT indisvalid AND indisready AND indislive,"
+                                " pg_catalog.pg_relation_size(indexrelid) FROM pg_catalog.pg_index"
+                                " WHERE indexrelid = pg_catalog.to_regclass($1)";
+    static const char *const looks[] = {
+        [TUNE_INDEX] = index,
+        [TUNE_NO_INDEX] = index,
+        [TUNE_STATISTICS] = "SELECT true, 0 FROM pg_catalog.pg_statistic_ext WHERE stxname = $1"
+                            " AND pg_catalog.pg_statistics_obj_is_visible(oid)",
+        [TUNE_TABLE] = "SELECT true, 0 FROM pg_catalog.pg_class"
+                       " WHERE oid = pg_catalog.to_regclass($1)"
+                       " AND 'fillfactor=" TUNE_FILL "' = ANY (reloptions)",
+    };
+    const char *sql = looks[t->kind];
     PGresult *r;
     err_t e;
 

@@ -24,7 +24,9 @@
 #define TUNE_VALUE_TEXT   "1000"
 #define TUNE_VALUE_BYTES  1000
 
-enum tune_kind { TUNE_INDEX, TUNE_NO_INDEX, TUNE_STATISTICS };
+#define TUNE_FILL         "50"
+
+enum tune_kind { TUNE_INDEX, TUNE_NO_INDEX, TUNE_STATISTICS, TUNE_TABLE };
 
 /* One row. */
 struct tune_change {

@@ -3,7 +3,7 @@
 
     tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [edge] [ui]
                  [crash] [crash-asan] [states] [fault] [fault-long] [load] [pods] [pods-long]
-                 [deploy] [deploy-clean] [chart] [chart-tools] [compose] [cluster]
+                 [deploy] [deploy-clean] [chart] [chart-tools] [compose] [cluster] [docs]
                  [tsan] [valgrind]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
@@ -111,7 +111,8 @@ def pytest(binary, limit_s, *paths):
 
 
 # They wait for hashes, other servers and processes more than they compute: a lane of their own.
-WAITING = ("auth", "permissions", "proxy", "artifacts", "model_scripts", "tls", "private_cluster", "digits")
+WAITING = ("auth", "permissions", "proxy", "artifacts", "model_scripts", "tls", "private_cluster", "digits",
+           "s3_")
 
 
 def api():
@@ -180,6 +181,7 @@ SUITES = {
     "pods-long": lambda: counted([VENV, "tests/pods/run.py", RELEASE, "--long"], 7200),
     "deploy": lambda: counted([VENV, "tests/deploy/run.py"], 300),
     "chart": lambda: counted([os.path.join(ROOT, "build/kube/venv/bin/python"), "tests/deploy/chart.py"], 300),
+    "docs": lambda: counted([VENV, "tests/docs/run.py"], 600, {"SLUICE_TEST_BINARY": RELEASE}),
     "chart-tools": lambda: counted([os.path.join(ROOT, "build/kube/venv/bin/python"), "tests/deploy/chart.py",
                                     "--tools"], 600),
     "compose": lambda: counted([VENV, "tests/deploy/compose.py"], 600),
@@ -194,7 +196,7 @@ def main():
     os.chdir(ROOT)
     wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "edge",
                               "ui", "crash", "states", "fault", "load", "pods", "deploy", "chart",
-                              "compose"]
+                              "compose", "docs"]
     unknown = [w for w in wanted if w not in SUITES]
     if unknown:
         sys.exit(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")

@@ -103,6 +103,41 @@ ROWS = [
         ("Reads that wait", "short", "For the run's own points; behind = answered before they were there.",
          [(rate("sluice_read_waits_total"), "waits"), (rate("sluice_read_behind_total"), "behind")]),
     ]),
+    ("Sessions with PostgreSQL", [
+        ("Sessions", "short", "Of workers: open, with a statement under way, and statements that wait for one.",
+         [(f"sum (sluice_sql_connections{JOB})", "open"), (f"sum (sluice_sql_busy{JOB})", "busy"),
+          (f"sum (sluice_sql_waiting{JOB})", "waiting")]),
+        ("Runs known", "percentunit", "Share of look-ups of a run that ask PostgreSQL.",
+         [(f"{rate('sluice_run_misses_total')} / ({rate('sluice_run_misses_total')} + "
+           f"{rate('sluice_run_hits_total')})", "asked")]),
+        ("Memory of open requests", "bytes", "Bodies, and what is made of them.", each("sluice_held_bytes")),
+    ]),
+    ("Authentication", [
+        ("Logins", "reqps", "Known; hashed to check them; wrong; turned away for too many that were wrong.",
+         [(rate("sluice_auth_hits_total"), "known"), (rate("sluice_auth_checks_total"), "hashed"),
+          (rate("sluice_auth_failures_total"), "wrong"), (rate("sluice_auth_throttled_total"), "turned away")]),
+        ("Passwords in hand", "short", "Hashed, or waiting for it.", each("sluice_auth_hashing")),
+        ("Not permitted", "reqps", "Answers 403, a second.", [(rate("sluice_may_refused_total"), "403")]),
+    ]),
+    ("Upstream", [
+        ("Passed on", "reqps", "Requests for the stock server, those it did not answer, and those sent once more.",
+         [(rate("sluice_upstream_requests_total"), "requests"), (rate("sluice_upstream_failures_total"), "failures"),
+          (rate("sluice_upstream_retries_total"), "again")]),
+        ("Its answers", "s", "From passing a request on to the head of the answer.", quantiles("sluice_upstream")),
+        ("Connections to it", "short", "In all, idle, and workers that have given it up for a moment.",
+         [(f"sum (sluice_upstream_connections{JOB})", "open"), (f"sum (sluice_upstream_idle{JOB})", "idle"),
+          (f"sum (sluice_upstream_given_up{JOB})", "given up")]),
+    ]),
+    ("Redis", [
+        ("Shared with other pods", "ops", "Positions told, looked for, waited for; went on without it.",
+         [(rate("sluice_redis_shares_total"), "told"), (rate("sluice_redis_looks_total"), "looked for"),
+          (rate("sluice_redis_waits_total"), "waited for"), (rate("sluice_redis_skipped_total"), "without")]),
+        ("Connections lost", "short", "A second.", [(rate("sluice_redis_losses_total"), "lost")]),
+    ]),
+    ("Traces", [
+        ("Spans", "short", "Taken by the collector, and dropped, a second.",
+         [(rate("sluice_spans_sent_total"), "sent"), (rate("sluice_spans_dropped_total"), "dropped")]),
+    ]),
     ("Kafka", [
         ("Entries", "short", "Acknowledged, and not, a second.",
          [(rate("sluice_kafka_delivered_total"), "delivered"), (rate("sluice_kafka_failures_total"), "failures")]),

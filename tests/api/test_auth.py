@@ -1,5 +1,6 @@
 """auth = basic: who is let in, what that costs, and how soon a change is seen."""
 
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -66,6 +67,14 @@ def test_every_other_path_asks(server, path):
     assert status(server, path=path) == 401
     assert status(server, path=path, method="OPTIONS") == 401
     assert status(server, ALICE, path=path) != 401
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/sluice/status", "/sluice/api/v1/status",
+                                  "/sluice/api/v1/status/names"])
+def test_how_the_server_does_is_for_admins(server, path):
+    assert status(server, ALICE, path=path) == 403
+    assert status(server, ADMIN, path=path) == 200
+    assert requests.get(server.admin_url + path, timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize("path, code", [
@@ -202,6 +211,27 @@ def test_failing_logins_are_answered_429_and_right_ones_go_on(database):
         assert all("retry-after" in a.headers for a in answers if a.status_code == 429)
         assert server.stat("sluice_auth_checks_total") <= 1 + codes.count(401)
         assert status(server, ADMIN) == 200  # known: nothing is hashed
+
+
+def test_behind_a_proxy_each_client_has_its_own_rate(database):
+    """Who guesses is bounded, not everybody behind the same proxy; who is no proxy speaks for nobody."""
+    with guarded(database, "--auth-failure-rate", "1", "--trusted-proxies", "127.0.0.1") as server:
+        assert 429 in guesses_from(server, ["192.0.2.1"] * 40)
+        assert status_from(server, "192.0.2.2", ADMIN) == 200
+    with guarded(database, "--auth-failure-rate", "1", "--trusted-proxies", "192.0.2.0/24") as server:
+        assert 429 in guesses_from(server, [f"198.51.100.{i}" for i in range(40)])
+
+
+def guesses_from(server, addresses):
+    """All at once: on a slow machine one after the other is slower than the rate."""
+    with concurrent.futures.ThreadPoolExecutor(len(addresses)) as pool:
+        return list(pool.map(lambda item: status_from(server, item[1], ("admin", f"guess{item[0]}")),
+                             enumerate(addresses)))
+
+
+def status_from(server, address, auth):
+    return requests.get(server.url + EXPERIMENT, timeout=60, headers={
+        "Authorization": basic(*auth), "X-Forwarded-For": address}).status_code
 
 
 def test_guessing_does_not_touch_those_who_log(database):
@@ -382,7 +412,8 @@ def test_what_mlflow_does_not_start_with_we_do_not(empty, tmp_path, change, word
     ("[mlflow]\ndatabase_uri = x\n", "default_permission"),
     ("[mlflow]\ndefault_permission = READ\ndatabase_uri = a%b\n", "%%"),
     ("[mlflow]\ndefault_permission = READ\ndatabase_uri = x\nauthorization_function = my.auth:check\n",
-     "my.auth:check")])
+     "authorization_function = my.auth:check is a Python function, which only a stock server can run: "
+     "set upstream")])
 def test_a_file_that_says_what_cannot_be_done(empty, tmp_path, text, words):
     path = tmp_path / "auth.ini"
     path.write_text(text)

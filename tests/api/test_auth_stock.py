@@ -6,11 +6,12 @@ answer differently on purpose stands in CHOSEN, with the reason.
 
 import base64
 import json
+import re
 
 import pytest
 import requests
 
-from auth import ADMIN, USERS, exchange, guarded
+from auth import ADMIN, EXPERIMENT, USERS, basic, exchange, guarded
 from server import Stock
 from test_auth_schema import stock_ini
 
@@ -139,6 +140,90 @@ def test_of_some_calls_the_words_are_our_own(pair):
         code, other = json.loads(ours[2]), json.loads(theirs[2])
         assert code["error_code"] == other["error_code"]
         assert "scrypt" not in code["message"]
+
+
+# (token: None = the page's, fields, Content-Type)
+FORMS = [
+    ({"username": "signed", "password": "signedpassword"}, "", None),
+    ({"username": "signed", "password": "signedpassword"}, "x.y.z", None),
+    ({"username": "", "password": "signedpassword"}, None, None), ({"username": "signed"}, None, None),
+    ({"username": "signed", "password": "signedpassword"}, None, "application/x-www-form-urlencoded; a=b"),
+    ({"username": "signed", "password": "signedpassword"}, None, "text/plain"),
+    ({"username": "signed", "password": "short"}, None, None),
+    ({"username": "sign\"ed <'&>", "password": "signedpassword"}, None, None),
+    ({"username": "sign\"ed <'&>", "password": "signedpassword"}, None, None),
+]
+
+
+def sign_up(server, fields, token, kind):
+    """Status, type and text of the answer, blanks aside; from a page of the same session."""
+    with requests.Session() as session:
+        session.auth = ADMIN
+        page = session.get(server.url + "/signup", timeout=60)
+        assert page.status_code == 200 and "HttpOnly" in page.headers["set-cookie"]
+        assert "Path=/" in page.headers["set-cookie"] and "Cookie" in page.headers["vary"]
+        found = re.search(r'action="(\S+)" method="post"[^$]*name="csrf_token" value="([^"]+)"', page.text)
+        sent = {**fields, "csrf_token": found[2] if token is None else token}
+        answer = session.post(server.url + found[1], data=sent, timeout=60,
+                              headers={"Content-Type": kind} if kind else {})
+        return answer.status_code, answer.headers["content-type"], re.sub(r"\s+", " ", answer.text).strip()
+
+
+def test_the_form_for_new_users(pair):
+    """As stock's page: who may see it, what its form says back, and that only such a page's form counts."""
+    differing = [(form, ours, theirs) for form in FORMS
+                 for ours, theirs in [[sign_up(server, *form) for server in pair]] if ours != theirs]
+    assert differing == []
+    for server in pair:
+        call(server, "POST", "create", {"username": "alice", "password": "alicepass12345"})
+        alice = ("alice", "alicepass12345")
+        call(server, "PATCH", "update-password", {"username": "alice", "password": alice[1]})
+        assert requests.get(server.url + "/signup", auth=alice, timeout=60).status_code == 403
+        form = {"username": "x", "password": "signedpassword", "csrf_token": "x"}
+        assert requests.post(server.url + USERS + "create-ui", auth=alice, data=form, timeout=60).status_code == 403
+        # The token of another session.
+        with requests.Session() as one, requests.Session() as two:
+            one.auth = two.auth = ADMIN
+            token = re.search(r'value="([^"]+)"', one.get(server.url + "/signup", timeout=60).text)[1]
+            two.get(server.url + "/signup", timeout=60)
+            answer = two.post(server.url + USERS + "create-ui", timeout=60, data={**form, "csrf_token": token})
+            assert answer.status_code == 400 and "The CSRF tokens do not match." in answer.text
+
+
+PLUG_IN = """
+from flask import make_response, request
+from werkzeug.datastructures import Authorization
+
+def who():
+    name = request.headers.get("X-Who")
+    if name is None:
+        return make_response("who are you?", 401)
+    return Authorization("basic", {"username": name, "password": ""})
+"""
+
+
+def test_a_function_of_one_s_own_is_the_upstream_s_to_run(postgres, tmp_path):
+    """All that asks who it is goes to the server behind, what is Sluice's own among it; and its answer comes back."""
+    uri = postgres.create_database("auth_plug_in")
+    env = stock_ini(tmp_path, uri)
+    (tmp_path / "plug_in.py").write_text(PLUG_IN)
+    with open(env["MLFLOW_AUTH_CONFIG_PATH"], "a", encoding="utf-8") as f:
+        f.write("authorization_function = plug_in:who\n")
+    with Stock(uri, env={**env, "PYTHONPATH": str(tmp_path)}, args=["--app-name", "basic-auth"]) as stock, \
+            guarded(uri, "--upstream", stock.url, env=env) as sluice:
+        for method, path in (("GET", EXPERIMENT), ("GET", "/"), ("GET", "/metrics"), ("GET", "/sluice/status"),
+                             ("POST", "/sluice/api/v1/log-batches"), ("GET", USERS + "current"),
+                             ("GET", "/signup"), ("PUT", "/api/2.0/mlflow-artifacts/artifacts/0/x")):
+            for headers in ({}, {"Authorization": basic(*ADMIN)}):
+                answer = requests.request(method, sluice.url + path, headers=headers, timeout=60)
+                assert (answer.status_code, answer.text) == (401, "who are you?"), path
+        ours, theirs = (requests.get(url + EXPERIMENT, headers={"X-Who": "admin"}, timeout=60)
+                        for url in (sluice.url, stock.url))
+        assert ours.status_code == theirs.status_code == 200 and ours.json() == theirs.json()
+        assert requests.get(sluice.url + "/livez", timeout=60).status_code == 200
+        assert re.search("everything is passed on to the upstream.*plug_in:who", sluice.output())
+        stock.kill()
+    postgres.drop_database("auth_plug_in")
 
 
 def test_deleting_a_user_takes_what_hangs_on_it(pair):

@@ -14,9 +14,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import matrix  # noqa: E402
 import questions  # noqa: E402
-from matrix import ADMIN, Asker, StockApp  # noqa: E402
+from matrix import ADMIN, StockApp  # noqa: E402
+from server import Stock  # noqa: E402
 
-OPTIONS = types.SimpleNamespace(count=3300, seed=int(os.environ.get("SLUICE_TEST_SEED", "1")),
+OPTIONS = types.SimpleNamespace(cells=False, count=3300, seed=int(os.environ.get("SLUICE_TEST_SEED", "1")),
                                 users=24)
 
 
@@ -36,11 +37,31 @@ def users(stock):
     return found
 
 
+# What stock does not serve, and who may call it there: nobody is asked, or anybody who is somebody.
+OWN = {"/livez", "/readyz", "/sluice/status", "/sluice/api/v1/status", "/sluice/api/v1/log-batches",
+       "/metrics"}
+
+
+def test_every_route_is_asked_about(stock):
+    """No path that is answered here is left out of the matrix, and none that stock serves."""
+    routes = matrix.routes_of(stock)
+    calls = set(map(repr, questions.calls(routes, stock.say("objects"))))
+    by_route = questions.route_calls(routes, stock.say("objects"))
+    assert {route for route, found in by_route.items() if not found} == set()
+    assert all(repr(call) in calls for found in by_route.values() for call in found)
+    asked = {(method, questions.route_like(path)) for method, path in routes}
+    missing = [(m, p) for m, p in matrix.own_routes() if p not in OWN and
+               (m, questions.route_like(p)) not in asked]
+    assert not missing
+    assert not {p for _, p in matrix.own_routes() if p in OWN} ^ OWN
+
+
 def test_verdicts(stock, users, tmp_path):
     """A sample of the matrix: every call at least once."""
-    count, unexplained, _ = matrix.compare(stock, stock.pg_uri, users, OPTIONS, str(tmp_path))
-    assert count >= OPTIONS.count
-    assert not unexplained, "\n".join(map(str, unexplained[:5]))
+    calls, drawn = matrix.draw(stock, users, OPTIONS)
+    found = matrix.compare([stock], drawn, calls, str(tmp_path))
+    assert found.asked == len(drawn) >= OPTIONS.count
+    assert not found.unexplained, "\n".join(map(str, found.unexplained[:5]))
 
 
 def test_traces_by_the_header_that_names_their_experiment(stock, users, tmp_path):
@@ -169,6 +190,61 @@ def test_what_is_shown(stock, users, default, tmp_path):
 
 
 SHOWN = {}
+
+
+def passed_on(objects):
+    """Calls that a server behind Sluice answers, and that show what belongs to runs, models and assessments."""
+    a = objects["a"]
+    trace, exp = a["trace_id"], a["experiment_id"]
+    where = {"locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": exp}}]}
+    return [("GET", "3.0/mlflow/traces/get", {"trace_id": trace}),
+            ("GET", f"3.0/mlflow/traces/{trace}", {}),
+            ("GET", "3.0/mlflow/traces/batchGet", {"trace_ids": trace}),
+            ("POST", "3.0/mlflow/traces/batchGetInfos", {"trace_ids": [trace]}),
+            ("POST", "3.0/mlflow/traces/search", where),
+            ("GET", "2.0/mlflow/traces", {"experiment_ids": exp}),
+            ("GET", f"2.0/mlflow/traces/{trace}/info", {}),
+            ("GET", f"3.0/mlflow/issues/{a['issue_id']}", {}),
+            ("POST", "3.0/mlflow/issues/search", {"experiment_id": exp}),
+            ("GET", "3.0/mlflow/gateway/secrets/config", {}),
+            ("GET", "3.0/mlflow/traces/tr-nowhere", {})]
+
+
+def passed_answer(server, who, call):
+    method, path, sent = call
+    auth = ADMIN if who == "admin" else (who, matrix.PASSWORD)
+    where = {"params": sent} if method == "GET" else {"json": sent}
+    answer = requests.request(method, f"{server.url}/ajax-api/{path}", auth=auth, timeout=60, **where)
+    is_json = answer.headers["content-type"].startswith("application/json")
+    return answer.status_code, answer.json() if is_json else answer.text
+
+
+def test_what_is_taken_out_of_answers_that_are_passed_on(stock, tmp_path):
+    """As the stock application does behind its own checks; a server without users answers behind Sluice."""
+    blind = {f"blind-{kind}": [(kind, "*", "DENY")] for kind in ("run", "logged_model", "assessment")}
+    blind["sees-all"] = []
+    blind["blind-chief"] = [("run", "*", "DENY"), ("workspace", "*", "MANAGE")]
+    blind["blind-all"] = [(kind, "*", "DENY") for kind in ("run", "logged_model", "assessment")]
+    matrix.make_users(stock.pg_uri, blind)
+    objects = stock.say("objects")
+    calls = passed_on(objects)
+    stock.say("default/READ")
+    stock.say("run/1")
+    theirs = {(who, call[1]): passed_answer(stock, who, call) for who in [*blind, "admin"] for call in calls}
+    stock.say("run/0")
+    with Stock(stock.pg_uri) as behind, matrix.serve(stock.pg_uri, "READ", str(tmp_path), verdicts=False,
+                                                     args=["--upstream", behind.url]) as sluice:
+        ours = {(who, call[1]): passed_answer(sluice, who, call) for who in [*blind, "admin"]
+                for call in calls}
+        behind.kill()
+    assert [(key, ours[key], theirs[key]) for key in ours if ours[key] != theirs[key]] == []
+    shown = {who: json.dumps([ours[who, call[1]] for call in calls]) for who in blind}
+    for who, text in shown.items():
+        sees_runs = "mlflow.sourceRun" in text or "source_run_id" in text
+        assert sees_runs == (who not in ("blind-run", "blind-all"))
+        assert ("mlflow.modelId" in text) == (who not in ("blind-logged_model", "blind-all"))
+        assert ("assessment_id" in text) == (who not in ("blind-assessment", "blind-all"))
+        assert "using_default_passphrase" not in text
 
 
 # -- roles and permissions ---------------------------------------------------------------------------

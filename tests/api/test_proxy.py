@@ -525,3 +525,75 @@ def test_a_read_that_names_a_run_comes_after_its_points(database):
                 assert answer.status_code == 200 and "Sluice-Behind-Ms" not in answer.headers
                 rows = pg.execute("SELECT count(*) FROM metrics WHERE run_uuid = %s", (run,))
                 assert rows.fetchone()[0] == step + 1, path
+
+
+class Named(Sluice):
+    """Sluice for which names have the addresses that this file says, whatever they are elsewhere."""
+
+    def __init__(self, database, hosts, args):
+        super().__init__(database, args=["--workers", "1", *args])
+        self.hosts = hosts
+        self.wrapper = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                        f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh"]
+
+
+def name_them(path, *addresses):
+    """Written in place, because the file itself is bound elsewhere."""
+    with open(path, "w", encoding="ascii") as f:
+        f.write("127.0.0.1 localhost\n" + "".join(f"{a} several.test\n" for a in addresses))
+
+
+def closed(address, port):
+    """Nobody listens there: a connection is refused."""
+    with socket.socket() as s:
+        return s.connect_ex((address, port)) != 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="binds a file over /etc/hosts")
+def test_a_name_with_several_addresses(database, tmp_path):
+    """One listens, two refuse: every request is answered, and the two are not asked each time. Then the name
+    moves to where nobody was before, and requests follow."""
+    hosts = tmp_path / "hosts"
+    with Upstream() as u:
+        assert closed("127.0.0.2", u.port) and closed("127.0.0.3", u.port)
+        name_them(hosts, "127.0.0.2", "127.0.0.1", "127.0.0.3")
+        args = ["--upstream", f"http://several.test:{u.port}", "--upstream-idle-timeout", "0s",
+                "--upstream-failures", "1", "--upstream-pause", "1h"]
+        with Named(database, hosts, args) as s:
+            for _ in range(10):
+                # a fresh connection each
+                assert requests.get(s.url + "/hop", headers={"Connection": "close"}, timeout=30).status_code == 200
+            assert s.stat("sluice_upstream_failures_total") == 0
+            assert s.stat("sluice_upstream_given_up") == 0
+            # the first address, refused, then the second; the third perhaps, once
+            assert s.stat("sluice_upstream_connects_total") <= 10 + 2
+    name_them(hosts, "127.0.0.2", "127.0.0.3")
+    with Upstream() as u, Named(database, hosts, ["--upstream", f"http://several.test:{u.port}",
+                                                  "--upstream-failures", "100"]) as s:
+        assert requests.get(s.url + "/hop", timeout=30).status_code == 502
+        name_them(hosts, "127.0.0.2", "127.0.0.1")
+        wait_until(lambda: requests.get(s.url + "/hop", timeout=30).status_code == 200, 30,
+                   "the name is looked up again")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="binds a file over /etc/hosts")
+def test_an_address_that_is_silent_takes_its_share_of_the_time(database, tmp_path):
+    """A listener whose queue is full answers no SYN; the next address does."""
+    hosts = tmp_path / "hosts"
+    name_them(hosts, "127.0.0.2", "127.0.0.1")
+    with Upstream() as u, socket.socket() as silent:
+        silent.bind(("127.0.0.2", u.port))
+        silent.listen(0)
+        fill = [socket.socket() for _ in range(4)]
+        for one in fill:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.2", u.port))
+        with Named(database, hosts, ["--upstream", f"http://several.test:{u.port}",
+                                     "--upstream-connect-timeout", "2s", "--upstream-pause", "1h"]) as s:
+            for _ in range(3):
+                began = time.monotonic()
+                assert requests.get(s.url + "/hop", timeout=30).status_code == 200
+                assert time.monotonic() - began < 2
+            assert s.stat("sluice_upstream_failures_total") == 0
+        for one in fill:
+            one.close()

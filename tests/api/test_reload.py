@@ -21,7 +21,7 @@ OTHERS = {"listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:2", "data_dir": "/
           "auth_secret_key": "another", "auth_htpasswd": "/elsewhere",
           "allowed_hosts": "*", "cors_allowed_origins": "http://elsewhere", "log_level": "debug",
           "x_frame_options": "DENY", "trusted_proxies": "10.0.0.0/8",  # tls_*: test_tls.py
-          "upstream": "http://127.0.0.1:3", "upstream_ca": "/elsewhere", "ui_dir": "/elsewhere"}
+          "upstream": "http://127.0.0.1:3", "otlp_endpoint": "http://127.0.0.1:4", "upstream_ca": "/elsewhere", "ui_dir": "/elsewhere"}
 
 
 def another(setting):

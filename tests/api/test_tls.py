@@ -248,6 +248,45 @@ def test_client_certificates(database, authority, tmp_path):
                 ask(c)
 
 
+def test_a_certificate_that_was_taken_back(database, authority, tmp_path):
+    ours = Authority(tmp_path, "staff")
+    alice, bob = ours.sign("alice"), ours.sign("bob")
+    crl = tmp_path / "revoked.pem"
+    ours.write_crl(crl)
+    with serve(database, *authority.sign("revokes"), "--tls-client-ca", str(ours.file),
+               "--tls-client-crl", str(crl), "--workers", "1") as server:
+        def context_of(pair):
+            context = terms(authority)
+            context.load_cert_chain(*map(str, pair))
+            return context
+
+        def is_welcome(pair):
+            try:
+                with connect(server, context_of(pair)) as c:
+                    return bool(ask(c))
+            except (ssl.SSLError, ConnectionResetError):
+                return False
+
+        assert is_welcome(alice) and is_welcome(bob)
+        context = context_of(bob)
+        with connect(server, context) as c:
+            ask(c)
+            ticket = c.session
+        ours.write_crl(crl, bob[0])  # seen within a second or so, without being told
+        wait_until(lambda: not is_welcome(bob), 20, "the list is read again")
+        assert is_welcome(alice)
+        with pytest.raises((ssl.SSLError, ConnectionResetError, AssertionError)):
+            with connect(server, context, ticket) as c:  # nor with what it was given before
+                ask(c)
+        # A list that cannot be read leaves the one before; one past its time lets nobody in.
+        failed = tls_stat(server, "reload_failures")
+        crl.write_text("-----BEGIN X509 CRL-----\nAAAA\n")
+        wait_until(lambda: tls_stat(server, "reload_failures") > failed, 20, "it is refused")
+        assert is_welcome(alice) and not is_welcome(bob)
+        ours.write_crl(crl, days=-1)
+        wait_until(lambda: not is_welcome(alice), 20, "the old list counts")
+
+
 # -- files that change ---------------------------------------------------------------------------------
 
 class Secret:

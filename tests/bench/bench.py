@@ -7,12 +7,14 @@
   apply   points/s that reach PostgreSQL, from the first byte sent to backlog zero, against
           `psql \\copy` of the same points in the same order into the same tables of another
           database (all indexes and foreign keys; \\copy keeps no latest_metrics)
-  stock   the same calls against a stock MLflow server with four workers on a database of its own
+  stock   the same calls against a stock MLflow server with four workers on a database of its own, and
+          against FastTrackML where FASTTRACKML names its program
   kafka   accepted and applied points/s with queue = kafka beside queue = journal (queues.py)
   artifacts  a large file put and taken, Sluice with a directory and with S3, beside nginx (dav) and
           stock MLflow, with each server's peak of memory (exchange.py)
   reads   searches, histories and runs/get on one database, Sluice and stock MLflow in turns
           (reads.py)
+  targets  what is no comparison: latency, memory, overload, tuned and large tables (targets.py)
   auth    log-metric with auth = basic and without, in turns, and stock MLflow with its basic-auth
           application (users.py)
 
@@ -20,6 +22,9 @@ All of it shares one throwaway PostgreSQL cluster with fsync on, and the machine
 and database compete for the same cores. What is compared is run in turns; the figures are medians,
 the ratios medians of the ratios of each turn, and mean more than the figures. Writes
 build/bench.json.
+
+`--only table` is the table of the project's promises: writes, reads and targets, twelve minutes at most
+with the lengths that stand in the Makefile (`make bench-table`).
 """
 
 import argparse
@@ -38,14 +43,19 @@ import threading
 import time
 import urllib.parse
 
+import requests
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tools"))
 
+from charts import write as write_docs  # noqa: E402
 from cluster import Cluster, bin_dir  # noqa: E402
 from queues import measure_queues  # noqa: E402
 from exchange import artifact_table, measure_artifacts  # noqa: E402
-from reads import measure_reads  # noqa: E402
-from server import ROOT, Sluice, Stock, free_port, is_port_open, wait_until  # noqa: E402
+from reads import AROUND_POINTS, measure_reads  # noqa: E402
+from server import (ROOT, Server, Sluice, Stock, clean_environment, free_port, is_port_open,  # noqa: E402
+                    wait_until)
+from targets import measure_targets, target_table  # noqa: E402
 from users import measure_users  # noqa: E402
 
 CONNECTIONS = 64
@@ -192,8 +202,9 @@ def read_answer(sock):
     return int(head.split()[1]), rest
 
 
-def send_all(url, requests, connections=8):
-    """Sends prepared requests over some connections; every one must be answered 200."""
+def send_all(url, prepared, connections=8, may_fail=False):
+    """Sends prepared requests over some connections; every one must be answered 200. With may_fail,
+    [(request, status)] of those that were not."""
     address = (urllib.parse.urlsplit(url).hostname, urllib.parse.urlsplit(url).port)
     failures = []
 
@@ -209,25 +220,40 @@ def send_all(url, requests, connections=8):
                             break
                         time.sleep(0.05)  # told to come back: a client does so
                     if status != 200:
-                        failures.append((status, body[:500]))
+                        failures.append((request if may_fail else body[:500], status))
         except OSError as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=(requests[i::connections],))
+    threads = [threading.Thread(target=work, args=(prepared[i::connections],))
                for i in range(connections)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    if failures:
+    if failures and (not may_fail or not isinstance(failures[0], tuple)):
         raise RuntimeError(f"{len(failures)} requests failed, the first: {failures[0]}")
+    return failures
+
+
+def fill(cluster, database, points):
+    """So many points of the same runs and keys, before every step that is measured."""
+    with cluster.connect(database) as pg:
+        around = pg.execute(AROUND_POINTS.replace("%%", "%")).fetchall()
+        pg.execute("; ".join(drop for drop, _ in around))
+        pg.execute("INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) "
+                   "SELECT 'metric' || k, k + 1.0 / (s + 1), 1600000000000 + s, r.run_uuid, s, false "
+                   f"FROM generate_series(0, {points // (RUNS * KEYS)} - 1) s, runs r, "
+                   f"generate_series(0, {KEYS - 1}) k")
+        pg.execute("SET maintenance_work_mem = '1GB'")
+        pg.execute("; ".join(make for _, make in around))
+        pg.execute("VACUUM ANALYZE metrics")
 
 
 def apply_sluice(server, ids, points, first_step):
-    requests = [request_bytes(*batch) for batch in arrival(ids, points, first_step)]
+    prepared = [request_bytes(*batch) for batch in arrival(ids, points, first_step)]
     before = server.stat("sluice_applied_points_total")
     begin = time.monotonic()
-    send_all(server.url, requests)
+    send_all(server.url, prepared)
     sent = time.monotonic() - begin
     wait_until(lambda: server.stat("sluice_applied_points_total") >= before + points, 900,
                "every point applied")
@@ -269,12 +295,12 @@ def apply(cluster, server, ids, options, folder):
 
 def warm(server, ids):
     """Each of its processes imports much at its first request: that is not to be measured."""
-    requests = [request_bytes(run, [("warm", 1.0, 1, 1)]) for run in ids[:64]]
+    prepared = [request_bytes(run, [("warm", 1.0, 1, 1)]) for run in ids[:64]]
 
     def is_warm():
         begin = time.monotonic()
         try:
-            send_all(server.url, requests, connections=16)
+            send_all(server.url, prepared, connections=16)
         except RuntimeError as error:  # seen: a 400 while its modules are half loaded
             say(f"    while warming up: {error}")
             return False
@@ -306,12 +332,49 @@ def stock(cluster, folder, options):
     return {"metric": metric, "batch": batch, "apply": applied}
 
 
+class FastTrackML(Server):
+    """The server of that name, from the program that FASTTRACKML names."""
+
+    def start(self):
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.spawn([os.environ["FASTTRACKML"], "server", "--listen-address", f"127.0.0.1:{port}",
+                    "--database-uri", self.pg_uri, "--default-artifact-root",
+                    os.path.join(self.folder, "artifacts")], clean_environment())
+        wait_until(lambda: self.is_answering(self.url + "/health"), 60, "FastTrackML /health")
+        return self
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
+
+def fast_track(cluster, options):
+    """Points/s of the calls of the apply measurement. Deadlocks are answered 500 and asked again, once:
+    what is refused twice counts as not applied."""
+    with FastTrackML(cluster.create_database("fasttrackml")) as server:
+        ids = [requests.post(server.url + "/api/2.0/mlflow/runs/create", json={"experiment_id": "0"},
+                             timeout=30).json()["run"]["info"]["run_id"] for _ in range(RUNS)]
+        rounds, failed = [], 0
+        for number in range(options.rounds):
+            batches = list(arrival(ids, options.stock_points, (number + 1) * 1_000_000))
+            prepared = [request_bytes(*batch) for batch in batches]
+            begin = time.monotonic()
+            refused = send_all(server.url, prepared, may_fail=True)
+            refused = send_all(server.url, [r for r, _ in refused], may_fail=True) if refused else []
+            seconds = time.monotonic() - begin
+            failed += len(refused)
+            rounds.append({"per_second": (options.stock_points - APPLY_BATCH * len(refused)) / seconds})
+        say(f"    FastTrackML {median(rounds)['per_second']:,.0f} points/s, {failed} calls refused twice")
+    return median(rounds)
+
+
 def stock_batches(server, batches):
     """Points/s of a server whose answer means that they are in PostgreSQL."""
     points = sum(len(batch) for _, batch in batches)
-    requests = [request_bytes(*batch) for batch in batches]
+    prepared = [request_bytes(*batch) for batch in batches]
     begin = time.monotonic()
-    send_all(server.url, requests)
+    send_all(server.url, prepared)
     seconds = time.monotonic() - begin
     return {"seconds": seconds, "points": points, "per_second": points / seconds}
 
@@ -357,6 +420,8 @@ def write_rows(found):
              "log-batch, JSON", batch),
             ("points/s applied", applied["sluice"], "psql \\copy", applied["copy"])]
     if "stock" in found:
+        rows += [("points/s applied", applied["sluice"], "FastTrackML", found["fasttrackml"])] \
+            if "fasttrackml" in found else []
         rows += [("log-metric requests/s accepted", metric["sluice"], "stock MLflow",
                   found["stock"]["metric"]),
                  ("points/s accepted, log-batch", batch, "stock MLflow", found["stock"]["batch"]),
@@ -408,8 +473,11 @@ def main():
     parser.add_argument("--wide-runs", type=int, default=100, help="these runs")
     parser.add_argument("--match", default="", help="only the reads whose name has this")
     parser.add_argument("--no-stock", action="store_true", help="leave stock MLflow out")
-    parser.add_argument("--only", choices=["writes", "kafka", "reads", "artifacts", "auth"],
-                        help="a part of the table")
+    parser.add_argument("--only", choices=["writes", "kafka", "reads", "artifacts", "auth", "targets", "table"],
+                        help="a part of the table; table: writes, reads and targets")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs (charts.py)")
+    parser.add_argument("--large", type=int, default=5_000_000, help="points before the large apply rounds")
+    parser.add_argument("--connected", type=int, default=10_000, help="jobs that are connected")
     parser.add_argument("--artifact-mb", type=int, default=1000, help="size of the file")
     parser.add_argument("--args", default="", help="settings for sluice, as on its command line")
     options = parser.parse_args()
@@ -418,7 +486,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="bench-")
     try:
         with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
-            if options.only in (None, "writes"):
+            if options.only in (None, "writes", "table"):
                 measure(cluster, folder, options, found)
             if options.only in (None, "kafka"):
                 say("kafka: queue = kafka, one broker here, and queue = journal in turns")
@@ -428,7 +496,10 @@ def main():
             if options.only in (None, "artifacts"):
                 say("artifacts: one file to each server and back, in turns")
                 found["artifacts"] = measure_artifacts(cluster, Sluice, Stock, folder, options, say)
-            if options.only in (None, "reads") and not options.no_stock:
+            if options.only in (None, "targets", "table"):
+                say("targets: latency, memory, overload, tuned and large tables")
+                found["targets"] = measure_targets(cluster, folder, options, Tools, say)
+            if options.only in (None, "reads", "table") and not options.no_stock:
                 say("reads: Sluice and stock MLflow in turns")
                 found["reads"] = measure_reads(cluster, Sluice, Stock, wrk, folder, options, say)
             if options.only in (None, "auth"):
@@ -436,8 +507,11 @@ def main():
                 found["users"] = measure_users(cluster, folder, options, Tools, say)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if options.only != "artifacts":
+    if options.only not in ("artifacts", "targets"):
         say("\n" + report(found))
+    if "targets" in found:
+        say("\n" + target_table(found["targets"]))
+    found["machine"]["load_after"] = os.getloadavg()[0]
     if "artifacts" in found:
         say("\n" + artifact_table(found["artifacts"]))
     path = os.path.join(ROOT, "build", "bench.json")
@@ -445,12 +519,15 @@ def main():
         json.dump(found, f, indent=2)
         f.write("\n")
     say(f"\nwritten to {os.path.relpath(path)}")
+    if options.docs:
+        write_docs(found)
 
 
 class Tools:
     """What the parts in other files use of this one."""
     Sluice, Stock = Sluice, Stock
-    wrk, make_runs, drained, median = (staticmethod(f) for f in (wrk, make_runs, drained, median))
+    wrk, make_runs, drained, median, fill, apply_copy, apply_sluice = (
+        staticmethod(f) for f in (wrk, make_runs, drained, median, fill, apply_copy, apply_sluice))
 
     @staticmethod
     def folder(parent, name):
@@ -477,6 +554,9 @@ def measure(cluster, folder, options, found):
     if not options.no_stock:
         say("stock MLflow, 4 workers")
         found["stock"] = stock(cluster, folder, options)
+    if os.environ.get("FASTTRACKML"):
+        say("FastTrackML")
+        found["fasttrackml"] = fast_track(cluster, options)
 
 
 if __name__ == "__main__":

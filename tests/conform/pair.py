@@ -37,7 +37,7 @@ LIMIT_S = 60
 class Side:
     """One server and its database."""
 
-    def __init__(self, server, database):
+    def __init__(self, server, database, workspaces=()):
         self.server = server
         self.pg = psycopg.connect(database, autocommit=True, row_factory=dict_row)
         self.http = None
@@ -49,6 +49,8 @@ class Side:
             f"SELECT '{t}' AS name WHERE EXISTS (SELECT FROM {t})" for t in self.tables)
         self.pg.execute("UPDATE experiments SET creation_time = %s, last_update_time = %s",
                         (SEED_MS, SEED_MS))
+        for name in workspaces:
+            self.pg.execute("INSERT INTO workspaces (name) VALUES (%s) ON CONFLICT DO NOTHING", (name,))
         self.seeds = {t: self.all_rows(t) for t in self.touched()}
 
     def touched(self):
@@ -120,10 +122,12 @@ class Side:
 
 
 class Pair:
-    """Both sides. Requests go to the two at the same time; the next waits for both answers."""
+    """Both sides. Requests go to the two at the same time; the next waits for both answers. With workspaces
+    that are to be there both servers run with them."""
 
-    def __init__(self, binary=None):
+    def __init__(self, binary=None, workspaces=()):
         self.binary = binary
+        self.workspaces = workspaces
         self.cluster = Cluster()
         self.open = []
         self.stock = self.sluice = None
@@ -132,12 +136,14 @@ class Pair:
         try:
             self.cluster.__enter__()
             uris = [self.cluster.create_database(n) for n in ("stock", "sluice")]
-            servers = [Stock(uris[0]), Sluice(uris[1], args=["--flush-interval", "20ms"],
-                                              binary=self.binary)]
+            more = ["--enable-workspaces"] if self.workspaces else []
+            servers = [Stock(uris[0], args=more),
+                       Sluice(uris[1], args=["--flush-interval", "20ms", *more], binary=self.binary)]
             for server in servers:
                 self.open.append(server)
                 server.start()
-            self.stock, self.sluice = map(Side, servers, uris)
+            self.stock, self.sluice = (Side(server, uri, self.workspaces)
+                                       for server, uri in zip(servers, uris))
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise

@@ -2,14 +2,15 @@
 """The arbiter: the same requests to Sluice and to a stock MLflow server, and the same answers.
 
     build/venv/bin/python tests/conform/run.py [FILE.seq...] [--sequence NAME]
-        [--random N [--seed S]] [--lanes N] [--full]
+        [--random N [--seed S]] [--lanes N] [--full] [--workspaces | --workspace NAME]
 
 Starts both on fresh databases, sends every sequence of the corpus (or of these files) in lockstep,
 compares each answer, and after each sequence the rows of every table. What differs and is not in
 differences.toml is printed: file and line, the request, both answers. A request counts as one
 test, the rows of a sequence as one more. With --full a chosen difference that no request
 showed is a failure. The last line is `N passed, N failed`.
-SLUICE_TEST_BINARY chooses the binary, as everywhere in tests.
+With --workspaces both servers run with workspaces, and corpus/workspaces is what is sent; with
+--workspace the corpus is sent to that workspace. SLUICE_TEST_BINARY chooses the binary, as everywhere in tests.
 """
 
 import argparse
@@ -31,6 +32,8 @@ from compare import Pairing, compare_answers  # noqa: E402
 from differences import Chosen  # noqa: E402
 from pair import Pair  # noqa: E402
 
+HEADER = "X-MLFLOW-WORKSPACE"
+WORKSPACES = ("team-a", "team-b")  # with --workspaces they are there
 SHOWN = 6  # parts of one mismatch that are spelt out
 
 
@@ -58,8 +61,9 @@ def clip(value):
 class Player:
     """Plays sequences on a pair of servers and keeps the score."""
 
-    def __init__(self, pair, chosen, score):
+    def __init__(self, pair, chosen, score, workspace=None):
         self.pair = pair
+        self.workspace = workspace
         self.chosen = chosen
         self.score = score
         self.number = 0
@@ -117,6 +121,9 @@ class Player:
 
     def request(self, sequence, step, pairing, variables, excuses):
         wires = [seq.fill(step, variables[side]) for side in ("stock", "sluice")]
+        for wire in wires if self.workspace else ():
+            if not any(name.lower() == HEADER.lower() for name, _ in step.headers):
+                wire.headers[HEADER] = self.workspace
         answers = self.pair.send(*wires)
         if answers[1].status == 0 and self.pair.sluice.server.process.poll() is not None:
             raise AssertionError(f"Sluice has ended, at {wires[1]}")
@@ -144,11 +151,11 @@ class Player:
             self.show(f"{sequence.file}:{sequence.line} {sequence.name}: rows", left)
 
 
-def play_lane(tasks, score, chosen):
+def play_lane(tasks, score, chosen, workspaces, workspace):
     """Takes tasks until there are none, on servers of its own. What breaks off is a failure."""
     try:
-        with Pair() as pair:
-            player = Player(pair, chosen, score)
+        with Pair(workspaces=workspaces) as pair:
+            player = Player(pair, chosen, score, workspace)
             while True:
                 try:
                     task = tasks.get_nowait()
@@ -160,7 +167,7 @@ def play_lane(tasks, score, chosen):
         score.count(False)
 
 
-def play(sequences, count=0, seed=None, lanes=1):
+def play(sequences, count=0, seed=None, lanes=1, workspaces=(), workspace=None):
     """Plays sequences and `count` random requests in so many lanes; (score, chosen)."""
     tasks = queue.Queue()
     for sequence in sequences:
@@ -175,7 +182,8 @@ def play(sequences, count=0, seed=None, lanes=1):
     threads = []
     for _ in range(lanes):
         score, mine = Score(), Chosen()
-        thread = threading.Thread(target=play_lane, args=(tasks, score, mine))
+        thread = threading.Thread(target=play_lane,
+                                  args=(tasks, score, mine, workspaces, workspace))
         thread.start()
         threads.append((thread, score, mine))
     for thread, score, mine in threads:
@@ -211,14 +219,20 @@ def main():
     parser.add_argument("--seed", type=int, default=None, help="of the random requests")
     parser.add_argument("--lanes", type=int, default=1, help="pairs of servers side by side")
     parser.add_argument("--full", action="store_true", help="unseen differences are failures")
+    parser.add_argument("--workspaces", action="store_true", help="corpus/workspaces")
+    parser.add_argument("--workspace", metavar="NAME", help="the corpus, all of it in that workspace")
     options = parser.parse_args()
+    workspaces = {"default", *WORKSPACES, options.workspace} - {None}
+    if not options.workspace and not options.workspaces:
+        workspaces = ()
     try:
-        sequences = seq.read(options.files)
+        sequences = seq.read(options.files, "workspaces/" if options.workspaces else "")
     except seq.CorpusError as error:
         sys.exit(str(error))
     if options.sequence:
         sequences = [s for s in sequences if options.sequence in s.name]
-    finish(play(sequences, options.random, options.seed, options.lanes), options.full)
+    finish(play(sequences, options.random, options.seed, options.lanes, workspaces, options.workspace),
+           options.full)
 
 
 if __name__ == "__main__":

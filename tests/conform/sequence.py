@@ -162,10 +162,10 @@ def parse(lines, file):
     return sequences
 
 
-def read(paths=None):
-    """The sequences of these files, or of the whole corpus."""
+def read(paths=None, folder=""):
+    """The sequences of these files, or of the whole corpus; folder: one below it, with a slash."""
     sequences = []
-    for path in paths or sorted(glob.glob(os.path.join(HERE, "corpus", "*.seq"))):
+    for path in paths or sorted(glob.glob(os.path.join(HERE, "corpus", f"{folder}*.seq"))):
         with open(path, encoding="utf-8") as f:
             sequences += parse(f, os.path.basename(path))
     return sequences

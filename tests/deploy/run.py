@@ -13,7 +13,7 @@
   notify       READY=1 when it answers, STOPPING=1 when it drains, and from the main process alone
   rules        promtool: the rules parse, every alert has a test, fires in it, and has its runbook
   scrape       a real Prometheus scrapes a loaded server: every query of the dashboard and the rules is
-               answered, those of a healthy server with figures
+               answered, those of a healthy server with figures; every panel is drawn from them, under load
   package      `make deb`: files, owners, dependencies, scripts, and the same bytes twice
   image        with --clean alone: `make image`, the same digest twice; started as a cluster starts it,
                with a user that nobody knows, no capability and a root that cannot be written
@@ -23,8 +23,10 @@ Needs what DEPLOY_PACKAGES of the Makefile names. Last line: `N passed, N failed
 """
 
 import argparse
+import contextlib
 import gzip
 import hashlib
+import http.server
 import json
 import os
 import re
@@ -35,6 +37,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -44,10 +47,13 @@ sys.path.insert(0, os.path.join(HERE, "../tools"))
 
 import requests  # noqa: E402
 
+from browser import Browser  # noqa: E402
 from cluster import USER, Cluster  # noqa: E402
+from panels import Board  # noqa: E402
 from server import Sluice, free_port, wait_until  # noqa: E402
 
 API = "/api/2.0/mlflow/"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 EXPOSURE_MAX = 1.8  # of systemd-analyze's 10
 TREE = {
     "etc/sluice/sluice.conf": 0o644,
@@ -252,7 +258,8 @@ def use(url, points=50):
     run_id = answer.json()["run"]["info"]["run_id"]
     body = {"run_id": run_id, "metrics": [{"key": "loss", "value": 1 / (n + 1), "step": n,
                                            "timestamp": 1700000000000 + n} for n in range(points)]}
-    answer = requests.post(url + API + "runs/log-batch", json=body, timeout=30)
+    answer = requests.post(url + API + "runs/log-batch", json=body, timeout=30,
+                           headers={"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
     assert answer.status_code == 200, answer.text
     check_points(url, run_id, points)
     return run_id
@@ -315,6 +322,8 @@ def notify(suite):
             pass
 
 
+LOAD = ["--duration", "20s", "--rate", "150", "--jobs", "16", "--batch", "20", "--mix",
+        "log-metric=6,log-batch=2,log-param=1,set-tag=1,create-run=1,get-run=1,search-runs=1,get-history=1"]
 RULES = os.path.join(ROOT, "deploy/prometheus/rules.yaml")
 # What a server with the journal has no figures for while all is well: Kafka, and ratios of nothing.
 MAY_BE_EMPTY = re.compile(r"kafka|5xx")
@@ -371,7 +380,8 @@ class Prometheus:
         with open(folder + "/log", "wb") as log:
             self.process = subprocess.Popen(
                 ["prometheus", f"--config.file={folder}/prometheus.yml",
-                 f"--storage.tsdb.path={folder}/tsdb", "--web.listen-address=" + self.url[7:]],
+                 f"--storage.tsdb.path={folder}/tsdb", "--web.listen-address=" + self.url[7:],
+                 "--enable-feature=exemplar-storage"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def is_ready(self):
@@ -393,8 +403,66 @@ class Prometheus:
         assert answer.status_code == 200, f"{expression}: {answer.text}"
         return answer.json()["data"]["result"]
 
+    def traces(self, metric):
+        """Trace ids of its exemplars: the scrape has agreed on OpenMetrics, which alone has them."""
+        answer = requests.get(self.url + "/api/v1/query_exemplars", timeout=30,
+                              params={"query": metric, "start": time.time() - 600, "end": time.time() + 60})
+        assert answer.status_code == 200, answer.text
+        return {e["labels"]["trace_id"] for s in answer.json()["data"] for e in s["exemplars"]}
+
     def has(self, expression):
         return bool(self.ask(expression))
+
+
+class Behind(http.server.BaseHTTPRequestHandler):
+    """A server behind, so that the panels about it have figures."""
+
+    def do_GET(self):  # pylint: disable=invalid-name
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *unused):
+        pass
+
+
+@contextlib.contextmanager
+def server_behind():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Behind) as behind:
+        threading.Thread(target=behind.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{behind.server_address[1]}"
+        behind.shutdown()
+
+
+def load(url):
+    """Twenty seconds of everything, and now and then of what is not native."""
+    with subprocess.Popen([ROOT + "/build/sluice-loadtest", "--url", url, *LOAD], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        while process.poll() is None:
+            answer = requests.get(url + "/api/2.0/mlflow/traces/1", timeout=30)
+            assert answer.status_code == 200, answer.text
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
+        said = process.stdout.read()
+    assert process.returncode == 0, said
+
+
+def draw_panels(prometheus, seconds):
+    """build/deploy/dashboard.html and .png: what the dashboard shows of those seconds."""
+    folder = ROOT + "/build/deploy"
+    os.makedirs(folder, exist_ok=True)
+    with open(ROOT + "/deploy/grafana/sluice.json", encoding="utf-8") as f:
+        page, empty = Board(prometheus.url, json.load(f)["panels"], "sluice", seconds).page()
+    with open(folder + "/dashboard.html", "w", encoding="utf-8") as f:
+        f.write(page)
+    assert not empty, f"panels without figures: {empty}"
+    with Browser(folder) as browser:
+        shown = browser.open("file://" + folder + "/dashboard.html")
+        shown.wait_for("document.readyState === 'complete' && document.querySelectorAll('section').length", 60)
+        shown.call("Emulation.setDeviceMetricsOverride", width=1500, mobile=False, deviceScaleFactor=1,
+                   height=shown.evaluate("document.documentElement.scrollHeight"))
+        shown.screenshot("dashboard")
 
 
 def scrape(suite):
@@ -404,7 +472,8 @@ def scrape(suite):
     alerts, queries = alerts_and_queries()
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        with Sluice(data_dir=folder + "/data", binary=ROOT + "/build/sluice") as server, \
+        with server_behind() as behind, \
+                Sluice(data_dir=folder + "/data", binary=ROOT + "/build/sluice", args=["--upstream", behind]) as server, \
                 Prometheus(folder, server.admin_url[7:]) as prometheus:
             text = requests.get(server.admin_url + "/metrics", timeout=30).text
             said = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=False,
@@ -415,10 +484,14 @@ def scrape(suite):
                 use(server.url)
                 wait_until(lambda n=n: prometheus.has(f"count_over_time(sluice_ready[1m]) >= {2 * n + 2}"), 60,
                            "scrapes")
+            for metric in ("sluice_request_seconds_bucket", "sluice_ack_seconds_bucket"):
+                assert prometheus.traces(metric) == {TRACE}, metric
             for query in boards + queries:
                 prometheus.ask(query)
             empty = [q for q in boards if not MAY_BE_EMPTY.search(q) and not prometheus.has(q)]
             assert not empty, "\n".join(["no figures for"] + empty)
+            load(server.url)
+            draw_panels(prometheus, 60)
             names = {alert["alert"] for alert in alerts}
             for name in names:
                 firing = prometheus.ask(f'ALERTS{{alertname="{name}",alertstate="firing"}}')

@@ -16,6 +16,10 @@ because machines are noisy. What is judged holds at any speed.
                  is bounded, what was accepted is stored, afterwards the server is well
   patience       (with --only) PostgreSQL away for 40 s while the journal is full: who gives up?
   one_run        64 connections log to one run out of order
+  secured        https and a password, ten batches of a run at once, system metrics; an authority that
+                 nobody trusts is not spoken to
+  pause          a server that stands still for a second: the generator's p99 is what wrk2's way of
+                 measuring (corrected.py) gives, which one from the send of a request is not
   any_server     the generator works against a stock MLflow server, and its verify agrees with it
   calm           the soak scenario, a minute of it in short
   caught_*       the suite itself: a database that loses, alters, doubles points or forgets
@@ -27,6 +31,7 @@ Needs psycopg. Last line: `N passed, N failed`, one for each line above it.
 import argparse
 import json
 import os
+import pathlib
 import shutil
 import signal
 import statistics
@@ -42,7 +47,9 @@ sys.path.insert(0, os.path.join(HERE, "..", "tools"))
 import psycopg  # noqa: E402
 import requests  # noqa: E402
 
+from certificates import Authority  # noqa: E402
 from cluster import Cluster  # noqa: E402
+from corrected import Corrected  # noqa: E402
 from server import ROOT, Sluice, Stock, clean_environment, free_port, wait_until  # noqa: E402
 
 GENERATOR = os.path.join(ROOT, "build/sluice-loadtest")
@@ -75,7 +82,7 @@ class Storm:
 class Scene:
     """A database, a server on a port that stays, and the storms at it."""
 
-    def __init__(self, suite, name, args=(), cluster=None):
+    def __init__(self, suite, name, args=(), cluster=None, env=None):
         self.cluster = cluster or suite.cluster
         self.folder = tempfile.mkdtemp(prefix="load-")
         self.uri = self.cluster.create_database("load_" + name)
@@ -83,7 +90,7 @@ class Scene:
         port, admin = free_port(), free_port()
         self.server = Sluice(self.uri, data_dir=os.path.join(self.folder, "data"),
                              args=["--listen", f"127.0.0.1:{port}", "--admin-listen",
-                                   f"127.0.0.1:{admin}", *args], binary=suite.binary)
+                                   f"127.0.0.1:{admin}", *args], env=env, binary=suite.binary)
 
     def __enter__(self):
         self.server.start()
@@ -289,6 +296,68 @@ def one_run(suite):
                 f"second, p99 {ms(figures['p99'])}")
 
 
+def pause(suite):
+    """No coordinated omission: a second that nobody is served in is a second to all who were due in it."""
+    with Scene(suite, "pause") as scene:
+        seconds = 2 * suite.seconds
+        # Four connections: few requests are sent, and many are due, while it stands still.
+        other = Corrected(scene.url, connections=4, rate=200, seconds=seconds).start()
+        storm = scene.storm("thousand-jobs", "--jobs", "4", "--rate", "200", "--arrivals", "constant", "--loop",
+                            "open", "--mix", "log-metric=1", "--warmup", "0s", "--duration", f"{seconds}s")
+        wait_until(lambda: scene.server.stat("sluice_accepted_points_total") > 200, 30, "load")
+        scene.server.process.send_signal(signal.SIGSTOP)
+        time.sleep(1)  # the fault itself lasts that long
+        scene.server.process.send_signal(signal.SIGCONT)
+        figures = storm.end()["figures"]
+        other.end()
+        expect(figures, errors=0, abandoned=0)
+
+        def agree(p99):
+            return abs(p99 - other.p99()) < 0.15 * other.p99()
+
+        said = (f"p99 {ms(figures['p99'])}, corrected as wrk2 does {ms(other.p99())}; from the send "
+                f"{ms(figures['service_p99'])} and {ms(other.p99_from_send())}")
+        assert agree(figures["p99"]), said
+        assert not agree(figures["service_p99"]) and not agree(other.p99_from_send()), \
+            f"the scene tells nothing: {said}"
+        return said
+
+
+def secured(suite):
+    """TLS, basic auth and asynchronous mode at once, in JSON and in msgpack."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="load-"))
+    try:
+        authority = Authority(folder, "load")
+        cert, key = authority.sign("server")
+        ini = folder / "auth.ini"
+        uri = suite.cluster.create_database("load_users")
+        ini.write_text("[mlflow]\ndefault_permission = READ\nadmin_username = anna\n"
+                       f"admin_password = sesame-1234-open\ndatabase_uri = {uri}\n"
+                       "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n")
+        args = ["--tls-cert", str(cert), "--tls-key", str(key), "--auth", "basic", "--auth-config", str(ini)]
+        with Scene(suite, "secured", args, env={"MLFLOW_FLASK_SERVER_SECRET_KEY": "of the test"}) as scene:
+            plain, scene.url = scene.url, scene.url.replace("//", "//anna:sesame-1234-open@")
+            points = 0
+            for body in ("json", "msgpack"):
+                figures = scene.storm("asynchronous", "--ca-file", str(authority.file), "--body", body,
+                                      "--mix", "log-batch=3,system-metrics=1", "--warmup", "0s",
+                                      "--interval", "50ms", "--duration", f"{suite.seconds}s").end()["figures"]
+                expect(figures, errors=0, refused=0, abandoned=0, answers_4xx=0)
+                points += figures["points_acked"]
+            with psycopg.connect(scene.uri) as pg:
+                system = pg.execute("SELECT count(*) FROM metrics WHERE key LIKE 'system/%'").fetchone()[0]
+            assert 0 < system < points
+            answer = subprocess.run([GENERATOR, "--url", scene.url, "--duration", "1s"], text=True,
+                                    capture_output=True, env=clean_environment(), timeout=60, check=False)
+            assert answer.returncode == 1 and "unable to get local issuer" in answer.stderr, answer
+            answer = subprocess.run([GENERATOR, "--url", plain, "--insecure", "--duration", "1s"], text=True,
+                                    capture_output=True, env=clean_environment(), timeout=60, check=False)
+            assert answer.returncode == 1 and "status 401" in answer.stderr, answer
+            return f"{points:.0f} points over TLS, {system} of them of the machine"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class StockScene:
     """What Storm needs of a scene, around a stock server."""
 
@@ -375,7 +444,7 @@ def caught_latest(suite):
         table="latest_metrics", when="BEFORE UPDATE", body="RETURN OLD;"))
 
 
-SCENES = [replays, outages, overload, one_run, any_server, calm, caught_loss, caught_change,
+SCENES = [replays, outages, overload, one_run, secured, pause, any_server, calm, caught_loss, caught_change,
           caught_double, caught_latest]
 LONG_SCENES = [patience]  # with --only
 

@@ -1,23 +1,28 @@
 #!/usr/bin/env python3
 """The permission matrix: who may call what, asked of stock MLflow and of Sluice on the same tables.
 
-    tests/matrix/matrix.py [--count N] [--seed N] [--users N] [--show N]
+    tests/matrix/matrix.py [--cells] [--count N] [--seed N] [--users N] [--show N]
 
---count questions are drawn, at least one about every call; 0 asks all of them. A question is a
-default permission, a user and a call (questions.py); the answer is status, content type and body,
-where 418 `reached` stands for a call that would have been carried out. Answers must be equal, but
-for the differences that differences.toml lists with their reasons, each of which must be seen.
+--cells asks the whole matrix: every route that stock serves x questions.SUBJECTS x
+questions.DEFAULTS. --count questions are drawn beside it, at least one about every call, which are
+many more: other things, things that are not there, other parameters; and from --users more users
+with mixed grants. A question is a default permission, a user and a call (questions.py); the answer
+is status, content type and body, where 418 `reached` stands for a call that would have been carried
+out. Answers must be equal, but for the differences that differences.toml lists with their reasons,
+each of which must be seen. Two stock servers on the same tables share the work.
 """
 
 import argparse
 import base64
 import collections
 import hashlib
+import http.client
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import tomllib
 
@@ -36,13 +41,17 @@ ADMIN = ("admin", "matrix-password")
 
 
 class StockApp(Server):
-    """stock_app.py on a database that it makes."""
+    """stock_app.py on a database; about the objects of another one there, or about those it makes."""
+
+    def __init__(self, pg_uri, objects=None):
+        super().__init__(pg_uri)
+        self.objects = objects
 
     def start(self):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self.spawn([sys.executable, os.path.join(HERE, "stock_app.py"), self.pg_uri, str(port)],
-                   clean_environment())
+        self.spawn([sys.executable, os.path.join(HERE, "stock_app.py"), self.pg_uri, str(port),
+                    *([json.dumps(self.objects)] if self.objects else [])], clean_environment())
         wait_until(lambda: self.is_answering(self.url + "/__objects"), 240, "stock_app.py")
         return self
 
@@ -84,9 +93,7 @@ class Asker:
     """Sends calls to one server over one connection."""
 
     def __init__(self, url):
-        self.url = url
-        self.session = requests.Session()
-        self.session.trust_env = False
+        self.to = http.client.HTTPConnection(url.partition("//")[2], timeout=60)
 
     def ask(self, user, call):
         method, path, query, body = call
@@ -98,21 +105,21 @@ class Asker:
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = json.dumps(body)
-        url = self.url + path + (f"?{query}" if query else "")
-        answer = self.session.request(method, url, headers=headers, data=data, timeout=60,
-                                      allow_redirects=False)
-        return answer.status_code, spelling(answer)
+        self.to.request(method, path + (f"?{query}" if query else ""), data, headers)
+        answer = self.to.getresponse()
+        text = answer.read().decode()
+        return answer.status, spelling(answer.status, answer.headers.get("content-type", ""), text)
 
 
-def spelling(answer):
+def spelling(status, kind, text):
     """Content type and body, JSON without regard to how it is spaced."""
-    kind = answer.headers.get("content-type", "").partition(";")[0]
-    if answer.status_code == 418:
+    kind = kind.partition(";")[0]
+    if status == 418:
         return "reached"
     if kind == "application/json":
-        said = answer.json()
+        said = json.loads(text)
         return f"{said.get('error_code')}: {said.get('message')}"
-    return f"{kind} {answer.text[:200]}"
+    return f"{kind} {text[:200]}"
 
 
 def ask_all(url, asked, calls, threads):
@@ -161,75 +168,137 @@ class Differences:
         return [row["id"] for row in self.rows if not self.seen[row["id"]]]
 
 
-def serve(uri, default, folder, verdicts=True):
+def serve(uri, default, folder, verdicts=True, args=()):
     """Sluice on the same database with that default permission, for verdicts alone or in earnest."""
     path = os.path.join(folder, f"auth-{default}.ini")
     with open(path, "w", encoding="utf-8") as f:
         f.write(f"[mlflow]\ndefault_permission = {default}\ndatabase_uri = {uri}\n"
                 f"admin_username = {ADMIN[0]}\nadmin_password = {ADMIN[1]}\n")
     return Sluice(uri, args=["--auth", "basic", "--auth-config", path, "--workers", "1",
-                             "--auth-secret-key", "matrix"],
+                             "--auth-secret-key", "matrix", *args],
                   env={"SLUICE_TEST_VERDICTS": "1"} if verdicts else None)
 
 
-def compare(stock, uri, users, options, folder):
-    """(questions asked, what is not explained, differences)."""
-    calls = questions.calls([tuple(route) for route in stock.say("routes")],
-                            stock.say("objects"))
+class Comparison:
+    """What was asked, and where the answers differ."""
+
+    def __init__(self, calls):
+        self.calls = calls
+        self.asked = 0
+        self.differences = Differences()
+        self.unexplained = []
+
+    def add(self, default, user, call, stock_says, sluice_says):
+        self.asked += 1
+        if stock_says != sluice_says and not self.differences.explains(user, call, stock_says,
+                                                                      sluice_says):
+            self.unexplained.append((default, user, call, stock_says, sluice_says))
+
+
+def ask_both(stock, default, asked, calls, folder, add):
+    """The questions under one default permission."""
+    stock.say(f"default/{default}")
+    theirs = ask_all(stock.url, asked, calls, 4)
+    with serve(stock.pg_uri, default, folder) as sluice:
+        ours = ask_all(sluice.url, asked, calls, 2)
+    for (user, call), stock_says, sluice_says in zip(asked, theirs, ours):
+        add(default, user, calls[call], stock_says, sluice_says)
+
+
+def compare(stocks, drawn, calls, folder):
+    """Asks what was drawn; each stock server takes its share of the defaults, at the same time."""
+    found = Comparison(calls)
+    failures = []
+
+    def work(stock, defaults):
+        try:
+            for default in defaults:
+                asked = [(user, call) for d, user, call in drawn if d == default]
+                if asked:
+                    ask_both(stock, default, asked, calls, folder, found.add)
+        except Exception as e:  # pylint: disable=broad-except
+            failures.append(e)
+
+    workers = [threading.Thread(target=work, args=(stock, questions.DEFAULTS[n::len(stocks)]))
+               for n, stock in enumerate(stocks)]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join()
+    if failures:
+        raise failures[0]
+    return found
+
+
+def routes_of(stock):
+    return [tuple(route) for route in stock.say("routes")]
+
+
+def own_routes():
+    """(method, path) of every row of gateway/routes.def, as docs/routes.md lists them."""
+    found = []
+    with open(os.path.join(ROOT, "docs", "routes.md"), encoding="utf-8") as f:
+        rows = re.findall(r"^\| ([A-Z, ]+) \| `(\S+)` \|", f.read(), re.M)
+    for methods, path in rows:
+        for prefix in ("/api", "/ajax-api") if "…" in path else ("",):
+            found += [(method, path.replace("…", prefix + "/2.0/mlflow")) for method in
+                      methods.split(", ") if method not in ("HEAD", "ALL")]
+    return found
+
+
+def draw(stock, users, options):
+    """(calls, questions): the matrix and what is drawn beside it."""
+    objects, routes = stock.say("objects"), routes_of(stock)
+    calls = questions.calls(routes, objects)
     drawn = questions.questions(calls, ["anonymous", "admin", *users], questions.DEFAULTS,
-                                options.seed, options.count)
-    differences = Differences()
-    unexplained = []
-    for default in questions.DEFAULTS:
-        asked = [(user, call) for d, user, call in drawn if d == default]
-        requests.get(f"{stock.url}/__default/{default}", timeout=60)
-        theirs = ask_all(stock.url, asked, calls, 4)
-        with serve(uri, default, folder) as sluice:
-            ours = ask_all(sluice.url, asked, calls, 2)
-        for (user, call), stock_says, sluice_says in zip(asked, theirs, ours):
-            if stock_says != sluice_says and not differences.explains(user, calls[call],
-                                                                     stock_says, sluice_says):
-                unexplained.append((default, user, calls[call], stock_says, sluice_says))
-    return len(drawn), unexplained, differences
+                                options.seed, options.count) if options.count else []
+    if options.cells:
+        cells = questions.cells(calls, questions.route_calls(routes, objects))
+        print(f"{len(routes)} routes, {len(cells)} cells of the matrix", flush=True)
+        drawn = sorted({*drawn, *cells})
+    return calls, drawn
 
 
 def run(options, folder):
     with Cluster() as cluster:
         uri = cluster.create_database("matrix")
-        with StockApp(uri) as stock:
+        with StockApp(uri) as stock, StockApp(uri, stock.say("objects")) as other:
             users = questions.users(stock.say("objects"), options.seed, options.users)
             make_users(uri, users)
-            return compare(stock, uri, users, options, folder)
+            calls, drawn = draw(stock, users, options)
+            return compare([stock, other], drawn, calls, folder)
 
 
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cells", action="store_true")
     parser.add_argument("--count", type=int, default=3500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--users", type=int, default=40)
     parser.add_argument("--show", type=int, default=30)
-    options = parser.parse_args(argv)
-    options.count = options.count or None
-    return options
+    return parser.parse_args(argv)
 
 
-def main():
-    import tempfile
-
-    options = parse(sys.argv[1:])
-    with tempfile.TemporaryDirectory() as folder:
-        count, unexplained, differences = run(options, folder)
-    for default, user, call, stock, sluice in unexplained[:options.show]:
+def report(found, options):
+    differences = found.differences
+    for default, user, call, stock, sluice in found.unexplained[:options.show]:
         print(f"{call[0]} {call[1]}?{call[2]} {json.dumps(call[3])[:300]}\n    default {default}, "
               f"{user}: stock {stock}, Sluice {sluice}")
     by_path = collections.Counter((c[0], re.sub(r"[0-9a-f]{32}|\d+", "N", c[1]), a[0], b[0])
-                                  for _, _, c, a, b in unexplained)
+                                  for _, _, c, a, b in found.unexplained)
     for key, n in by_path.most_common(60):
         print(n, *key)
-    print(f"{count} questions, {len(unexplained)} unexplained differences, "
+    print(f"{found.asked} questions, {len(found.unexplained)} unexplained differences, "
           f"{sum(differences.seen.values())} explained ({dict(differences.seen)}); "
           f"never seen: {differences.unseen()}")
-    sys.exit(1 if unexplained else 0)
+
+
+def main():
+    options = parse(sys.argv[1:])
+    with tempfile.TemporaryDirectory() as folder:
+        found = run(options, folder)
+    report(found, options)
+    sys.exit(1 if found.unexplained else 0)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ import re
 from urllib.parse import quote, urlencode
 
 LEVELS = ("READ", "USE", "EDIT", "MANAGE", "DENY")
+# Who asks about each route, under each default: nobody, a user without grants, one for each level on
+# every thing the route is about, and an admin.
+SUBJECTS = ("anonymous", "none", *(f"id-{level}" for level in LEVELS), "admin")
 DEFAULTS = ("READ", "USE", "EDIT", "MANAGE", "NO_PERMISSIONS", "DENY")
 TIERS = ("run", "trace", "assessment", "logged_model", "review_queue", "registered_model_version",
          "prompt_version", "scorer_version", "mcp_server_version")
@@ -235,6 +238,33 @@ def spell(method, path, params):
     return method, path, "", dict(given)
 
 
+def named(template, ids, is_prompt=False):
+    """The parameters, `name` being what such a path calls so."""
+    params = parameters(ids, is_prompt)
+    for pattern, key in NAMES:
+        if re.search(pattern, template):
+            params["name"] = ids[key]
+    return params
+
+
+def route_like(template):
+    """One spelling for the ways in which servers write what stands for any segment."""
+    return re.sub(r"[<{][^>}]*[>}]", "{}", template)
+
+
+def is_registry(template):
+    return re.search(r"registered-models|model-versions", template) is not None
+
+
+def route_calls(routes, objects):
+    """{(method, path template): the calls about `a` and its prompt with all parameters}."""
+    ids = objects["a"]
+    return {(method, template): [spell(method, path, named(template, ids, is_prompt))
+                                 for is_prompt in ((False, True) if is_registry(template) else (False,))
+                                 for path in fill(template, ids)]
+            for method, template in routes}
+
+
 def calls(routes, objects):
     """Every route, about a, about b, about what is not there, about nothing, and its extras."""
     found = []
@@ -242,13 +272,9 @@ def calls(routes, objects):
     for method, template in routes:
         for ids, is_prompt in ((objects["a"], False), (objects["b"], False), (NOWHERE, False),
                                (objects["a"], True), (objects["b"], True)):
-            is_registry = re.search(r"registered-models|model-versions", template)
-            if is_prompt and not is_registry:
+            if is_prompt and not is_registry(template):
                 continue
-            params = parameters(ids, is_prompt)
-            for pattern, key in NAMES:
-                if re.search(pattern, template):
-                    params["name"] = ids[key]
+            params = named(template, ids, is_prompt)
             for path in fill(template, ids):
                 found.append(spell(method, path, params))
                 if ids is not objects["a"]:
@@ -269,11 +295,15 @@ def unique(found):
             yield call
 
 
+def cells(calls_list, by_route):
+    """The matrix: each route x SUBJECTS x DEFAULTS."""
+    numbers = {repr(call): n for n, call in enumerate(calls_list)}
+    asked = sorted({numbers[repr(call)] for found in by_route.values() for call in found})
+    return list(itertools.product(DEFAULTS, SUBJECTS, asked))
+
+
 def questions(calls_list, names, defaults, seed, count):
-    """(default, user, call): all of them, or a seeded sample that leaves out no call."""
-    everything = itertools.product(defaults, names, range(len(calls_list)))
-    if count is None:
-        return list(everything)
+    """(default, user, call): a seeded sample that leaves out no call."""
     dice = random.Random(seed)
     picked = {(dice.choice(defaults), dice.choice(names), n) for n in range(len(calls_list))}
     while len(picked) < count:

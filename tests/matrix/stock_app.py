@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Stock MLflow with its basic-auth app, as the oracle of the permission matrix.
 
-    stock_app.py PG_URI PORT       (run by the test venv's Python)
+    stock_app.py PG_URI PORT [OBJECTS]      (run by the test venv's Python)
 
 It is the application that `mlflow server --app-name basic-auth` serves, unchanged in all that
 decides who may call what, with these differences:
   - a request that passes its checks is answered 418 `reached` instead of being carried out, so the
     same few objects serve every question and what a check says does not depend on the ones before;
-  - GET /__objects gives the objects it made, GET /__routes every (method, path) it serves, POST
+  - GET /__objects gives the objects it made, or OBJECTS, which another one has made, GET /__routes every (method, path) it serves, POST
     /__default/LEVEL sets default_permission, which stock reads once at start, and POST /__run/0|1
     says whether calls are carried out after all.
 """
@@ -42,12 +42,13 @@ def environment(uri, folder):
         "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"})
 
 
-def make_trace(store, experiment_id, name, run_id):
+def make_trace(store, experiment_id, name, run_id, model_id):
     from mlflow.entities import TraceInfo, TraceLocation, TraceState
 
     return store.start_trace(TraceInfo(
         trace_id=f"tr-{name}", trace_location=TraceLocation.from_experiment_id(experiment_id),
-        request_time=1, state=TraceState.OK, trace_metadata={"mlflow.sourceRun": run_id})).trace_id
+        request_time=1, state=TraceState.OK,
+        trace_metadata={"mlflow.sourceRun": run_id, "mlflow.modelId": model_id, "k": "v"})).trace_id
 
 
 def make_experiment(store, which):
@@ -61,7 +62,8 @@ def make_experiment(store, which):
     ids["experiment_name"] = f"experiment-{which}"
     ids["run_id"] = store.create_run(exp, "u", 1, [], f"run-{which}").info.run_id
     ids["model_id"] = store.create_logged_model(exp, source_run_id=ids["run_id"]).model_id
-    ids["trace_id"] = make_trace(store, exp, f"{which}" * 32, ids["run_id"])
+    ids["trace_id"] = make_trace(store, exp, f"{which}" * 32, ids["run_id"],
+                                 ids["model_id"])
     ids["assessment_id"] = store.create_assessment(
         Feedback(name="f", value=1, trace_id=ids["trace_id"])).assessment_id
     ids["dataset_id"] = store.create_dataset(f"dataset-{which}", experiment_ids=[exp]).dataset_id
@@ -191,7 +193,7 @@ class Reached:
         return reached
 
 
-def application(uri, folder):
+def application(uri, folder, objects):
     environment(uri, folder)
     from fastapi.routing import APIRoute
 
@@ -199,7 +201,7 @@ def application(uri, folder):
     from mlflow.server.auth import create_app
 
     app = create_app(flask_app)
-    objects = make_objects()
+    objects = objects or make_objects()
     for name, view in list(flask_app.view_functions.items()):
         flask_app.view_functions[name] = Reached.flask(view)
     APIRoute.handle = Reached.asgi(APIRoute.handle)
@@ -210,8 +212,9 @@ def main():
     import uvicorn
 
     uri, port = sys.argv[1], int(sys.argv[2])
+    objects = json.loads(sys.argv[3]) if len(sys.argv) > 3 else None
     with tempfile.TemporaryDirectory() as folder:
-        uvicorn.run(application(uri, folder), host="127.0.0.1", port=port, log_level="warning",
+        uvicorn.run(application(uri, folder, objects), host="127.0.0.1", port=port, log_level="warning",
                     timeout_keep_alive=3600)
 
 

@@ -18,6 +18,7 @@ know of A's points is stale nearly always: what passes here is not luck.
   reborn         the same, and Redis forgets meanwhile: what the pod replays is waited for elsewhere
   lost           a pod that never comes back is waited for no longer than redis_position_ttl
   news           deletes and restores at A count at B at once, though run_cache_ttl is long
+  grants         what a user may do, changed at A, counts at B at once, though auth_ttl is long
   rate           rate_limit holds for both pods together; for each alone when Redis is gone
   replay         the same runs/create twice makes one run, whichever pod gets it
   caught_skip    the suite itself: positions are not told, stale reads must be found
@@ -470,6 +471,45 @@ def news(suite):
         return f"20 changes, the slowest {1000 * slowest:.0f} ms until it counted"
 
 
+PEOPLE = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "key", "MLFLOW_AUTH_ADMIN_PASSWORD": "adminpassword1"}
+ADMIN, JOB = ("admin", "adminpassword1"), ("job", "a-job-s-password")
+
+
+def grants(suite):
+    """Rights given and taken at A count at B at once: what it knows would be right for 300 s."""
+    with Scene(suite, "grants") as scene:
+        one, two = (scene.pod("--auth", "basic", "--auth-ttl", "300s", env=PEOPLE) for _ in range(2))
+        chief, job = requests.Session(), requests.Session()
+        chief.auth, job.auth = ADMIN, JOB
+        assert call(one, "users/create", chief, username=JOB[0], password=JOB[1]).status_code == 200
+        experiment = call(one, "experiments/create", chief, name="told").json()["experiment_id"]
+
+        def status():
+            return call(two, "experiments/set-experiment-tag", job, experiment_id=experiment, key="k",
+                        value="v").status_code
+
+        def change(word, **more):
+            answer = chief.post(f"{one.url}/api/3.0/mlflow/users/permissions/{word}", timeout=60, json={
+                "username": JOB[0], "resource_type": "experiment", "resource_id": experiment, **more})
+            assert answer.status_code == 200, answer.text
+
+        assert status() == 403
+        slowest = 0.0
+        for word, more, want in (("grant", {"permission": "EDIT"}, 200), ("revoke", {}, 403)) * 10:
+            change(word, **more)
+            begin = time.monotonic()
+            wait_until(lambda w=want: status() == w, 5, f"{word} counts at the other pod")
+            slowest = max(slowest, time.monotonic() - begin)
+        # Whose was changed while nobody heard is not known: all are asked for again.
+        scene.redis.kill()
+        wait_until(lambda: "[!]redis" in ready(two), 30, "it is away")
+        change("grant", permission="EDIT")
+        assert status() == 403, "nobody has told"
+        scene.redis.start()
+        wait_until(lambda: status() == 200, 30, "it is asked for again")
+        return f"20 changes, the slowest {1000 * slowest:.0f} ms until it counted"
+
+
 def flood(pods, run, seconds, points=10):
     """Batches to all pods for so long; (points accepted, batches refused, Retry-After seen)."""
     over, lock, sums, waits = threading.Event(), threading.Lock(), [0, 0], set()
@@ -598,7 +638,7 @@ def replay(suite):
         return f"{len(answers) + 5} requests, 2 runs"
 
 
-SCENARIOS = [journal, kafka, tls, kill, hang, full, debts, gone, reborn, lost, news, rate, replay, caught_skip]
+SCENARIOS = [journal, kafka, tls, kill, hang, full, debts, gone, reborn, lost, news, grants, rate, replay, caught_skip]
 
 
 class Suite:

@@ -4,7 +4,8 @@
         s3.make_bucket("artifacts")
         Sluice(..., args=["--artifacts-destination", "s3://artifacts/some/prefix"], env=s3.env)
 
-It checks signatures. Where `make` has not fetched it (build/s3/weed), starting it fails.
+It checks signatures. With `certificate` (a certificate's file, its key's) it speaks TLS, `more` are further
+flags. Where `make` has not fetched it (build/s3/weed), starting it fails.
 """
 
 import json
@@ -24,11 +25,14 @@ SERVICES = ("master", "volume", "filer", "s3")
 
 
 class S3:
-    def __init__(self):
+    def __init__(self, certificate=None, more=()):
+        self.more = list(more)
+        if certificate:
+            self.more += [f"-s3.cert.file={certificate[0]}", f"-s3.key.file={certificate[1]}"]
         self.folder = tempfile.mkdtemp(prefix="s3-")
         self.process = None
         self.ports = {name: free_port() for name in SERVICES}
-        self.url = f"http://127.0.0.1:{self.ports['s3']}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.ports['s3']}"
         self.env = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET,
                     "AWS_DEFAULT_REGION": "us-east-1", "MLFLOW_S3_ENDPOINT_URL": self.url}
 
@@ -42,6 +46,7 @@ class S3:
                    "-master.volumeSizeLimitMB=2048", "-s3.port.iceberg=0",
                    "-s3.port.lance=0", f"-s3.localSocket={self.folder}/s3.sock",
                    f"-filer.localSocket={self.folder}/filer.sock"]
+        command += self.more
         for name, port in self.ports.items():
             command += [f"-{name}.port={port}", f"-{name}.port.grpc={free_port()}"]
         with open(os.path.join(self.folder, "output"), "wb") as out:
@@ -59,7 +64,7 @@ class S3:
     def curl(self, method, path, *more):
         """(status, body) of a signed request."""
         done = subprocess.run(
-            ["curl", "-sS", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3", "-u",
+            ["curl", "-sSk", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3", "-u",
              f"{KEY}:{SECRET}", "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD", "-w",
              "\n%{http_code}", self.url + path, *more], capture_output=True, check=True, timeout=60)
         body, _, status = done.stdout.rpartition(b"\n")

@@ -141,6 +141,7 @@ class Sluice(Server):
         self.env = env or {}
         self.admin_url = None
         self.wrapper = []  # a command that runs it, in place of itself
+        self.start_limit_s = 60
 
     def command(self):
         command = self.wrapper + [self.binary, "serve", "--listen", "127.0.0.1:0",
@@ -160,9 +161,10 @@ class Sluice(Server):
                     f"exit code {self.process.returncode} at start:\n{self.output()}")
             return found and found[1]
 
-        self.url = wait_until(lambda: address("listening"), 60, "the line `listening on`")
-        self.admin_url = wait_until(lambda: address("admin"), 60, "the line `admin on`")
-        wait_until(lambda: self.is_answering(self.admin_url + "/readyz"), 60, "/readyz")
+        limit_s = self.start_limit_s
+        self.url = wait_until(lambda: address("listening"), limit_s, "the line `listening on`")
+        self.admin_url = wait_until(lambda: address("admin"), limit_s, "the line `admin on`")
+        wait_until(lambda: self.is_answering(self.admin_url + "/readyz"), limit_s, "/readyz")
         return self
 
     def kill(self):
@@ -214,7 +216,10 @@ class Stock(Server):
         # A worker that does not say within 5 s that it lives would be killed, its requests with it: on a
         # busy machine a long read is enough for that. Its AI jobs, which nothing here asks for, are
         # seven processes more.
-        self.spawn([sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
+        # What MLflow looks at while it is imported (the prefix) must be there before: then as it is.
+        is_plain = self.workers == 1 and not self.prefix and not self.args
+        how = [os.path.join(ROOT, "tests/tools/stock_server.py")] if is_plain else ["-m", "mlflow"]
+        self.spawn([sys.executable, *how, "server", "--backend-store-uri", uri,
                     "--host", "127.0.0.1", "--port", str(port), "--workers", str(self.workers),
                     "--uvicorn-opts", "--timeout-worker-healthcheck 120", *self.args],
                    clean_environment({"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **self.env}),

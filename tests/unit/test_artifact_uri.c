@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <stdio.h>
 #include <cmocka.h>
 
@@ -70,7 +71,8 @@ static void test_check_refuses_in_mlflows_order_and_words(void **state)
     (void)state;
     for (size_t i = 0; i < array_len(rows); i++) {
         fail_init(&f, &arena);
-        if (artifact_uri_check(&arena, str_of(rows[i][0]), STR("s3://own"), &f) != ERR_BAD_PARAM)
+        if (artifact_uri_check(&arena, str_of(rows[i][0]), STR("s3://own"), "artifact_location",
+                               &f) != ERR_BAD_PARAM)
             fail_msg("%s was let through", rows[i][0]);
         if (!str_starts(f.text, str_of(rows[i][1])))
             fail_msg("%s said %.*s", rows[i][0], STR_ARG(f.text));
@@ -97,8 +99,23 @@ static void test_check_lets_storage_through(void **state)
     (void)state;
     fail_init(&f, &arena);
     for (size_t i = 0; i < array_len(good); i++)
-        if (artifact_uri_check(&arena, str_of(good[i]), STR("s3://own"), &f))
+        if (artifact_uri_check(&arena, str_of(good[i]), STR("s3://own"), "artifact_location", &f))
             fail_msg("%s: %.*s", good[i], STR_ARG(f.text));
+}
+
+static void test_an_operator_may_allow_a_scheme(void **state)
+{
+    struct fail f;
+
+    (void)state;
+    fail_init(&f, &arena);
+    setenv("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES", "r2, FTP", 1);
+    assert_int_equal(artifact_uri_check(&arena, STR("ftp://h/x"), STR("s3://own"), &f), OK);
+    assert_int_equal(artifact_uri_check_use(&arena, STR("r2://b@h/x"), STR("s3://own"), &f), OK);
+    assert_int_equal(artifact_uri_check(&arena, STR("sftp://h/x"), STR(""), &f), ERR_BAD_PARAM);
+    unsetenv("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES");
+    assert_int_equal(artifact_uri_check(&arena, STR("ftp://h/x"), STR("s3://own"), &f),
+                     ERR_BAD_PARAM);
 }
 
 static void test_the_servers_own_host_may_be_named(void **state)
@@ -129,8 +146,8 @@ static void test_the_servers_own_host_may_be_named(void **state)
     (void)state;
     fail_init(&f, &arena);
     for (size_t i = 0; i < array_len(rows); i++)
-        if ((artifact_uri_check(&arena, str_of(rows[i].uri), str_of(rows[i].root), &f) == OK) !=
-            rows[i].is_good)
+        if ((artifact_uri_check(&arena, str_of(rows[i].uri), str_of(rows[i].root),
+                                "artifact_location", &f) == OK) != rows[i].is_good)
             fail_msg("%s at a server with %s", rows[i].uri, rows[i].root);
 }
 
@@ -143,9 +160,11 @@ static void test_length_counts_code_points(void **state)
     fail_init(&f, &arena);
     for (size_t i = 0; i < sizeof(text); i += 2)
         memcpy(text + i, "ä", 2);
-    assert_int_equal(artifact_uri_check(&arena, (struct str){text, sizeof(text) - 2}, STR(""), &f),
+    assert_int_equal(artifact_uri_check(&arena, (struct str){text, sizeof(text) - 2}, STR(""),
+                                        "artifact_location", &f),
                      OK);
-    assert_int_equal(artifact_uri_check(&arena, (struct str){text, sizeof(text)}, STR(""), &f),
+    assert_int_equal(artifact_uri_check(&arena, (struct str){text, sizeof(text)}, STR(""),
+                                        "artifact_location", &f),
                      ERR_BAD_PARAM);
     assert_true(str_starts(f.text, STR("Invalid artifact path length.")));
 }
@@ -188,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_append_follows_mlflow),
         cmocka_unit_test(test_check_refuses_in_mlflows_order_and_words),
         cmocka_unit_test(test_check_lets_storage_through),
+        cmocka_unit_test(test_an_operator_may_allow_a_scheme),
         cmocka_unit_test(test_the_servers_own_host_may_be_named),
         cmocka_unit_test(test_length_counts_code_points),
         cmocka_unit_test(test_relative_paths_become_absolute),

@@ -2,6 +2,7 @@
 #include "gateway/entity.c"
 
 #include "tests/unit/pgtest.h"
+#include "unscoped.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -19,6 +20,7 @@ static PGresult *query(const char *text, const char *value)
     PGresult *res;
 
     pgtest_sql("SELECT 1"); /* connects */
+    text = unscoped(&arena, text);
     res = PQexecParams(pgtest.conn, text, value ? 1 : 0, NULL, &value, NULL, NULL, 0);
     if (PQresultStatus(res) != PGRES_TUPLES_OK)
         fail_msg("%s: %s", text, PQerrorMessage(pgtest.conn));

@@ -61,6 +61,27 @@ static void test_quantiles(void **state)
     assert_int_equal(hist_quantile(&v, 1.0), 60000000);
 }
 
+static void test_estimate_lies_within_its_bucket(void **state)
+{
+    struct hist_view v = {0}, before = {0};
+
+    (void)state;
+    assert_true(hist_estimate(&v, 0.5) == 0);
+    v.counts[1] = 10; /* above 50, up to 100 us */
+    assert_true(hist_estimate(&v, 0.5) == 75);
+    assert_true(hist_estimate(&v, 1) == 100);
+    v.counts[3] = 10; /* above 250, up to 500 */
+    assert_true(hist_estimate(&v, 0.75) == 375);
+    v.counts[HIST_BOUNDS] = 80;
+    assert_true(hist_estimate(&v, 0.99) == 60e6);
+    assert_int_equal(hist_count(&v), 100);
+    before.counts[1] = 10;
+    before.counts[HIST_BOUNDS] = 80;
+    hist_since(&v, &before);
+    assert_int_equal(hist_count(&v), 10);
+    assert_true(hist_estimate(&v, 0.5) == 375);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -68,6 +89,7 @@ int main(void)
         cmocka_unit_test(test_a_bound_belongs_to_its_own_bucket),
         cmocka_unit_test(test_sums_add_up),
         cmocka_unit_test(test_quantiles),
+        cmocka_unit_test(test_estimate_lies_within_its_bucket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

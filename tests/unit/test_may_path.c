@@ -75,7 +75,8 @@ static void test_patterns(void **state)
 static void test_native_paths_have_rules(void **state)
 {
     static const char *const admins[] = {"/api/2.0/mlflow/users/update-admin",
-                                         "/api/2.0/mlflow/users/delete"};
+                                         "/api/2.0/mlflow/users/delete",
+                                         "/api/2.0/mlflow/users/create-ui"};
     size_t count;
     const struct route *all = route_rows(&count);
 
@@ -93,6 +94,24 @@ static void test_native_paths_have_rules(void **state)
     }
 }
 
+static void test_who_answers_in_plain_text(void **state)
+{
+    (void)state;
+    assert_true(may_path_is_native(HTTP_M_POST, STR("/gateway/x/invocations")));
+    assert_true(may_path_is_native(HTTP_M_POST, STR("/v1/traces")));
+    assert_true(may_path_is_native(HTTP_M_GET, STR("/ajax-api/3.0/jobs/7")));
+    assert_true(may_path_is_native(HTTP_M_GET, STR("/api/2.0/mlflow-artifacts/artifacts/1/f")));
+    assert_true(may_path_is_native(HTTP_M_PUT, STR("/ajax-api/2.0/mlflow-artifacts/artifacts/f")));
+    assert_false(may_path_is_native(HTTP_M_DELETE, STR("/api/2.0/mlflow-artifacts/artifacts/1/f")));
+    assert_false(may_path_is_native(HTTP_M_GET, STR("/api/2.0/mlflow-artifacts/artifacts")));
+    assert_true(may_path_is_native(HTTP_M_GET, STR("/api/3.0/mlflow/mcp-servers")));
+    assert_true(may_path_is_native(HTTP_M_GET, STR("/ajax-api/3.0/mlflow/mcp-servers/a/b")));
+    assert_false(may_path_is_native(HTTP_M_GET, STR("/api/3.0/mlflow/mcp-servers-x")));
+    assert_false(may_path_is_native(HTTP_M_GET, STR("/api/3.0/jobs/7")));
+    assert_false(may_path_is_native(HTTP_M_GET, STR("/api/2.0/mlflow/runs/get")));
+    assert_false(may_path_is_native(HTTP_M_GET, STR("/gateway")));
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -107,6 +126,7 @@ int main(void)
         cmocka_unit_test(test_one_prefix_alone),
         cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_native_paths_have_rules),
+        cmocka_unit_test(test_who_answers_in_plain_text),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -1,5 +1,6 @@
 /* model_search: the statement, and MLflow 3.17.2's verdict on order_by. */
 #include "gateway/model_search.c"
+#include "unscoped.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,7 +61,7 @@ static void filter(struct fixture *x, const char *text)
 static const char *text_of(struct fixture *x)
 {
     assert_int_equal(model_search_query(&x->a, &x->search, &x->query, &x->f), OK);
-    return x->query.text;
+    return unscoped(&x->a, x->query.text);
 }
 
 static void test_plain_search(void **state)

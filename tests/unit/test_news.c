@@ -158,6 +158,27 @@ static void test_runs_are_forgotten(void **state)
     assert_false(is_known("two"));
 }
 
+/* The counters are the process': one message of another pod moves them once, whatever workers there are. */
+static void test_grants_of_other_pods_have_changed(void **state)
+{
+    struct grant_stamp before = grant_stamp_now(7, 0), now;
+
+    (void)state;
+    news_tell(&workers[0], NEWS_GRANTS, STR("7")); /* who tells has moved them */
+    news_on_message(&workers[0], STR("0123456789abcdef grants 7"));
+    now = grant_stamp_now(7, 0);
+    assert_int_equal(now.user, before.user);
+    news_on_message(&workers[0], STR("ffffffffffffffff grants 7"));
+    now = grant_stamp_now(7, 0);
+    assert_int_equal(now.user, before.user + 1);
+    assert_int_equal(now.all, before.all);
+    news_on_message(&workers[0], STR("ffffffffffffffff grants "));
+    news_on_message(&workers[0], STR("ffffffffffffffff grants seven"));
+    now = grant_stamp_now(7, 0);
+    assert_int_equal(now.user, before.user + 1);
+    assert_int_equal(now.all, before.all + 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +187,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_pods_are_heard_and_we_are_not, setup, teardown),
         cmocka_unit_test_setup_teardown(test_runs_are_forgotten, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_grants_of_other_pods_have_changed, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

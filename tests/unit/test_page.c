@@ -53,9 +53,9 @@ static void test_curves(void **state)
 {
     (void)state;
     page_write(&s, &r, NULL, &out);
-    assert_int_equal(times("<svg "), 3);      /* requests, points, latencies */
-    assert_int_equal(times("<polyline "), 7); /* three, one, three */
-    assert_int_equal(times("</svg>"), 3);
+    assert_int_equal(times("<svg "), 4);      /* requests, points, errors, latencies */
+    assert_int_equal(times("<polyline "), 7); /* one, one, two, three */
+    assert_int_equal(times("</svg>"), 4);
     assert_int_equal(times("Verify"), 0);
     assert_true(buf_len(&out) < 7 * PAGE_COLUMNS * 16 + 20000); /* however many rows */
     assert_int_equal(times("<script"), 0);
@@ -71,8 +71,23 @@ static void test_a_look_at_the_server_adds_its_curves(void **state)
     for (size_t i = 0; i < 3000; i++)
         s.tally.samples[i].backlog = i < 1000 || i > 2000 ? (double)i : -1;
     page_write(&s, &r, NULL, &out);
-    assert_int_equal(times("<svg "), 5);
+    assert_int_equal(times("<svg "), 6);
     assert_int_equal(times("<polyline "), 7 + 1 + 2); /* the backlog has a gap */
+}
+
+static void test_percentiles_and_a_dot_between_gaps(void **state)
+{
+    (void)state;
+    for (unsigned us = 1; us <= 1000; us++)
+        spread_note(&s.tally.latency, us);
+    for (size_t i = 0; i < 3000; i++)
+        s.tally.samples[i].backlog = -1;
+    s.tally.samples[0].backlog = 5; /* in a column with two others */
+    page_write(&s, &r, NULL, &out);
+    assert_int_equal(times("Latency by percentile"),
+                     2);                      /* the heading, and the label of the plot */
+    assert_int_equal(times("99.9 %"), 2); /* the grid of the plot, the table */
+    assert_int_equal(times("points='70.9,10.0 70.9,10.0 '"), 1);
 }
 
 static void test_texts_are_escaped(void **state)
@@ -84,6 +99,7 @@ static void test_texts_are_escaped(void **state)
     fail_init(&f, NULL);
     assert_int_equal(plan_set(plan, STR("experiment"), STR("<script>'x'"), &f), OK);
     plan->pg_uri = "postgresql://me:secret@/x";
+    plan->url = "http://me:secret@host:5";
     page_write(&s, &r, &v, &out);
     assert_int_equal(times("<script"), 0);
     assert_int_equal(times("&lt;script&gt;&#39;x&#39;"), 1);
@@ -117,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_curves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_look_at_the_server_adds_its_curves, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_percentiles_and_a_dot_between_gaps, setup, teardown),
         cmocka_unit_test_setup_teardown(test_texts_are_escaped, setup, teardown),
         cmocka_unit_test(test_scales),
     };

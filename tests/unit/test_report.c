@@ -77,6 +77,9 @@ static void test_json(void **state)
     assert_int_equal(yyjson_arr_size(yyjson_obj_get(root, "samples")), 2);
     at = yyjson_arr_get(yyjson_obj_get(root, "samples"), 1);
     assert_int_equal((int)yyjson_get_num(yyjson_obj_get(at, "done")), 7);
+    at = yyjson_arr_get(yyjson_obj_get(root, "spectrum"), 5);
+    assert_int_equal((int)(yyjson_get_num(yyjson_arr_get(at, 0)) * 100), 50);
+    assert_in_range(yyjson_get_int(yyjson_arr_get(at, 2)), 500, 504);
     at = yyjson_obj_get(yyjson_obj_get(root, "latencies"), "log-batch");
     assert_int_equal((int)(1e6 * yyjson_get_num(yyjson_obj_get(at, "max")) + 0.5), 1000);
     assert_int_equal(yyjson_get_int(yyjson_obj_get(yyjson_obj_get(root, "statuses"), "429")), 3);

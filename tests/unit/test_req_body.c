@@ -299,6 +299,11 @@ const struct route *route_upstream(void)
     return &routes[0];
 }
 
+const struct route *route_upstream_whole(void)
+{
+    return NULL;
+}
+
 bool route_is_own(struct str path)
 {
     (void)path;

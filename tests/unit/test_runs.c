@@ -10,7 +10,7 @@
 
 enum { TTL = 1000000 };
 
-static const struct run active = {.is_active = true, .experiment_id = 3};
+static const struct run active = {.is_active = true, .experiment_id = 3, .workspace = 7};
 static const struct run deleted = {.is_active = false, .experiment_id = 3};
 
 static struct run_id id_of(unsigned n)
@@ -38,6 +38,7 @@ static void test_what_was_put_is_got_until_it_is_old(void **state)
     assert_true(runs_get(t, &id, now, TTL, &out));
     assert_true(out.is_active);
     assert_int_equal(out.experiment_id, 3);
+    assert_int_equal(out.workspace, 7);
     assert_true(runs_get(t, &id, now + TTL - 1, TTL, &out));
     assert_false(runs_get(t, &id, now + TTL, TTL, &out));
     assert_false(runs_get(t, &id, now, 0, &out));

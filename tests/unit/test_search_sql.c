@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "gateway/say.h"
+#include "unscoped.h"
 
 struct row {
     enum filter_dialect dialect;
@@ -177,7 +178,7 @@ static void test_statements(void **state)
         assert_int_equal(build(&a, rows[i].dialect, str_of(rows[i].filter), items, n, &q, &f), OK);
         for (size_t k = 0; k < q.nvalues; k++)
             values = SAY_TEXT(&a, values, k ? STR("|") : STR(""), q.values[k]);
-        assert_string_equal(q.text, rows[i].sql);
+        assert_string_equal(unscoped(&a, q.text), rows[i].sql);
         assert_string_equal(SAY_TEXT(&a, values).p, rows[i].values);
         arena_fini(&a);
     }
@@ -203,7 +204,7 @@ static void test_views(void **state)
         assert_non_null(strstr(q.text, stages[v]));
         assert_non_null(strstr(q.text, " WHERE FALSE AND ")); /* of no experiment */
         assert_int_equal(search_experiments_query(&a, &s, (enum search_view)v, &q, &f), OK);
-        assert_non_null(strstr(q.text, stages[v]));
+        assert_non_null(strstr(unscoped(&a, q.text), stages[v]));
     }
     arena_fini(&a);
 }
@@ -272,7 +273,7 @@ static void test_runs_with_the_first_key_are_asked_for_without_its_rank(void **s
         struct query q;
 
         assert_int_equal(build(&a, FILTER_RUNS, STR(""), items, 2, &q, &f), OK);
-        assert_string_equal(q.text, cases[i].sql);
+        assert_string_equal(unscoped(&a, q.text), cases[i].sql);
     }
     is_top = false;
     arena_fini(&a);

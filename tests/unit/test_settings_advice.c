@@ -55,6 +55,7 @@ static void test_each_rule_applies_where_it_should(void **state)
         {"read_wait=0s", "read_wait = 0"},
         {"max_head_bytes=4KiB", "max_head_bytes is below 8KiB"},
         {"deadletter_max_bytes=9GiB", "deadletter_max_bytes is above"},
+        {"artifacts_destination=gs://b/c", "artifacts_destination is neither a directory nor S3"},
     };
 
     (void)state;

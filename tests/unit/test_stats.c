@@ -54,6 +54,7 @@ static void test_sums_over_threads(void **state)
 static void test_text_of_counters_and_gauges(void **state)
 {
     struct stats_view v = {0};
+    struct exposition x;
     struct buf out;
 
     (void)state;
@@ -61,7 +62,8 @@ static void test_text_of_counters_and_gauges(void **state)
     v.accepted_points = UINT64_MAX;
     v.open_connections = 3;
     v.worker_longest_turn = 1500;
-    stats_expose(&v, &out);
+    exposition_begin(&x, &out, false);
+    stats_expose(&v, &x);
     assert_true(has(&out, "# HELP sluice_accepted_points_total Metric points"));
     assert_true(has(&out, "# TYPE sluice_accepted_points_total counter\n"
                           "sluice_accepted_points_total 18446744073709551615\n"));
@@ -74,6 +76,7 @@ static void test_text_of_counters_and_gauges(void **state)
 static void test_histograms_are_cumulative(void **state)
 {
     struct stats_view v = {0};
+    struct exposition x;
     struct buf out;
 
     (void)state;
@@ -82,45 +85,53 @@ static void test_histograms_are_cumulative(void **state)
     v.fsync.counts[1] = 1;
     v.fsync.counts[HIST_BOUNDS] = 4;
     v.fsync.sum_us = 1500050;
-    stats_expose(&v, &out);
+    exposition_begin(&x, &out, false);
+    stats_expose(&v, &x);
     assert_true(has(&out, "# TYPE sluice_fsync_seconds histogram\n"
                           "sluice_fsync_seconds_bucket{le=\"0.00005\"} 2\n"
                           "sluice_fsync_seconds_bucket{le=\"0.0001\"} 3\n"
                           "sluice_fsync_seconds_bucket{le=\"0.00025\"} 3\n"));
     assert_true(has(&out, "sluice_fsync_seconds_bucket{le=\"2.5\"} 3\n"));
-    assert_true(has(&out, "sluice_fsync_seconds_bucket{le=\"60\"} 3\n"
+    assert_true(has(&out, "sluice_fsync_seconds_bucket{le=\"60.0\"} 3\n"
                           "sluice_fsync_seconds_bucket{le=\"+Inf\"} 7\n"
                           "sluice_fsync_seconds_sum 1.50005\n"
                           "sluice_fsync_seconds_count 7\n"));
     buf_fini(&out);
 }
 
-static void test_histogram_with_labels(void **state)
+static void test_a_traced_request_is_shown_in_openmetrics(void **state)
 {
-    struct hist_view h = {.counts = {1}, .sum_us = 20};
+    struct stats *a = stats_new(), *b = stats_new();
+    struct stats_view v = {0};
+    struct exposition x;
     struct buf out;
 
     (void)state;
     buf_init(&out);
-    stats_expose_head("sluice_request_seconds", "histogram", "Requests.", &out);
-    stats_expose_hist("request", "route=\"/x\",code=\"200\"", &h, &out);
-    assert_true(str_starts(buf_str(&out), STR("# HELP sluice_request_seconds Requests.\n"
-                                              "# TYPE sluice_request_seconds histogram\n")));
-    assert_true(
-        has(&out, "sluice_request_seconds_bucket{route=\"/x\",code=\"200\",le=\"0.00005\"} 1\n"));
-    assert_true(has(&out, "sluice_request_seconds_sum{route=\"/x\",code=\"200\"} 0.00002\n"
-                          "sluice_request_seconds_count{route=\"/x\",code=\"200\"} 1\n"));
+    stat_time(a, ack, 60);
+    stat_trace(a, ack, (&(struct exemplar){{0xa, 0xb}, 60, 1700000000123}));
+    stats_sum(a, &v);
+    stats_sum(b, &v);
+    exposition_begin(&x, &out, true);
+    stats_expose(&v, &x);
+    assert_true(has(&out, "sluice_ack_seconds_bucket{le=\"0.0001\"} 1 # {trace_id=\""
+                          "000000000000000a000000000000000b\"} 0.00006 1700000000.123\n"
+                          "sluice_ack_seconds_bucket{le=\"0.00025\"} 1\n"));
     buf_fini(&out);
+    stats_free(a);
+    stats_free(b);
 }
 
 static void test_every_line_has_the_form_of_the_format(void **state)
 {
     struct stats_view v = {0};
+    struct exposition x;
     struct buf out;
 
     (void)state;
     buf_init(&out);
-    stats_expose(&v, &out);
+    exposition_begin(&x, &out, false);
+    stats_expose(&v, &x);
     assert_true(str_ends(buf_str(&out), STR("\n")));
     for (struct str text = buf_str(&out); text.n;) {
         struct str line = str_cut(&text, '\n');
@@ -185,7 +196,7 @@ int main(void)
         cmocka_unit_test(test_sums_over_threads),
         cmocka_unit_test(test_text_of_counters_and_gauges),
         cmocka_unit_test(test_histograms_are_cumulative),
-        cmocka_unit_test(test_histogram_with_labels),
+        cmocka_unit_test(test_a_traced_request_is_shown_in_openmetrics),
         cmocka_unit_test(test_every_line_has_the_form_of_the_format),
         cmocka_unit_test(test_page_names_what_is_exposed),
         cmocka_unit_test(test_scraping_while_the_owner_writes),

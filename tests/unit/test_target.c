@@ -57,6 +57,14 @@ static void test_addresses(void **state)
     assert_int_equal(target_open(&t, STR("http://[::1]:99"), &a, &f), OK);
     assert_int_equal(t.address.ss_family, AF_INET6);
     assert_int_equal(ntohs(in6->sin6_port), 99);
+    assert_string_equal(t.host, "::1");
+    assert_false(t.is_secure);
+    assert_int_equal(target_open(&t, STR("https://al:secret@localhost/x"), &a, &f), OK);
+    assert_true(t.is_secure);
+    assert_string_equal(t.host, "localhost");
+    assert_int_equal(ntohs(in->sin_port), 443);
+    assert_int_equal(target_open(&t, STR("https://127.0.0.1:8443"), &a, &f), OK);
+    assert_int_equal(ntohs(in->sin_port), 8443);
 }
 
 static void test_refusals(void **state)
@@ -64,7 +72,7 @@ static void test_refusals(void **state)
     struct target t;
 
     (void)state;
-    assert_int_equal(target_open(&t, STR("https://127.0.0.1"), &a, &f), ERR_SETTING);
+    assert_int_equal(target_open(&t, STR("ftp://127.0.0.1"), &a, &f), ERR_SETTING);
     assert_int_equal(target_open(&t, STR("127.0.0.1:5000"), &a, &f), ERR_SETTING);
     assert_int_equal(target_open(&t, STR("http://127.0.0.1:port"), &a, &f), ERR_SETTING);
 }

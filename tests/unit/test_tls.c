@@ -73,7 +73,8 @@ static int end(void **state)
 
 static struct tls *open_with(const char *ca)
 {
-    struct settings s = {.tls_cert = x.cert, .tls_key = x.key, .tls_client_ca = ca};
+    struct settings s = {
+        .tls_cert = x.cert, .tls_key = x.key, .tls_client_ca = ca, .tls_client_crl = ""};
     struct tls *t = NULL;
     struct fail f;
 
@@ -222,7 +223,8 @@ static void test_broken_files_leave_the_old_context(void **state)
 
 static void test_what_cannot_work_is_named(void **state)
 {
-    struct settings s = {.tls_cert = x.cert, .tls_key = x.broken, .tls_client_ca = ""};
+    struct settings s = {
+        .tls_cert = x.cert, .tls_key = x.broken, .tls_client_ca = "", .tls_client_crl = ""};
     struct tls *t = NULL;
     struct fail f;
 
@@ -233,6 +235,12 @@ static void test_what_cannot_work_is_named(void **state)
     s.tls_key = x.key;
     s.tls_client_ca = x.broken;
     assert_int_equal(tls_open(&s, x.stats, &t, &f), ERR_SETTING);
+    s.tls_client_ca = x.cert;
+    s.tls_client_crl = x.cert; /* a file of certificates is no list */
+    assert_int_equal(tls_open(&s, x.stats, &t, &f), ERR_SETTING);
+    s.tls_client_crl = "";
+    assert_int_equal(tls_open(&s, x.stats, &t, &f), OK);
+    tls_close(t);
 }
 
 int main(void)

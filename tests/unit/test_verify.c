@@ -9,7 +9,7 @@
 static struct ledger ledger;
 static struct verdict verdict;
 static struct verify verify;
-static char names[8][KEY_MAX];
+static char names[7 + SYSTEM_KEYS][KEY_MAX];
 
 static int setup(void **state)
 {
@@ -21,7 +21,7 @@ static int setup(void **state)
     ledger_take(&ledger, 1, 100);
     ledger_sent(&ledger, &c);
     verify = (struct verify){.ledger = &ledger, .verdict = &verdict, .run = 1};
-    verify.best = calloc(7, sizeof(*verify.best));
+    verify.best = calloc(7 + SYSTEM_KEYS, sizeof(*verify.best));
     return 0;
 }
 
@@ -29,21 +29,57 @@ static int teardown(void **state)
 {
     (void)state;
     free(verify.best);
-    bits_fini(&verify.seen);
+    bits_fini(&verify.seen[0]);
+    bits_fini(&verify.seen[1]);
     ledger_fini(&ledger);
     return 0;
 }
 
-/* The row in which PostgreSQL holds the point at index. */
-static struct stored row_of(uint64_t index)
+/* The row in which PostgreSQL holds the point at index of a row of the ledger. */
+static struct stored row_in(uint32_t at, uint64_t index)
 {
-    struct point p = ledger_point(&ledger, 1, index);
+    struct point p = ledger_point(&ledger, at, index);
 
     return (struct stored){{names[p.key], ledger_key(&ledger, p.key, names[p.key])},
                            point_stored(&p),
                            p.timestamp,
                            p.step,
                            p.class == POINT_NAN};
+}
+
+static struct stored row_of(uint64_t index)
+{
+    return row_in(1, index);
+}
+
+/* What is logged of the machine is a series of its own, with keys and books of its own. */
+static void test_system_metrics_beside_the_others(void **state)
+{
+    struct call c = {.kind = CALL_SYSTEM_METRICS, .count = SYSTEM_KEYS};
+    struct stored row;
+
+    (void)state;
+    ledger_add_system(&ledger);
+    c.run = 3; /* run 1 */
+    ledger_take(&ledger, 3, SYSTEM_KEYS);
+    ledger_sent(&ledger, &c);
+    ledger_acked(&ledger, &c);
+    for (uint64_t i = 0; i < SYSTEM_KEYS - 1; i++) {
+        row = row_in(3, i);
+        assert_true(str_starts(row.key, STR("system/")));
+        on_metric(&verify, &row);
+        on_latest(&verify, &row);
+    }
+    assert_true(verdict_is_clean(&verdict));
+    assert_int_equal(bits_count(&verify.seen[0]), 0);
+    verify_lost(&verify);
+    assert_int_equal(verdict.lost, 1);
+    row = row_in(3, SYSTEM_KEYS); /* step 1 */
+    on_metric(&verify, &row);
+    assert_int_equal(verdict.invented, 1);
+    row = row_in(3, 0);
+    on_metric(&verify, &row);
+    assert_int_equal(verdict.doubled, 1);
 }
 
 static void test_what_was_sent_is_known_again(void **state)
@@ -55,7 +91,7 @@ static void test_what_was_sent_is_known_again(void **state)
         on_metric(&verify, &row);
     }
     assert_int_equal(verdict.rows, 100);
-    assert_int_equal(bits_count(&verify.seen), 100);
+    assert_int_equal(bits_count(&verify.seen[0]), 100);
     assert_true(verdict_is_clean(&verdict));
     assert_string_equal(verdict.first, "");
 }
@@ -219,6 +255,7 @@ static void test_answers_of_the_api(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_system_metrics_beside_the_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_sent_is_known_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_not_sent_is_invented, setup, teardown),
         cmocka_unit_test_setup_teardown(test_twice_is_doubled, setup, teardown),

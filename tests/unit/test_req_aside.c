@@ -1,5 +1,5 @@
-/* req: what the helper holds for a worker leaves room in the worker's inbox; long ones take turns. */
-#include "gateway/req.c"
+/* req_aside: what the helper holds for a worker leaves room in the worker's inbox. */
+#include "gateway/req_aside.c"
 
 #include <sched.h>
 
@@ -85,50 +85,10 @@ static void test_a_reload_and_a_drain_have_room_beside_bodies(void **state)
     stats_free(w.stats);
 }
 
-static char said[16];
-
-/* Says whose turn it is, and pauses again. */
-static err_t take_turn(struct req *r, struct fail *f)
-{
-    size_t n = strlen(said);
-
-    (void)f;
-    said[n] = (char)('a' + (r == &exchanges[1].req));
-    return req_pause(r, take_turn);
-}
-
-static void test_who_pauses_goes_on_in_turn(void **state)
-{
-    struct worker_net net = {.worker_count = 1};
-    struct worker w = {.stats = stats_new(), .net = &net};
-    struct fail f;
-
-    (void)state;
-    fail_init(&f, NULL);
-    assert_int_equal(inbox_init(&w.inbox), 0);
-    for (size_t i = 0; i < 2; i++)
-        assert_int_equal(req_pause(request_running(&w, i, &f), take_turn), OK);
-    assert_string_equal(said, ""); /* never at once */
-    for (size_t i = 0; i < 5; i++) {
-        assert_true(inbox_wait(&w.inbox, clock_us())); /* the loop would not sleep */
-        req_wake_parked(&w);
-        assert_int_equal(strlen(said), i + 1); /* one a turn */
-    }
-    assert_string_equal(said, "ababa");
-    for (size_t i = 0; i < 2; i++) {
-        (void)req_end_wait(&exchanges[i].req);
-        req_fini(&exchanges[i].req);
-    }
-    assert_null(w.turns.first);
-    inbox_fini(&w.inbox);
-    stats_free(w.stats);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_reload_and_a_drain_have_room_beside_bodies),
-        cmocka_unit_test(test_who_pauses_goes_on_in_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
