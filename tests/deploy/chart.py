@@ -424,6 +424,7 @@ def notes():
             ({}, "port-forward svc/rel-sluice 5000:5000"),
             ({}, "http://rel-sluice.ml.svc:5000"),
             (merged(CASES["jobs"]), "MLFLOW_TRACKING_USERNAME"),
+            (merged(CASES["jobs"]), "set mlflow.artifactsDestination"),
             ({"mlflow": {"defaultArtifactRoot": "./mlruns"}}, "clients resolve it on their own machines"),
             ({"server": {"value_options": {"gunicorn_opts": "--timeout 5"}}}, "ignored: --gunicorn-opts=--timeout 5"),
             ({"mlflow": {"backendStoreUri": "mysql://u@h/m"}, "upstream": {"enabled": True}}, "every request is streamed"),
