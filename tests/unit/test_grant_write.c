@@ -55,8 +55,6 @@ void grant_tell_all(struct worker *w)
 
 const struct auth_config *server_auth_config(const struct server *sv)
 {
-    static const struct auth_config config = {.seeds_roles = true};
-
     (void)sv;
     return &config;
 }
