@@ -65,6 +65,17 @@ struct answers {
     struct exemplar_view traced;
 };
 
+static bool metrics_has_answer(struct server *sv, unsigned method, unsigned status)
+{
+    struct worker *w;
+
+    for (unsigned k = 0; (w = server_worker(sv, k)); k++) {
+        if (latency_has_answer(w->latency, method, status))
+            return true;
+    }
+    return false;
+}
+
 static void metrics_add_answers(struct server *sv, unsigned method, unsigned status,
                                 struct answers *a)
 {
@@ -88,11 +99,13 @@ static void metrics_each_answer(struct server *sv, struct exposition *x,
     for (unsigned m = 0; m < LATENCY_METHODS; m++) {
         for (unsigned s = 0; s < LATENCY_STATUSES; s++) {
             const char *status = latency_status_name(s);
-            struct answers a = {0};
+            struct answers a;
             char labels[LABELS_MAX];
 
-            if (*status)
-                metrics_add_answers(sv, m, s, &a);
+            if (!*status || !metrics_has_answer(sv, m, s))
+                continue; /* nearly all of them */
+            a = (struct answers){0};
+            metrics_add_answers(sv, m, s, &a);
             if (hist_count(&a.hist) == 0)
                 continue;
             snprintf(labels, sizeof(labels), "method=\"%s\",status=\"%s\"", latency_method_name(m),

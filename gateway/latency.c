@@ -23,7 +23,8 @@ typedef _Atomic(struct latency_cell *) latency_row[LATENCY_METHODS][LATENCY_STAT
 struct latency {
     unsigned routes;
     latency_row *rows;
-    _Atomic bool *is_used; /* for each route: it has a cell */
+    _Atomic bool *is_used;                                       /* for each route: it has a cell */
+    _Atomic bool is_answered[LATENCY_METHODS][LATENCY_STATUSES]; /* on any route */
 };
 
 static const char *const method_names[LATENCY_METHODS] = {"GET",   "HEAD",   "POST",    "PUT",
@@ -32,12 +33,13 @@ static const char *const method_names[LATENCY_METHODS] = {"GET",   "HEAD",   "PO
 /* One row a status that has its own place: X(place, status). Places 1 to 5 are those of the classes. */
 #define STATUSES                                                                                 \
     X(6, 101)                                                                                    \
-    X(7, 200) X(8, 201) X(9, 202) X(10, 204) X(11, 206) X(12, 301) X(13, 302) X(14, 303)         \
-        X(15, 304) X(16, 307) X(17, 308) X(18, 400) X(19, 401) X(20, 403) X(21, 404) X(22, 405)  \
-            X(23, 408) X(24, 409) X(25, 411) X(26, 412) X(27, 413) X(28, 414) X(29, 415)         \
-                X(30, 416) X(31, 417) X(32, 418) X(33, 422) X(34, 426) X(35, 428) X(36, 429)     \
-                    X(37, 431) X(38, 499) X(39, 500) X(40, 501) X(41, 502) X(42, 503) X(43, 504) \
-                        X(44, 505) X(45, 507)
+    X(7, 200)                                                                                    \
+    X(8, 201) X(9, 202) X(10, 204) X(11, 206) X(12, 301) X(13, 302) X(14, 303) X(15, 304)        \
+        X(16, 307) X(17, 308) X(18, 400) X(19, 401) X(20, 403) X(21, 404) X(22, 405) X(23, 408)  \
+            X(24, 409) X(25, 411) X(26, 412) X(27, 413) X(28, 414) X(29, 415) X(30, 416)         \
+                X(31, 417) X(32, 418) X(33, 422) X(34, 426) X(35, 428) X(36, 429) X(37, 431)     \
+                    X(38, 499) X(39, 500) X(40, 501) X(41, 502) X(42, 503) X(43, 504) X(44, 505) \
+                        X(45, 507)
 
 #define X(place, status) [place] = #status,
 static const char *const status_names[LATENCY_STATUSES] = {"",    "1xx", "2xx",   "3xx",
@@ -93,8 +95,8 @@ void latency_free(struct latency *l)
 static struct latency_cell *latency_cell(struct latency *l, unsigned route, unsigned method,
                                          unsigned status)
 {
-    _Atomic(struct latency_cell *) *place =
-        &l->rows[route][method_place(method)][status_place(status)];
+    unsigned m = method_place(method), s = status_place(status);
+    _Atomic(struct latency_cell *) *place = &l->rows[route][m][s];
     struct latency_cell *cell = atomic_load_explicit(place, memory_order_relaxed);
 
     if (cell)
@@ -103,6 +105,7 @@ static struct latency_cell *latency_cell(struct latency *l, unsigned route, unsi
     check(cell != NULL);
     atomic_store_explicit(place, cell, memory_order_release);
     atomic_store_explicit(&l->is_used[route], true, memory_order_release);
+    atomic_store_explicit(&l->is_answered[m][s], true, memory_order_release);
     return cell;
 }
 
@@ -149,9 +152,16 @@ void latency_sum_answer(const struct latency *l, unsigned route, unsigned method
         exemplar_gather(exemplars, e);
 }
 
+bool latency_has_answer(const struct latency *l, unsigned method, unsigned status)
+{
+    return atomic_load_explicit(&l->is_answered[method][status], memory_order_acquire);
+}
+
 void latency_sum_route(const struct latency *l, unsigned route, unsigned status_class,
                        struct hist_view *h, struct exemplar_view *e)
 {
+    if (!atomic_load_explicit(&l->is_used[route], memory_order_acquire))
+        return;
     for (unsigned status = 1; status < LATENCY_STATUSES; status++) {
         if (!status_names[status] || (unsigned)(status_names[status][0] - '0') != status_class)
             continue;

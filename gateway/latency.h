@@ -32,6 +32,8 @@ void latency_sum_route(const struct latency *l, unsigned route, unsigned status_
 /* Adds what was answered to that method with that status (both are indexes), on one route; any thread. */
 void latency_sum_answer(const struct latency *l, unsigned route, unsigned method, unsigned status,
                         struct hist_view *h, struct exemplar_view *e);
+/* Was anything answered so, on any route? Any thread. */
+bool latency_has_answer(const struct latency *l, unsigned method, unsigned status);
 /* "GET", "404", "4xx" for an index; "" for a status index that is not used. */
 const char *latency_method_name(unsigned method);
 const char *latency_status_name(unsigned status);

@@ -49,6 +49,8 @@ static void test_cells_add_up(void **state)
     assert_int_equal(of_answer(l, 1, "POST", "200"), 1);
     assert_int_equal(of_answer(l, 2, "DELETE", "503"), 1);
     assert_int_equal(of_answer(l, 2, "OTHER", "431"), 1);
+    assert_true(latency_has_answer(l, method_place(HTTP_M_DELETE), status_place(503)));
+    assert_false(latency_has_answer(l, method_place(HTTP_M_DELETE), status_place(200)));
     latency_free(l);
 }
 
