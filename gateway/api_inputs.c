@@ -1,5 +1,5 @@
 /*
- * api_inputs: what a run read and made: datasets and models.
+ * api_inputs: what a run read and made, datasets and models, and the datasets of experiments.
  *
  * A dataset is one row of `datasets` for its experiment, name and digest; the first one who logs it
  * says what it is. A run's use of it is a row of `inputs`, and the tags of that use are written with
@@ -11,11 +11,15 @@
  *
  * A NUL, which PostgreSQL does not take, is told only once the run is known to be there, as MLflow
  * does; the statement then goes out with nothing to write.
+ *
+ * The datasets that the runs of some experiments use are what the web UI filters by. MLflow shows any
+ * 1000 of them in any order; here they are the first ones by experiment, name, digest and context.
  */
 #include "gateway/api.h"
 
 #include <string.h>
 
+#include "gateway/experiment_id.h"
 #include "gateway/reply.h"
 #include "gateway/run_stage.h"
 #include "ingest/names.h"
@@ -299,4 +303,89 @@ err_t api_log_outputs(struct req *r, struct fail *f)
     c->values[1] = sql_text_array(a, ids, n);
     c->values[2] = sql_i64_array(a, steps, n);
     return req_sql(r, &(struct sql_step){&LOG_OUTPUTS, c->values, 3}, 1, outputs_done);
+}
+
+/* -- the datasets of experiments --------------------------------------------------------------- */
+
+enum { DATASETS_EXPERIMENTS_MAX = 20 };
+
+/* A use without a context counts as well. What DISTINCT leaves is at most DATASETS_MAX rows. */
+#define DATASETS_MAX "1000"
+static const struct stmt DATASETS = {
+    "datasets_search",
+    "SELECT DISTINCT d.experiment_id, d.name, d.digest, t.value FROM datasets d"
+    " JOIN inputs i ON i.source_type = 'DATASET' AND i.source_id = d.dataset_uuid"
+    " LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid AND t.name = 'mlflow.data.context'"
+    " WHERE d.experiment_id = ANY($1::int4[])" SCOPE_OF("d") " ORDER BY 1, 2, 3, 4"
+                                                             " LIMIT " DATASETS_MAX};
+
+static err_t datasets_show(struct req *r, struct fail *f)
+{
+    const PGresult *rows = r->sql.results[0];
+    int n = PQntuples(rows);
+    struct json j;
+
+    (void)f;
+    reply_json(r, &j);
+    json_open(&j);
+    if (n > 0) {
+        json_key(&j, "dataset_summaries");
+        json_open_list(&j);
+    }
+    for (int i = 0; i < n; i++) {
+        struct str context = sql_get(rows, i, 3);
+
+        json_open(&j);
+        json_pair_str(&j, "experiment_id", sql_get(rows, i, 0));
+        json_pair_str(&j, "name", sql_get(rows, i, 1));
+        json_pair_str(&j, "digest", sql_get(rows, i, 2));
+        if (context.n)
+            json_pair_str(&j, "context", context);
+        json_close(&j);
+    }
+    if (n > 0)
+        json_close_list(&j);
+    json_close(&j);
+    return reply_ok(r);
+}
+
+/* What is no integer comes before an integer that PostgreSQL refuses. */
+static err_t datasets_experiments(const struct list_str *texts, int64_t *ids, struct fail *f)
+{
+    err_t refused = OK;
+
+    for (size_t i = 0; i < texts->n; i++) {
+        int32_t id = 0;
+        err_t e = experiment_id_parse(texts->items[i], &id, f);
+
+        if (e && e != ERR_BAD_REQUEST)
+            return e;
+        if (e)
+            refused = e;
+        ids[i] = id;
+    }
+    return refused;
+}
+
+err_t api_dataset_search(struct req *r, struct fail *f)
+{
+    struct str *value = r->data = arena_zalloc(&r->arena, sizeof(*value));
+    int64_t ids[DATASETS_EXPERIMENTS_MAX];
+    struct msg_datasets_search m;
+    err_t e;
+
+    if ((e = bind_request(&r->arena, &r->input, &MSG_datasets_search, &m, f)))
+        return e;
+    if (m.experiment_ids.n == 0)
+        return fail(f, ERR_BAD_PARAM,
+                    "SearchDatasets request must specify at least one experiment_id.");
+    if (m.experiment_ids.n > DATASETS_EXPERIMENTS_MAX)
+        return fail(f, ERR_BAD_PARAM,
+                    "SearchDatasets request cannot specify more than %d experiment_ids. Received"
+                    " %zu experiment_ids.",
+                    DATASETS_EXPERIMENTS_MAX, m.experiment_ids.n);
+    if ((e = datasets_experiments(&m.experiment_ids, ids, f)))
+        return e;
+    *value = sql_i64_array(&r->arena, ids, m.experiment_ids.n);
+    return req_sql(r, &(struct sql_step){&DATASETS, value, 1}, 1, datasets_show);
 }

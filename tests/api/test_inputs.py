@@ -18,7 +18,10 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, L
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
+from server import Sluice
+
 MOST_RUNS = 100
+CONTEXT = "mlflow.data.context"
 
 
 def dataset(name="d", digest="1", tags=None, **more):
@@ -101,6 +104,58 @@ def test_a_search_shows_the_datasets(client, experiment, run):
     client.log_inputs(run, [dataset(tags={"a": "1"})])
     (found,) = client.search_runs([experiment])
     assert [d.dataset.name for d in found.inputs.dataset_inputs] == ["d"]
+
+
+# --- the datasets of experiments --------------------------------------------------------------------
+
+def search_datasets(target, *experiments):
+    answer = requests.post(target.url + "/ajax-api/2.0/mlflow/experiments/search-datasets", timeout=60,
+                           json={"experiment_ids": experiments})
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def test_datasets_of_an_experiment_byte_for_byte(client, target, experiment):
+    assert search_datasets(target, experiment).text == "{}"
+    runs = [client.create_run(experiment).info.run_id for _ in range(2)]
+    for run in runs:  # one line, however many use it
+        client.log_inputs(run, [dataset("b\u00e4", tags={CONTEXT: "train", "k": "v"})])
+    answer = search_datasets(target, experiment)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.text == f"""{{
+  "dataset_summaries": [
+    {{
+      "experiment_id": "{experiment}",
+      "name": "b\\u00e4",
+      "digest": "1",
+      "context": "train"
+    }}
+  ]
+}}"""
+
+
+def test_every_context_of_a_dataset_is_shown(client, target, experiment):
+    other = client.create_experiment("exp-" + uuid.uuid4().hex)
+    for e, tags in ((experiment, {CONTEXT: "train"}), (experiment, {}), (experiment, {CONTEXT: "eval"}),
+                    (experiment, {CONTEXT: ""}), (other, {"context": "no"})):
+        client.log_inputs(client.create_run(e).info.run_id, [dataset(tags=tags), dataset("same")])
+    found = search_datasets(target, experiment, other, experiment).json()["dataset_summaries"]
+    assert sorted((d["experiment_id"], d["name"], d.get("context", "-")) for d in found) == sorted([
+        (experiment, "d", "-"), (experiment, "d", "-"), (experiment, "d", "eval"),
+        (experiment, "d", "train"), (experiment, "same", "-"), (other, "d", "-"), (other, "same", "-")])
+
+
+def test_no_more_than_1000_datasets(client, target, experiment, sql):
+    run = client.create_run(experiment).info.run_id
+    for first in range(0, 1100, 100):
+        client.log_inputs(run, [dataset(f"d{i:04}") for i in range(first, first + 100)])
+    (count,) = sql.execute("SELECT count(*) FROM datasets WHERE experiment_id = %s",
+                           (int(experiment),)).fetchone()
+    assert count == 1100
+    found = [d["name"] for d in search_datasets(target, experiment).json()["dataset_summaries"]]
+    assert len(found) == len(set(found)) == 1000
+    if isinstance(target, Sluice):  # MLflow leaves it to PostgreSQL which they are
+        assert found == [f"d{i:04}" for i in range(1000)]
 
 
 # --- the models of legacy clients -----------------------------------------------------------------

@@ -50,6 +50,8 @@ CALLS = [
      {"run_id": "run!", "key": "key!", "value": "text!", "run_uuid": "run"}),
     ("POST", "runs/delete-tag", {"run_id": "run!", "key": "key!"}),
     ("POST", "runs/log-inputs", {"run_id": "run!", "datasets": DATASETS, "models": MODELS}),
+    ("POST", "/ajax-api/2.0/mlflow/experiments/search-datasets",
+     {"experiment_ids": "experiments list"}),
     ("POST", "runs/outputs", {"run_id": "run!", "models": MODELS}),
     ("POST", "runs/log-model", {"run_id": "run!", "model_json": "text!"}),
     ("POST", "runs/search",

@@ -21,7 +21,7 @@ RUN_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}$")
 MARGIN_MS = 10_000
 # Lists whose order MLflow does not promise: they come from a relation without ORDER BY.
 UNORDERED = {"tags", "params", "aliases", "dataset_inputs", "model_inputs", "model_outputs",
-             "latest_versions"}
+             "latest_versions", "dataset_summaries"}
 HEADERS = ("content-type", "allow", "location", "retry-after", "www-authenticate",
            "x-content-type-options", "x-frame-options", "content-disposition",
            "access-control-allow-origin", "access-control-allow-credentials")

@@ -130,6 +130,8 @@ def test_no_page_had_an_error(page, server):
     bad.discard(("GET", "/model-versions/get-artifact", 501))  # dbfs: is not read here
     assert all(status == 404 for _, _, status in bad), bad
     asked = " ".join(u for _, u, _ in page.requests)
+    answered = {u.rsplit("/", 1)[1] for _, u, s in page.requests if s == 200}
+    assert "search-datasets" in answered, "what the table of runs can be filtered by"
     for part in ("experiments/search", "runs/search", "graphql", "get-history-bulk-interval",
                  "registered-models/search", "model-versions/search", "server-info"):
         assert part in asked, f"the UI has not asked for {part}"
