@@ -70,6 +70,7 @@ ELSEWHERE = {
     "api_status_json": "tells of the program", "api_status_names": "names of the workspace's alone", "api_server_info": "tells whether there are workspaces",
     "api_ui_page": "files of the program", "api_ui_file": "files of the program",
     "proxy_handle": "the upstream gets the header and does the same",
+    "api_signup_page": "users are of no workspace", "api_signup_form": "users are of no workspace",
     "api_log_batches": "test_a_stream_of_batches", "api_parts_create": "S3; paths as in artifacts/{path}",
     "api_parts_complete": "S3; the same", "api_parts_abort": "S3; the same",
     "api_artifact_presigned": "S3; the same",
