@@ -20,6 +20,8 @@ struct upstream_url;
 struct proxy_peer {
     struct str address;  /* of the client, for X-Forwarded-For */
     struct str scheme;   /* that it speaks: http or https */
+    /* That the request was judged in, whatever fields it has; p NULL: there are none. */
+    struct str workspace;
     bool wants_continue; /* Expect is passed on */
     bool wants_plain;    /* the answer is looked into: no coding */
     bool has_all;        /* of the body, however the client framed it */

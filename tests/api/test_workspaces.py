@@ -6,6 +6,7 @@ workspace; and when the database is away a write goes on only where it may.
 """
 
 import glob
+import json
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ import requests
 from auth import ENVIRONMENT, add_user, basic, guarded
 from server import BINARY, ROOT, Sluice, Stock, clean_environment, wait_until
 from test_auth_schema import stock_ini
+from upstream import Upstream
 
 API = "/api/2.0/mlflow/"
 MANY = "/api/3.0/mlflow/workspaces"
@@ -130,6 +132,20 @@ def test_the_first_of_several_headers_counts(server):
     from auth import exchange
     assert exchange(server.url, lines, "/health")[0] == 200
     assert exchange(server.url, lines[::-1], "/health")[0] == 404
+
+
+def test_the_upstream_looks_at_the_workspace_that_was_judged(postgres):
+    """Whatever the client writes beside it: a connection's own fields are not passed on."""
+    from auth import exchange
+    uri = postgres.create_database("workspaces_upstream")
+    with Upstream() as upstream, Sluice(uri, args=[*ON, "--upstream", upstream.url]) as s:
+        requests.post(s.url + MANY, json={"name": "team-a"}, timeout=30)
+        for lines, judged in (([], "default"), ([b"X-MLFLOW-WORKSPACE:  team-a "], "team-a"),
+                              ([b"x-mlflow-workspace: team-a", b"x-mlflow-workspace: default"], "team-a"),
+                              ([b"X-MLFLOW-WORKSPACE: team-a", b"Connection: X-MLFLOW-WORKSPACE"], "team-a")):
+            seen = json.loads(exchange(s.url, lines, "/echo")[2])["fields"]
+            assert [v for n, v in seen if n.lower() == HEADER.lower()] == [judged]
+    postgres.drop_database("workspaces_upstream")
 
 
 def test_a_stream_of_batches(server):
