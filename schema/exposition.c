@@ -17,12 +17,9 @@
 #include "schema/exposition.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/json.h"
 
 static const struct {
     enum exposition_kind kind;
@@ -109,16 +106,6 @@ void exposition_u64(struct exposition *x, const char *labels, uint64_t value)
 {
     add_sample(x, labels);
     buf_printf(x->out, "%" PRIu64 "\n", value);
-}
-
-void exposition_double(struct exposition *x, const char *labels, double value)
-{
-    char text[JSON_DOUBLE_MAX];
-
-    check(isfinite(value));
-    add_sample(x, labels);
-    buf_add(x->out, text, json_repr_double(value, text));
-    buf_add_byte(x->out, '\n');
 }
 
 void exposition_us(struct exposition *x, const char *labels, uint64_t us)

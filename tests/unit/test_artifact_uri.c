@@ -110,12 +110,16 @@ static void test_an_operator_may_allow_a_scheme(void **state)
     (void)state;
     fail_init(&f, &arena);
     setenv("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES", "r2, FTP", 1);
-    assert_int_equal(artifact_uri_check(&arena, STR("ftp://h/x"), STR("s3://own"), &f), OK);
+    assert_int_equal(
+        artifact_uri_check(&arena, STR("ftp://h/x"), STR("s3://own"), "artifact_location", &f), OK);
     assert_int_equal(artifact_uri_check_use(&arena, STR("r2://b@h/x"), STR("s3://own"), &f), OK);
-    assert_int_equal(artifact_uri_check(&arena, STR("sftp://h/x"), STR(""), &f), ERR_BAD_PARAM);
+    assert_int_equal(
+        artifact_uri_check(&arena, STR("sftp://h/x"), STR(""), "artifact_location", &f),
+        ERR_BAD_PARAM);
     unsetenv("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES");
-    assert_int_equal(artifact_uri_check(&arena, STR("ftp://h/x"), STR("s3://own"), &f),
-                     ERR_BAD_PARAM);
+    assert_int_equal(
+        artifact_uri_check(&arena, STR("ftp://h/x"), STR("s3://own"), "artifact_location", &f),
+        ERR_BAD_PARAM);
 }
 
 static void test_the_servers_own_host_may_be_named(void **state)

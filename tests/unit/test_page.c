@@ -85,7 +85,7 @@ static void test_percentiles_and_a_dot_between_gaps(void **state)
     s.tally.samples[0].backlog = 5; /* in a column with two others */
     page_write(&s, &r, NULL, &out);
     assert_int_equal(times("Latency by percentile"),
-                     2);                      /* the heading, and the label of the plot */
+                     2);                  /* the heading, and the label of the plot */
     assert_int_equal(times("99.9 %"), 2); /* the grid of the plot, the table */
     assert_int_equal(times("points='70.9,10.0 70.9,10.0 '"), 1);
 }
