@@ -318,6 +318,7 @@ err_t api_workspace_create(struct req *r, struct fail *f)
 {
     struct workspace_call *c = r->whole = arena_zalloc(&r->arena, sizeof(*c));
     struct msg_workspaces_create m;
+    struct sql_step steps[2];
     err_t e;
 
     if (is_off(r))
@@ -335,7 +336,9 @@ err_t api_workspace_create(struct req *r, struct fail *f)
     c->values[4] = sent(&m.trace_archival_config.retention);
     if ((e = check_values(r, c->values, f)))
         return e;
-    return req_sql_try(r, &(struct sql_step){&CREATE, c->values, 5}, 1, create_done);
+    steps[0] = (struct sql_step){&CREATE, c->values, 5};
+    return req_sql_try(r, steps, 1 + grant_workspace_made_step(r, c->values[0], &steps[1]),
+                       create_done);
 }
 
 /* -- get and update ------------------------------------------------------------------------------- */
@@ -395,7 +398,8 @@ err_t api_workspace_update(struct req *r, struct fail *f)
 static err_t delete_answer(struct req *r, struct fail *f)
 {
     (void)f;
-    reply_header(r, "content-type", "text/html; charset=utf-8"); /* Flask's, though nothing follows */
+    reply_header(r, "content-type",
+                 "text/html; charset=utf-8"); /* Flask's, though nothing follows */
     return reply_text(r, 204, NULL, STR(""));
 }
 

@@ -6,6 +6,8 @@
  */
 #include "gateway/experiment_id.h"
 
+#include <stdio.h>
+
 #include "gateway/say.h"
 #include "ingest/names.h"
 #include "ingest/python.h"
@@ -34,6 +36,16 @@ err_t experiment_id_parse(struct str text, int32_t *out, struct fail *f)
                     "(psycopg.errors.NumericValueOutOfRange) integer out of range");
     *out = (int32_t)id;
     return OK;
+}
+
+struct str experiment_id_settle(struct str text, char room[EXPERIMENT_ID_ROOM])
+{
+    int64_t id = 0;
+
+    if (text.n > LIMIT_NUMBER || python_int(text, &id) != PYTHON_INT || id < INT32_MIN ||
+        id > INT32_MAX)
+        return text;
+    return (struct str){room, (size_t)snprintf(room, EXPERIMENT_ID_ROOM, "%d", (int)id)};
 }
 
 err_t experiment_id_unknown(int32_t id, struct fail *f)

@@ -16,6 +16,8 @@
  *       nothing away where everybody may EDIT; only DENY does.
  *   Where all is silent, the default decides, or nothing, in a workspace that is not for everybody.
  *
+ * An experiment's id counts as the number it comes to, because calls take " 02" for 2.
+ *
  * A look-up is a binary search; a user who made 10 000 experiments holds as many rows.
  */
 #include "gateway/grant.h"
@@ -24,6 +26,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "gateway/experiment_id.h"
 
 struct grant {
     enum grant_type type;
@@ -204,10 +207,13 @@ static void grant_add(const struct grant *item, enum grant_level *best, bool *is
 enum grant_level grants_at(const struct grants *g, enum grant_type type, struct str id)
 {
     enum grant_level best = LEVEL_SILENT;
+    char room[EXPERIMENT_ID_ROOM];
     bool is_denied = false;
 
     if (g->is_chief)
         return LEVEL_MANAGE;
+    if (type == GRANT_EXPERIMENT)
+        id = experiment_id_settle(id, room);
     grant_add(grants_find(g, type, STR("*")), &best, &is_denied);
     if (id.n && types[type].has_ids && !str_eq(id, STR("*")))
         grant_add(grants_find(g, type, id), &best, &is_denied);

@@ -198,12 +198,40 @@ static const struct stmt CLEAR = {
     " w AS (DELETE FROM workspace_permissions WHERE workspace = $1::text)"
     " DELETE FROM roles WHERE id IN (SELECT id FROM gone)"};
 
+static unsigned workspace_step(struct req *r, const struct stmt *stmt, struct str name,
+                               struct sql_step *step)
+{
+    if (!r->user || !req_users_are_here(r))
+        return 0;
+    *step = sweep_step(r, stmt, name);
+    return 1;
+}
+
+static bool workspace_is_seeded(const struct req *r)
+{
+    return r->user && server_auth_config(r->worker->server)->seeds_roles;
+}
+
+unsigned grant_workspace_made_step(struct req *r, struct str name, struct sql_step *step)
+{
+    return workspace_is_seeded(r) ? workspace_step(r, &SEED, name, step) : 0;
+}
+
+unsigned grant_workspace_gone_step(struct req *r, struct str name, struct sql_step *step)
+{
+    return workspace_step(r, &CLEAR, name, step);
+}
+
 err_t grant_workspace_made(struct req *r, struct str name, req_step next)
 {
     struct sql_step step;
 
-    if (!r->user || !server_auth_config(r->worker->server)->seeds_roles)
+    if (!workspace_is_seeded(r))
         return next(r, r->fail);
+    if (req_users_are_here(r)) {
+        grant_note(r, true);
+        return next(r, r->fail);
+    }
     step = sweep_step(r, &SEED, name);
     return write_begin(r, &step, 1, true, next);
 }
@@ -214,6 +242,10 @@ err_t grant_workspace_gone(struct req *r, struct str name, req_step next)
 
     if (!r->user)
         return next(r, r->fail);
+    if (req_users_are_here(r)) {
+        grant_note(r, true);
+        return next(r, r->fail);
+    }
     step = sweep_step(r, &CLEAR, name);
     return write_begin(r, &step, 1, true, next);
 }

@@ -23,6 +23,8 @@ must_check err_t grant_sweep(struct req *r, struct str name, req_step next);
 must_check err_t grant_rename(struct req *r, struct str from, struct str to, req_step next);
 
 /* A workspace is made: the roles that MLflow gives each. It is gone: so are its roles, and who had them. */
+unsigned grant_workspace_made_step(struct req *r, struct str name, struct sql_step *step);
+unsigned grant_workspace_gone_step(struct req *r, struct str name, struct sql_step *step);
 must_check err_t grant_workspace_made(struct req *r, struct str name, req_step next);
 must_check err_t grant_workspace_gone(struct req *r, struct str name, req_step next);
 

@@ -10,6 +10,7 @@
  * all that lies below, so deleting is judged by every kind that may.
  */
 #define _GNU_SOURCE /* memmem */
+#include "gateway/artifact_path.h"
 #include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
@@ -58,18 +59,26 @@ static bool has_parent(struct str path)
     return false;
 }
 
-/* What MLflow's handlers take the path for; false = nothing they would take. */
+/* Which file the handlers take the path for: blanks and tabs that they drop, and "./" in front, hide no
+ * experiment. False = nothing they would take. */
 static bool path_settle(struct arena *a, struct str *path)
 {
     size_t decodes = 0;
+    struct fail why;
 
     while (decode_once(a, path)) {
         if (++decodes == DECODES_MAX)
             return false;
     }
-    return str_find(*path, '#') == path->n && str_find(*path, '\\') == path->n &&
-           str_find(*path, '\0') == path->n && !has_parent(*path) &&
-           !(path->n && path->p[0] == '/') && !str_starts(*path, STR("file:"));
+    if (str_find(*path, '#') < path->n || str_find(*path, '\\') < path->n ||
+        str_find(*path, '\0') < path->n || has_parent(*path) || (path->n && path->p[0] == '/') ||
+        str_starts(*path, STR("file:")))
+        return false;
+    fail_init(&why, a);
+    if (artifact_path_check(a, *path, path, &why))
+        return false;
+    *path = artifact_path_norm(a, *path);
+    return true;
 }
 
 /* The experiment's id at the front, behind an optional "workspaces/NAME/"; *path is what follows. */

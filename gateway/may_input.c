@@ -162,8 +162,28 @@ static bool param_find(struct may *m, const char *name, struct str *out)
     return v != NULL;
 }
 
+/* A run may be named four times over, and which of them the handler takes depends on what stands beside
+ * them: whoever names two runs is refused. */
+static void param_judge_runs(struct may *m)
+{
+    static const struct str names[] = {STR_INIT("run_id"), STR_INIT("runId"), STR_INIT("run_uuid"),
+                                       STR_INIT("runUuid")};
+    struct str first = STR("");
+
+    for (size_t i = 0; m->body && i < array_len(names); i++) {
+        struct str id = may_text(m, document_get(m->body, names[i]));
+
+        if (id.n && first.n && !str_eq(id, first))
+            may_refuse(m);
+        if (first.n == 0)
+            first = id;
+    }
+}
+
 err_t may_param(struct may *m, const char *name, struct str *out, struct fail *f)
 {
+    if (strcmp(name, "run_id") == 0)
+        param_judge_runs(m);
     if (param_find(m, name, out))
         return OK;
     if (strcmp(name, "run_id") == 0)

@@ -9,6 +9,7 @@
 #include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
+#include "gateway/model_source.h"
 #include "gateway/registry.h"
 #include "ingest/document.h"
 #include "schema/errors.h"
@@ -78,10 +79,21 @@ err_t may_settle_model_create(struct may *m, struct fail *f)
 
 /* -- versions made ------------------------------------------------------------------------------------ */
 
-/* What stands behind "models:/": a logged model's id, or the name of a registered one. */
-static bool source_parts(struct str source, struct str *model_id, struct str *name)
+/* What stands behind "models:/": a logged model's id, or the name of a registered one, as the handler
+ * reads it ("MODELS:/" too). One that it will refuse is told by the text. */
+static bool source_parts(struct may *m, struct str source, struct str *model_id, struct str *name)
 {
+    struct model_source parts;
+    struct fail why;
+
     *model_id = *name = STR("");
+    fail_init(&why, &m->r->arena);
+    if (model_source_parse(&m->r->arena, source, &parts, &why) == OK) {
+        bool is_id = parts.ref == REF_MODEL_ID && str_starts(parts.name, STR("m-"));
+
+        *(is_id ? model_id : name) = parts.name;
+        return parts.ref != REF_NONE;
+    }
     if (!str_starts(source, STR("models:/")))
         return false;
     source = str_skip(source, 8);
@@ -103,7 +115,7 @@ err_t may_ask_version_create(struct may *m, struct fail *f)
     if (e)
         return e;
     (void)may_field(m, "source", &source);
-    if (source_parts(source, &model_id, &name) && name.n) {
+    if (source_parts(m, source, &model_id, &name) && name.n) {
         (void)may_find(m, FIND_MODEL, name);
         m->id = name;
         return OK;

@@ -5,6 +5,7 @@
  * an experiment counts once for each that the call is about; where it names `all` of a kind, the grant is
  * on `*`, because MLflow grants runs, traces and the like only all together.
  */
+#include "gateway/experiment_id.h"
 #include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
@@ -97,9 +98,12 @@ bool may_container(struct may *m)
 struct str may_scorer(struct may *m, struct str experiment, struct str name)
 {
     static const char hex[] = "0123456789ABCDEF";
-    char *out = arena_alloc(&m->r->arena, experiment.n + 1 + 3 * name.n);
-    size_t n = experiment.n;
+    char room[EXPERIMENT_ID_ROOM], *out;
+    size_t n;
 
+    experiment = experiment_id_settle(experiment, room);
+    n = experiment.n;
+    out = arena_alloc(&m->r->arena, n + 1 + 3 * name.n);
     if (n)
         memcpy(out, experiment.p, n);
     out[n++] = '/';

@@ -183,11 +183,13 @@ err_t may_settle_run_log(struct may *m, struct fail *f)
 
 err_t may_ask_run_artifact(struct may *m, struct fail *f)
 {
-    struct str id;
+    struct str id, uuid;
 
-    if ((!may_query(m, "run_id", &id) || id.n == 0) &&
-        (!may_query(m, "run_uuid", &id) || id.n == 0))
+    (void)may_query(m, "run_uuid", &uuid);
+    if ((!may_query(m, "run_id", &id) || id.n == 0) && (id = uuid).n == 0)
         return fail(f, ERR_BAD_PARAM, "Request must specify run_id or run_uuid parameter");
+    if (uuid.n && !str_eq(id, uuid)) /* an upload goes to one, a download comes from the other */
+        may_refuse(m);
     (void)may_find(m, FIND_RUN, id);
     return OK;
 }

@@ -446,6 +446,8 @@ static err_t proxy_ask(struct req *r, struct fail *f)
                               .wants_plain = p->withheld != NULL};
     struct buf head;
 
+    if (r->scope.mark)
+        peer.workspace = str_of(r->scope.workspace);
     p->awaits_continue = peer.wants_continue;
     p->is_upgrade = proxy_wants_upgrade(&r->arena, r->head, text);
     buf_init(&head);

@@ -7,7 +7,8 @@
  * Dropped towards the server: Host (its own is put in), Expect but for 100-continue, Origin and the
  * preflight fields (gateway/guard.c has judged them, and the server knows other origins than we do),
  * Forwarded and X-Forwarded-*, which anybody can write: ours say who the client is as we see it.
- * Put in: Via, a traceparent when there is no valid one.
+ * Put in: Via, a traceparent when there is no valid one; while workspaces are on the one that the request
+ * was judged in, instead of the client's fields, so that Connection names none away.
  *
  * Towards the client: Via; the lines that every answer has (policy.c) when the server has not set them;
  * what the server says about origins only when there was no Origin, else guard.c has answered that.
@@ -209,9 +210,12 @@ void proxy_request_head(struct arena *a, const struct http_head *d, struct str t
     add_traceparent(d->traceparent, out);
     for (struct str rest = lines; proxy_next_line(&rest, &name, &value);) {
         if (goes_to_server(name, named) &&
-            !(peer->wants_plain && str_ieq(name, STR("accept-encoding"))))
+            !(peer->wants_plain && str_ieq(name, STR("accept-encoding"))) &&
+            !(peer->workspace.p && str_ieq(name, STR("x-mlflow-workspace"))))
             add_line(out, name, value);
     }
+    if (peer->workspace.p)
+        add_line(out, STR("x-mlflow-workspace"), peer->workspace);
     if (peer->wants_plain)
         buf_add_str(out, STR("accept-encoding: identity\r\n"));
     buf_add_str(out, STR("\r\n"));

@@ -7,12 +7,15 @@
  *
  * Two round trips: a look, whose answer refuses in MLflow's words, then one transaction that takes nothing
  * for granted: each statement holds only while the workspace exists. What comes in between, or cannot be,
- * PostgreSQL refuses, and then nothing has changed. MLflow's own mapping deletes the same rows one by one.
+ * PostgreSQL refuses, and then nothing has changed. Its roles go in the same transaction where the users
+ * are in the same database: who had one must not find himself in the next workspace of that name. MLflow's
+ * own mapping deletes the same rows one by one.
  */
 #include "gateway/workspace_delete.h"
 
 #include <string.h>
 
+#include "gateway/grant_write.h"
 #include "gateway/news.h"
 #include "gateway/worker.h"
 #include "gateway/workspace.h"
@@ -152,6 +155,7 @@ static err_t delete_now(struct req *r, struct deletion *d)
         steps[n++].stmt = &DROP_RUNS;
         steps[n++].stmt = &DROP_ROOTS;
     }
+    n += grant_workspace_gone_step(r, d->name, &steps[n]);
     steps[n++].stmt = &DELETE;
     for (unsigned i = 0; i < n; i++) {
         steps[i].values = &d->name;

@@ -6,6 +6,7 @@ workspace; and when the database is away a write goes on only where it may.
 """
 
 import glob
+import json
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ import requests
 from auth import ENVIRONMENT, add_user, basic, guarded
 from server import BINARY, ROOT, Sluice, Stock, clean_environment, wait_until
 from test_auth_schema import stock_ini
+from upstream import Upstream
 
 API = "/api/2.0/mlflow/"
 MANY = "/api/3.0/mlflow/workspaces"
@@ -68,14 +70,14 @@ ELSEWHERE = {
     "api_health": "looks at nothing", "api_version": "looks at nothing", "api_livez": "looks at nothing",
     "api_readyz": "looks at nothing", "api_metrics": "counts the program", "api_status": "tells of the program",
     "api_status_json": "tells of the program", "api_status_names": "names of the workspace's alone", "api_server_info": "tells whether there are workspaces",
-    "api_ui_page": "files of the program", "api_ui_file": "files of the program",
+    "api_ui_gateway": "an empty answer of the program's", "api_ui_page": "files of the program", "api_ui_file": "files of the program",
     "proxy_handle": "the upstream gets the header and does the same",
     "api_signup_page": "users are of no workspace", "api_signup_form": "users are of no workspace",
     "api_log_batches": "test_a_stream_of_batches", "api_parts_create": "S3; paths as in artifacts/{path}",
     "api_parts_complete": "S3; the same", "api_parts_abort": "S3; the same",
     "api_artifact_presigned": "S3; the same",
 }
-USERS = re.compile(r"api_(user|permission|role)")  # auth = basic: test_permissions_in_workspaces
+USERS = re.compile(r"api_(user|permission|role|signup)")  # auth = basic: test_permissions_in_workspaces
 
 
 def test_every_route_is_asked_for_things_of_another_workspace():
@@ -131,6 +133,20 @@ def test_the_first_of_several_headers_counts(server):
     from auth import exchange
     assert exchange(server.url, lines, "/health")[0] == 200
     assert exchange(server.url, lines[::-1], "/health")[0] == 404
+
+
+def test_the_upstream_looks_at_the_workspace_that_was_judged(postgres):
+    """Whatever the client writes beside it: a connection's own fields are not passed on."""
+    from auth import exchange
+    uri = postgres.create_database("workspaces_upstream")
+    with Upstream() as upstream, Sluice(uri, args=[*ON, "--upstream", upstream.url]) as s:
+        requests.post(s.url + MANY, json={"name": "team-a"}, timeout=30)
+        for lines, judged in (([], "default"), ([b"X-MLFLOW-WORKSPACE:  team-a "], "team-a"),
+                              ([b"x-mlflow-workspace: team-a", b"x-mlflow-workspace: default"], "team-a"),
+                              ([b"X-MLFLOW-WORKSPACE: team-a", b"Connection: X-MLFLOW-WORKSPACE"], "team-a")):
+            seen = json.loads(exchange(s.url, lines, "/echo")[2])["fields"]
+            assert [v for n, v in seen if n.lower() == HEADER.lower()] == [judged]
+    postgres.drop_database("workspaces_upstream")
 
 
 def test_a_stream_of_batches(server):
@@ -323,3 +339,22 @@ def test_roles_come_and_go_with_a_workspace(pair):
         assert ask(server, ADMIN, "DELETE", MANY + "/seeded").status_code == 204
         assert ask(server, ADMIN, "GET", "/api/3.0/mlflow/roles/list?workspace=seeded").json()["roles"] == []
     assert found[0] == found[1] and len(found[0]) == 2
+
+
+def test_a_workspace_and_its_roles_are_one_transaction(pair):
+    """What stops between the two (kill -9, too) leaves no roles for the next workspace of that name."""
+    server = pair[0]
+    refuse = ("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$",
+              "CREATE TRIGGER refuse BEFORE INSERT OR DELETE ON roles FOR EACH ROW EXECUTE FUNCTION refuse()")
+    assert ask(server, ADMIN, "POST", MANY, body={"name": "whole"}).status_code == 201
+    with psycopg.connect(server.pg_uri, autocommit=True) as pg:
+        for text in refuse:
+            pg.execute(text)
+        try:
+            assert ask(server, ADMIN, "DELETE", MANY + "/whole?mode=CASCADE").status_code >= 400
+            assert ask(server, ADMIN, "GET", MANY + "/whole").status_code == 200
+            assert ask(server, ADMIN, "POST", MANY, body={"name": "half"}).status_code >= 400
+            assert ask(server, ADMIN, "GET", MANY + "/half").status_code == 404
+        finally:
+            pg.execute("DROP FUNCTION refuse CASCADE")
+    assert ask(server, ADMIN, "DELETE", MANY + "/whole?mode=CASCADE").status_code == 204

@@ -61,6 +61,10 @@ static const struct {
     /* DENY wins on its thing, and has no floor */
     {"experiment 7 DENY", EXP(DO_READ), "nnnnnn"},
     {"experiment 7 DENY", EXP(DO_NOT_DENIED), "nnnnnn"},
+    /* however the number is written */
+    {"experiment 7 DENY", {.type = GRANT_EXPERIMENT, .id = STR_INIT(" +0_7")}, "nnnnnn"},
+    {"experiment 7 READ", {.type = GRANT_EXPERIMENT, .id = STR_INIT("07")}, "yyyyyy"},
+    {"experiment 7 DENY", {.type = GRANT_EXPERIMENT, .id = STR_INIT("7.0")}, "nnyyyy"},
     {"experiment * DENY; experiment 7 MANAGE", EXP(DO_READ), "nnnnnn"},
     {"experiment 7 DENY; experiment 7 MANAGE", EXP(DO_READ), "nnnnnn"},
     {"experiment 8 DENY", EXP(DO_READ), "nnyyyy"},

@@ -161,6 +161,7 @@ static void test_renames(void **state)
 static void test_workspaces(void **state)
 {
     (void)state;
+    are_here = false;
     config.seeds_roles = false;
     assert_int_equal(grant_workspace_made(&req, STR("w"), go_on), OK);
     assert_int_equal(tried, 0);
@@ -172,6 +173,27 @@ static void test_workspaces(void **state)
     assert_ptr_equal(steps[0].stmt, &CLEAR);
     assert_int_equal(after(&req, NULL), OK);
     assert_int_equal(changed_all, 1);
+}
+
+static void test_workspaces_in_one_transaction(void **state)
+{
+    struct sql_step step;
+
+    (void)state;
+    are_here = true;
+    config.seeds_roles = false;
+    assert_int_equal(grant_workspace_made_step(&req, STR("w"), &step), 0);
+    config.seeds_roles = true;
+    assert_int_equal(grant_workspace_made_step(&req, STR("w"), &step), 1);
+    assert_ptr_equal(step.stmt, &SEED);
+    assert_int_equal(grant_workspace_gone_step(&req, STR("w"), &step), 1);
+    assert_ptr_equal(step.stmt, &CLEAR);
+    assert_int_equal(grant_workspace_made(&req, STR("w"), go_on), OK);
+    assert_int_equal(grant_workspace_gone(&req, STR("w"), go_on), OK);
+    assert_int_equal(tried, 0);
+    assert_int_equal(changed_all, 2);
+    are_here = false;
+    assert_int_equal(grant_workspace_gone_step(&req, STR("w"), &step), 0);
 }
 
 static void test_nobody_is_asked_who_it_is(void **state)
@@ -200,6 +222,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_renames, setup, teardown),
         cmocka_unit_test_setup_teardown(test_workspaces, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_workspaces_in_one_transaction, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_is_asked_who_it_is, setup, teardown),
     };
 

@@ -37,6 +37,13 @@ static const char *const rows[][4] = {
     {"7\\..\\8", "-", "", ""},
     {"file:///7/x", "-", "", ""},
     {"7/x%00", "-", "", ""},
+    {"./7/models/x", "7", "l", "l"},
+    {"%252e/7/models/x", "7", "l", "l"},
+    {" 7/models/x", "7", "l", "l"},
+    {"%097/models/x", "7", "l", "l"},
+    {"7%09/models/x", "7", "l", "l"},
+    {"workspaces//w/./7/models/x", "7", "l", "l"},
+    {"FILE:7/models/x", "-", "", ""},
 };
 
 static void kinds_of(struct str rest, bool is_delete, char out[4])

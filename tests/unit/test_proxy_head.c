@@ -67,6 +67,17 @@ static void test_a_request_is_addressed_anew(void **state)
     assert_true(has(request("\r\nGET //a HTTP/1.1", "B: c\r\n"), "GET /base//a HTTP/1.1\r\n"));
 }
 
+static void test_the_workspace_is_the_one_that_was_judged(void **state)
+{
+    const char *sent = "X-Mlflow-Workspace: b\r\nConnection: x-mlflow-workspace\r\n";
+
+    (void)state;
+    peer.workspace = STR("a");
+    assert_true(has(request("GET / HTTP/1.1", sent), "\r\nx-mlflow-workspace: a\r\n"));
+    assert_false(has(request("GET / HTTP/1.1", sent), "orkspace: b"));
+    peer.workspace = (struct str){0};
+}
+
 static void test_a_body_is_framed_as_it_came(void **state)
 {
     (void)state;
@@ -170,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_request_is_addressed_anew),
+        cmocka_unit_test(test_the_workspace_is_the_one_that_was_judged),
         cmocka_unit_test(test_a_body_is_framed_as_it_came),
         cmocka_unit_test(test_a_body_that_was_read_has_a_length),
         cmocka_unit_test(test_an_answer_that_is_looked_into_has_no_coding),
