@@ -271,6 +271,46 @@ def test_links_are_removed_and_not_followed(state):
     assert done.returncode == 1 and (precious / "artifacts").exists()
 
 
+HOSTILE = {
+    "file_scheme": "mlflow-artifacts:/file:{kept}%3F",
+    "parent": "mlflow-artifacts:/x%252f..%252f{kept}",
+    "fragment": "mlflow-artifacts:/{kept}%23",
+    "no_api": "http://127.0.0.1:1/{kept}",
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_location_that_is_refused_keeps_its_run_and_stops_nothing_else(state, case):
+    """A location is the word of whoever may create an experiment."""
+    uri, folder = state.copy()
+    root = HOSTILE[case].format_map(state.ids)
+    with psycopg.connect(uri, autocommit=True) as pg:
+        d = Deleted(pg, folder)
+        thief = d.experiment(OLD_MS, root="mlflow-artifacts:/thief")
+        run = d.run(thief, OLD_MS)
+        pg.execute("UPDATE runs SET artifact_uri = %s || '/' || run_uuid || '/artifacts' WHERE run_uuid = %s",
+                   (root, run))
+        before = paths(folder / "served" / str(state.ids["kept"]) / state.ids["active"])
+        done = gc(uri, "--artifacts-destination", str(folder / "served"))
+        assert done.returncode == 1 and f"Run {run} cannot" in done.stderr, done.stderr
+        assert pg.execute("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'").fetchall() == [(run,)]
+        assert pg.execute("SELECT 1 FROM experiments WHERE experiment_id = %s", (thief,)).fetchone()
+        assert paths(folder / "served" / str(state.ids["kept"]) / state.ids["active"]) == before
+
+
+def test_a_model_that_is_left_keeps_its_experiment(state):
+    uri, folder = state.copy()
+    with psycopg.connect(uri, autocommit=True) as pg:
+        d = Deleted(pg, folder)
+        experiment = d.experiment(OLD_MS)
+        model = d.model(experiment, d.run(experiment, OLD_MS), OLD_MS)
+        pg.execute("UPDATE logged_models SET artifact_location = %s WHERE model_id = %s",
+                   (f"gs://bucket/models/{model}/artifacts", model))
+        done = gc(uri, "--artifacts-destination", str(folder / "served"))
+        assert done.returncode == 1 and model in done.stderr
+        assert pg.execute("SELECT 1 FROM logged_models WHERE model_id = %s", (model,)).fetchone()
+
+
 # -- workspaces ------------------------------------------------------------------------------------
 
 
