@@ -144,6 +144,10 @@ static const char *const experiment_rows[] = {
     "DELETE FROM experiments" OF_EXPERIMENT,
     NULL};
 
+/* A session that was lost has given its locks away, and nobody says so before it is asked: what comes then may
+ * have been restored. */
+static const char still_held[] = "SELECT 1";
+
 static const char jobs_rows[] =
     "DELETE FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE " GC_JOBS_CHOSEN
     " ORDER BY id LIMIT 1000 FOR UPDATE)) RETURNING id";
@@ -336,14 +340,17 @@ static err_t remove_artifacts(struct gc_remover *g, const struct kind *kind,
         enum gc_end *end = end_of(ids, ends, id);
 
         check(end != NULL);
-        if ((e = remove_one(g, kind, id, uri, end, f)))
+        if ((e = gc_sql_ask(&g->hold, still_held, NULL, 0, NULL, f)) ||
+            (e = remove_one(g, kind, id, uri, end, f)))
             return e;
         if (*end == GC_GONE || *end == GC_BYPASSED)
             going->items[going->n++] = id;
         if (g->tick)
             g->tick(g->owner);
     }
-    return gc_artifacts_finish(g->artifacts, f);
+    return (e = gc_sql_ask(&g->hold, still_held, NULL, 0, NULL, f))
+               ? e
+               : gc_artifacts_finish(g->artifacts, f);
 }
 
 static const char *cutoff_of(struct gc_remover *g)

@@ -3,6 +3,7 @@ both compared, every row of every table and every file. Then what only Sluice pr
 beside writers, and to finish what was killed.
 """
 
+import http.server
 import random
 import shutil
 import signal
@@ -502,6 +503,34 @@ def test_a_run_restored_while_gc_waits_is_kept(state):
         assert run not in out and f"{run} is not deleted any more" in err
         assert pg.execute("SELECT count(*) FROM metrics WHERE run_uuid = %s", (run,)).fetchone()[0] == 5
     assert (folder / "served" / str(state.ids["kept"]) / run / "artifacts" / "a.txt").exists()
+
+
+def test_a_session_that_is_lost_amid_artifacts_takes_nothing_more(state):
+    """Its locks are gone with it, and whoever restores a run then has it back whole."""
+    uri, folder = state.copy()
+    asked = []
+
+    class Tracking(http.server.BaseHTTPRequestHandler):
+        def do_DELETE(self):
+            asked.append(self.path)
+            with psycopg.connect(uri, autocommit=True) as pg:
+                pg.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname ="
+                           " current_database() AND application_name = 'sluice gc'"
+                           " AND (query = 'SELECT 1' OR query LIKE '%FOR NO KEY UPDATE%')")
+                pg.execute("UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL")
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    tracking = http.server.HTTPServer(("127.0.0.1", 0), Tracking)
+    threading.Thread(target=tracking.serve_forever, daemon=True).start()
+    try:
+        done = gc(uri, "--tracking-uri", f"http://127.0.0.1:{tracking.server_port}")
+    finally:
+        tracking.shutdown()
+        tracking.server_close()
+    assert done.returncode == 1 and "PostgreSQL" in done.stderr
+    assert len(asked) == 1, asked
 
 
 def test_points_queued_for_a_run_that_gc_took_are_dead_letters(state):
