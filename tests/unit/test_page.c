@@ -85,7 +85,7 @@ static void test_percentiles_and_a_dot_between_gaps(void **state)
     s.tally.samples[0].backlog = 5; /* in a column with two others */
     page_write(&s, &r, NULL, &out);
     assert_int_equal(times("Latency by percentile"),
-                     2);                      /* the heading, and the label of the plot */
+                     2);                  /* the heading, and the label of the plot */
     assert_int_equal(times("99.9 %"), 2); /* the grid of the plot, the table */
     assert_int_equal(times("points='70.9,10.0 70.9,10.0 '"), 1);
 }
@@ -98,6 +98,7 @@ static void test_texts_are_escaped(void **state)
     (void)state;
     fail_init(&f, NULL);
     assert_int_equal(plan_set(plan, STR("experiment"), STR("<script>'x'"), &f), OK);
+    assert_int_equal(plan_set(plan, STR("admin_url"), STR("http://me:secret@host:6"), &f), OK);
     plan->pg_uri = "postgresql://me:secret@/x";
     plan->url = "http://me:secret@host:5";
     page_write(&s, &r, &v, &out);
