@@ -381,6 +381,24 @@ def test_artifacts_in_s3_are_deleted_by_the_thousand(state):
         assert [k for k in keys if not k.endswith("/")] == sorted("pre/" + n for n in names[-2:])
 
 
+def test_a_bucket_that_is_not_ours_keeps_its_run_and_stops_nothing_else(state):
+    uri, folder = state.copy()
+    with S3() as s3, psycopg.connect(uri, autocommit=True) as pg:
+        runs = [r for r, in pg.execute("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'"
+                                       " ORDER BY 1 LIMIT 2").fetchall()]
+        for run, root in zip(runs, ("s3://nobody-has-it/x", "s3://")):
+            pg.execute("UPDATE runs SET artifact_uri = %s || '/' || run_uuid || '/artifacts' WHERE run_uuid = %s",
+                       (root, run))
+        done = gc(uri, "--artifacts-destination", str(folder / "served"), env=s3.env)
+        assert done.returncode == 1 and all(f"Run {run} cannot" in done.stderr for run in runs), done.stderr
+        assert pg.execute("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted' ORDER BY 1"
+                          ).fetchall() == [(run,) for run in runs]
+        silent = gc(uri, "--artifacts-destination", str(folder / "served"),
+                    env={**s3.env, "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+                         "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:1"})
+        assert silent.returncode == 1 and "cannot" not in silent.stderr  # nobody's fault: it ends there
+
+
 # -- beside writers --------------------------------------------------------------------------------
 
 
