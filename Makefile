@@ -206,7 +206,7 @@ run: setup
 test: setup-test
 	@$(MAKE) --no-print-directory WERROR=1 all asan units replays states build/docgen venv \
 		build/plain/sluice build/ui/files/index.html $(KAFKA) $(S3) $(KUBE)
-	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform edge ui crash states fault load pods \
+	@$(PYTHON) tests/run.py lint unit fuzz wire api hostile conform workspaces edge ui crash states fault load pods \
 		deploy chart compose docs
 
 check: all asan units build/docgen

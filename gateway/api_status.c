@@ -20,6 +20,7 @@
 #include "gateway/insight.h"
 #include "gateway/pulse.h"
 #include "gateway/reply.h"
+#include "gateway/scope.h"
 #include "gateway/server.h"
 #include "gateway/status_page.h"
 #include "gateway/top.h"
@@ -274,11 +275,12 @@ err_t api_status_json(struct req *r, struct fail *f)
 
 /* -- names ---------------------------------------------------------------------------------------- */
 
+/* Of every workspace: who may ask looks at all of the server. */
 static const struct stmt NAMES = {
     "status_names",
-    "SELECT 'runs', run_uuid, name FROM runs WHERE run_uuid = ANY($1::text[])" SCOPE_OF(
-        "runs") " UNION ALL SELECT 'experiments', experiment_id::text, name FROM experiments"
-                " WHERE experiment_id = ANY($2::int4[])" SCOPE_EXPERIMENT("experiments")};
+    "SELECT 'runs', run_uuid, name FROM runs WHERE run_uuid = ANY($1::text[])" SCOPE_FOUND
+    " UNION ALL SELECT 'experiments', experiment_id::text, name FROM experiments"
+    " WHERE experiment_id = ANY($2::int4[])" SCOPE_FOUND};
 
 static err_t names_answer(struct req *r, struct fail *f)
 {

@@ -138,3 +138,20 @@ err_t api_ui_file(struct req *r, struct fail *f)
         return fail(f, ERR_NO_ENDPOINT, "There is no file %.*s.", STR_ARG(str_head(name, 200)));
     return ui_send(r, file, false, f);
 }
+
+/* Which models a gateway serves, asked by the table of runs. Without one MLflow pretends that an empty one runs; and
+ * so it is here, as an error would stand on every such page. */
+err_t api_ui_gateway(struct req *r, struct fail *f)
+{
+    struct json j;
+
+    if (r->worker->upstream)
+        return proxy_handle(r, f);
+    reply_json_as(r, &j, JSON_LINE);
+    json_open(&j);
+    json_key(&j, "endpoints");
+    json_open_list(&j);
+    json_close_list(&j);
+    json_close(&j);
+    return reply_ok(r);
+}

@@ -80,22 +80,17 @@ static err_t or_upstream(struct req *r, struct artifact_place *out, struct fail 
     return OK;
 }
 
-/* Where path, which has been checked, lies in the destination for the request's workspace: below
- * workspaces/NAME. What was there before there were workspaces is the default one's, and stays where it
- * is. MLflow looks at the path as it was sent; here it counts what it comes to. */
-static err_t scoped_path(struct req *r, struct str path, struct str *out, struct fail *f)
+/* MLflow looks at the path as it was sent; here it counts what it comes to. */
+err_t artifact_place_scoped(struct arena *a, struct str path, struct str workspace, struct str *out,
+                            struct fail *f)
 {
-    struct arena *a = &r->arena;
     struct str rest = artifact_path_norm(a, path), name;
-    bool is_default = strcmp(r->scope.workspace, SCOPE_DEFAULT) == 0;
 
     *out = path;
-    if (!r->scope.mark)
-        return OK;
     if (!str_eq(str_cut(&rest, '/'), STR(WORKSPACES))) {
-        if (is_default)
+        if (str_eq(workspace, STR(SCOPE_DEFAULT)))
             return OK;
-        *out = artifact_path_join(a, STR(WORKSPACES), str_of(r->scope.workspace));
+        *out = artifact_path_join(a, STR(WORKSPACES), workspace);
         if (path.n)
             *out = artifact_path_join(a, *out, path);
         return OK;
@@ -105,11 +100,9 @@ static err_t scoped_path(struct req *r, struct str path, struct str *out, struct
         return fail_str(f, ERR_BAD_PARAM,
                         STR("Artifact paths prefixed with 'workspaces/' must include a workspace"
                             " name."));
-    if (!str_eq(name, str_of(r->scope.workspace)))
-        return fail(f, ERR_BAD_PARAM,
-                    "Artifact path targets workspace '%.*s' but the workspace specified in the"
-                    " request is '%s'.",
-                    STR_ARG(name), r->scope.workspace);
+    if (!str_eq(name, workspace))
+        return SAY(a, f, ERR_BAD_PARAM, STR("Artifact path targets workspace '"), name,
+                   STR("' but the workspace specified in the request is '"), workspace, STR("'."));
     return OK;
 }
 
@@ -125,7 +118,10 @@ static err_t in_destination(struct req *r, struct str path, struct artifact_plac
         return e;
     if ((e = artifact_path_check(&r->arena, path, &checked, f)))
         return e;
-    return scoped_path(r, path, &out->path, f);
+    out->path = path;
+    if (!r->scope.mark)
+        return OK;
+    return artifact_place_scoped(&r->arena, path, str_of(r->scope.workspace), &out->path, f);
 }
 
 err_t artifact_place_proxied(struct req *r, struct str sent, struct artifact_place *out,

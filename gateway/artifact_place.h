@@ -26,6 +26,10 @@ must_check bool artifact_place_store(struct arena *a, struct str uri, struct art
 /* The path of a proxied URI in the destination. */
 must_check err_t artifact_place_proxied_path(struct arena *a, struct str uri, struct str *path,
                                              struct fail *f);
+/* Where path, which has been checked, lies in the destination for a workspace: below workspaces/NAME. What
+ * was there before there were workspaces is the default one's, and stays where it is. */
+must_check err_t artifact_place_scoped(struct arena *a, struct str path, struct str workspace,
+                                       struct str *out, struct fail *f);
 /* Is it one of those that this server serves, or would? http, https, mlflow-artifacts. */
 bool artifact_place_is_proxied(struct arena *a, struct str uri, struct str *scheme);
 

@@ -30,8 +30,6 @@
 #include "gateway/say.h"
 #include "schema/errors.h"
 
-#define DEFAULT_WORKSPACE STR("default")
-
 err_t gc_artifacts_open(struct gc_artifacts *g, struct arena *a, const struct settings *s,
                         const char *tracking_uri, struct fail *f)
 {
@@ -205,17 +203,6 @@ static err_t split_directory(struct gc_artifacts *g, struct str uri, unsigned pa
     return OK;
 }
 
-/* In another workspace than the default one what is served lies below workspaces/<name>. */
-static struct str scoped(struct gc_artifacts *g, struct str path)
-{
-    struct str home;
-
-    if (g->workspace.n == 0 || str_eq(g->workspace, DEFAULT_WORKSPACE))
-        return path;
-    home = SAY_TEXT(&g->arena, STR("workspaces/"), g->workspace, STR("/"));
-    return str_starts(path, home) ? path : SAY_TEXT(&g->arena, home, path);
-}
-
 static err_t check_destination(struct gc_artifacts *g, struct fail *f)
 {
     struct stat st;
@@ -250,7 +237,10 @@ static err_t remove_served(struct gc_artifacts *g, struct str uri, enum gc_fate 
         *fate = GC_FOREIGN;
         return OK;
     }
-    at.path = without_slashes(scoped(g, path));
+    at.path = path;
+    if (g->workspace.n && (e = artifact_place_scoped(&g->arena, path, g->workspace, &at.path, f)))
+        return e;
+    at.path = without_slashes(at.path);
     if (at.path.n == 0)
         return SAY(&g->arena, f, ERR_BAD_PARAM,
                    STR("The artifact location is the whole destination: '"), uri, STR("'"));

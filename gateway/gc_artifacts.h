@@ -23,7 +23,7 @@ struct gc_artifacts {
     struct artifact_place destination; /* of what the mlflow-artifacts API serves */
     struct gc_tracking tracking;
     bool asks_server;     /* the mlflow-artifacts API is asked, the destination left alone */
-    struct str workspace; /* of what comes next; empty or "default": paths stay as they are */
+    struct str workspace; /* of what comes next; empty: nobody named one */
     /* private */
     bool is_chosen; /* the destination was named, not guessed */
     struct s3_conf conf;

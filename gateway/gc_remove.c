@@ -10,21 +10,23 @@
  * first, and then the run is not among those that we hold. There is no moment in between in which
  * artifacts go whose run lives.
  *
- * Writers. A flusher locks its window's runs FOR KEY SHARE, in order (flush/txn.c), which goes together
- * with the first lock, however long artifacts take. The second waits for windows under way that have
- * points for these runs, and those that come later wait for it, for the time of the last few statements: so no point is written
- * between the end of a run's metrics and the end of the run, and what comes then finds no run and goes to
- * the dead-letter file. The lock stands before latest_metrics are touched, in the order of run ids, as a
- * flusher takes them: no circle of the two. A stock server takes latest_metrics first, so with it there
- * may be one: we wait for a lock as long as PG_LOCK_PATIENCE, then start the batch over, for
- * GC_PATIENCE_US in all. What was removed of artifacts is not there then, and costs a look.
+ * Writers. A flusher locks its window's runs FOR KEY SHARE, in order (flush/txn.c), which goes
+ * together with the first lock, however long artifacts take. The second waits for windows under way
+ * that have points for these runs, and those that come later wait for it, for the time of the last few
+ * statements: so no point is written between the end of a run's metrics and the end of the run, and
+ * what comes then finds no run and goes to the dead-letter file. The lock stands before latest_metrics
+ * are touched, in the order of run ids, as a flusher takes them: no circle of the two. A stock server
+ * takes latest_metrics first, so with it there may be one: we wait for a lock as long as
+ * PG_LOCK_PATIENCE, then start the batch over, for GC_PATIENCE_US in all. What was removed of artifacts
+ * is not there then, and costs a look.
  *
- * Parts. A batch of up to GC_ROWS points goes in hold's one transaction, whole or not at all. Of a larger
- * one each run goes by itself, GC_ROWS in a transaction: DELETE .. LIMIT, GC_FIRSTS times; and what is left then
- * by a cursor. For DELETE .. LIMIT passes over all that it has removed before, every time: hold's
- * transaction is older, and keeps the dead from being cleaned away. The cursor lives in hold's transaction and
- * sees the rows of one moment, so each is visited once, however many parts; its snapshot keeps their
- * places (ctid) from being used again. But places that go to and fro as text cost twice as much a row.
+ * Parts. A batch of up to GC_ROWS points goes in hold's one transaction, whole or not at all. Of a
+ * larger one each run goes by itself, GC_ROWS in a transaction: DELETE .. LIMIT, GC_FIRSTS times; and
+ * what is left then by a cursor. For DELETE .. LIMIT passes over all that it has removed before, every
+ * time: hold's transaction is older, and keeps the dead from being cleaned away. The cursor lives in
+ * hold's transaction and sees the rows of one moment, so each is visited once, however many parts; its
+ * snapshot keeps their places (ctid) from being used again. But places that go to and fro as text cost
+ * twice as much a row.
  *
  * Killed. Before COMMIT the batch is there, without some artifacts and perhaps without some of the
  * metrics, deleted as before: the next gc takes it again. So it is when a run is restored after that:

@@ -103,7 +103,8 @@ static struct str encoded(struct arena *a, struct str path)
     return text;
 }
 
-static err_t answered(CURL *easy, struct arena *a, struct str url, CURLcode code,
+/* The base may hold a password: what is said shows the path alone. */
+static err_t answered(CURL *easy, struct arena *a, struct str path, CURLcode code,
                       const struct buf *answer, bool *is_unresolvable, struct fail *f)
 {
     long status = 0;
@@ -112,13 +113,13 @@ static err_t answered(CURL *easy, struct arena *a, struct str url, CURLcode code
     if (*is_unresolvable)
         return OK;
     if (code != CURLE_OK)
-        return SAY(a, f, ERR_UPSTREAM, STR("The tracking server gave no answer to DELETE "), url,
+        return SAY(a, f, ERR_UPSTREAM, STR("The tracking server gave no answer to DELETE "), path,
                    STR(": "), str_of(curl_easy_strerror(code)));
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     if (status >= 200 && status < 300)
         return OK;
     return SAY(a, f, status == 400 ? ERR_BAD_PARAM : ERR_UPSTREAM, arena_printf(a, "%ld", status),
-               STR(" from the tracking server for DELETE "), url, STR(": "),
+               STR(" from the tracking server for DELETE "), path, STR(": "),
                arena_dup(a, str_head(str_trim(buf_str(answer)), QUOTE_MAX)));
 }
 
@@ -150,7 +151,7 @@ err_t gc_tracking_remove(struct gc_tracking *t, struct arena *a, struct str path
         curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, lines);
     }
     code = curl_easy_perform(t->easy);
-    e = answered(t->easy, a, url, code, &answer, is_unresolvable, f);
+    e = answered(t->easy, a, path, code, &answer, is_unresolvable, f);
     curl_slist_free_all(lines);
     buf_fini(&answer);
     return e;

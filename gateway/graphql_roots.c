@@ -218,8 +218,13 @@ static err_t artifacts_found(struct req *r, struct fail *f)
     struct artifact_place at;
     err_t e;
 
-    if ((e = artifact_place_of(r, c->uri, c->path, !c->has_path, &at, f)) ||
-        (e = artifact_begin(r, &at, f)))
+    if ((e = artifact_place_of(r, c->uri, c->path, !c->has_path, &at, f)))
+        return e;
+    if (at.ops ==
+        &artifact_store_upstream) /* which takes whole requests, and this is a part of one */
+        return fail_str(f, ERR_NOT_IMPLEMENTED,
+                        STR("Artifacts at this place are listed by /artifacts/list only."));
+    if ((e = artifact_begin(r, &at, f)))
         return e;
     return at.ops->list(r, artifacts_listed);
 }

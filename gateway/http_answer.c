@@ -80,7 +80,7 @@ static int answer_on_headers_complete(llhttp_t *p)
 {
     struct http_answer *h = p->data;
 
-    if (p->status_code > 103 && p->status_code < 200)
+    if (p->status_code < 100 || (p->status_code > 103 && p->status_code < 200))
         return HPE_USER; /* what no one knows has no known end */
     if (h->is_to_head)
         p->flags |= F_SKIPBODY;

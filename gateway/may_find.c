@@ -61,7 +61,7 @@ static const struct stmt FINDS[FIND_KINDS] = {
                                                    " AND name = ANY($1)"},
     [FIND_EXPERIMENT] = {"may_anchor",
                          "SELECT s.id, s.id FROM unnest($1::text[]) AS s(id) JOIN experiments e"
-                         " ON e.experiment_id = CASE WHEN s.id ~ '^[0-9]{1,9}$' THEN s.id::int4 END"
+                         " ON e.experiment_id = CASE WHEN s.id ~ '^[0-9]{1,10}$' THEN s.id::int8 END"
                          " WHERE true" SCOPE_EXPERIMENT("e")},
     [FIND_MODEL] = {"may_models", "SELECT m.name, '', coalesce(lower(t.value) = 'true', false)"
                                   " FROM registered_models m LEFT JOIN registered_model_tags t"

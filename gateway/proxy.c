@@ -224,7 +224,8 @@ static err_t proxy_interim(struct req *r, const struct answer_head *d, struct fa
     return req_send_interim(r, text, proxy_turn);
 }
 
-/* Something in the answer is not the caller's to see. A failure says nothing of that kind. */
+/* Something in the answer is not the caller's to see. A redirect or failure says nothing of that
+ * kind. */
 static bool proxy_begin_sieve(struct req *r, const struct answer_head *d)
 {
     struct proxy *p = r->data;
@@ -238,7 +239,7 @@ static bool proxy_begin_sieve(struct req *r, const struct answer_head *d)
                    (str_ieq(name, STR("content-encoding")) && !str_ieq(value, STR("identity")));
     }
     if (d->status == 204 || d->status == 304 ||
-        (d->status >= 400 && !str_starts(type, STR("application/json"))))
+        (d->status >= 300 && !str_starts(type, STR("application/json"))))
         return true;
     if (is_coded || !str_starts(type, STR("application/json")))
         return false;

@@ -5,7 +5,8 @@
  * Signatures. libcurl signs (CURLOPT_AWS_SIGV4) with the header fields given here, among them
  * x-amz-content-sha256, which 7.88 does not add by itself and takes over when it is there. URLs are
  * canonical already (s3_url.c). Expect, which libcurl adds to a long body, cannot be taken out with an
- * empty field: 7.88 would sign that. So a server that does not answer it costs CONTINUE_MS. Bodies that are streamed are not signed, those in memory are.
+ * empty field: 7.88 would sign that. So a server that does not answer it costs
+ * CONTINUE_MS. Bodies that are streamed are not signed, those in memory are.
  */
 #include "gateway/s3_request.h"
 

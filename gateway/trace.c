@@ -16,6 +16,7 @@
 #include "gateway/route.h"
 #include "gateway/tracer.h"
 #include "gateway/worker.h"
+#include "gateway/worker_net.h"
 
 /* False: not followed. */
 static bool trace_decide(struct req *r, struct traceparent *parent)
@@ -25,9 +26,9 @@ static bool trace_decide(struct req *r, struct traceparent *parent)
 
     if (traceparent_parse(r->head->traceparent, parent))
         return parent->flags & TRACE_SAMPLED;
-    if (w->tracer == NULL || sample == 0 || ++w->traced_turn < sample)
+    if (w->tracer == NULL || sample == 0 || ++w->net->traced_turn < sample)
         return false;
-    w->traced_turn = 0;
+    w->net->traced_turn = 0;
     *parent = traceparent_new();
     parent->span = 0; /* it has none */
     return true;

@@ -56,7 +56,6 @@ struct worker {
     struct latency *latency; /* of its requests; written here only */
     struct top top;          /* who sends most; likewise */
     struct tracer *tracer;   /* NULL: no spans are sent anywhere */
-    uint64_t traced_turn;    /* of otlp_sample requests, which one is next */
     struct inbox inbox;
     struct helper *helper;
     unsigned helped_count; /* requests whose bodies it has */
@@ -75,9 +74,8 @@ struct worker {
     struct parked sharing, commands, looks_waiting, looks_asked; /* peers.h: for Redis */
     struct s3_pool *s3;                                          /* NULL until it is needed */
     unsigned transfers;                                          /* of artifacts, under way */
-    unsigned s3_gathers;      /* uploads that are kept in memory */
-    unsigned file_turn;       /* which file thread is next */
-    struct sql_call run_call; /* one run query at a time */
+    unsigned s3_gathers, file_turn; /* uploads kept in memory; which file thread is next */
+    struct sql_call run_call;       /* one run query at a time */
     bool is_run_call_open;
     uint64_t run_asked_us; /* when the one under way was sent */
     struct arena run_arena;

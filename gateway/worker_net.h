@@ -27,33 +27,34 @@ struct listener {
 };
 
 struct worker_net {
+    uint64_t traced_turn; /* of otlp_sample requests, which one is next */
     pthread_t thread;
     struct listener listeners[2];
     struct event *inbox_event;
     struct event *tick;
-    int reserve_fd;                      /* given up to accept and close when there are no more */
-    unsigned max_connections;            /* of all workers together */
-    unsigned worker_count;               /* that share body_memory_bytes evenly */
-    uint64_t held_bytes;                 /* of bodies, and what is made of them, until answered */
-    bool is_leaving;                     /* answers close their connections */
+    int reserve_fd;           /* given up to accept and close when there are no more */
+    unsigned max_connections; /* of all workers together */
+    unsigned worker_count;    /* that share body_memory_bytes evenly */
+    uint64_t held_bytes;      /* of bodies, and what is made of them, until answered */
+    bool is_leaving;          /* answers close their connections */
     bool is_draining;
-    bool is_paused;                      /* no accepting until the next tick */
+    bool is_paused; /* no accepting until the next tick */
     uint64_t drain_until_us;
     _Atomic bool has_ended;
     _Atomic(const struct settings *) settings_seen;
     struct conn_list timers[TIMER_COUNT]; /* every open connection is in one */
     unsigned open_count;
-    unsigned shed_count;                 /* not in open_count */
-    struct conn *yielded;                /* go on in the next turn, in order */
+    unsigned shed_count;  /* not in open_count */
+    struct conn *yielded; /* go on in the next turn, in order */
     struct conn **yielded_end;
-    struct conn *closed;                 /* freed at the end of the turn */
+    struct conn *closed; /* freed at the end of the turn */
     struct conn *free;
     struct exchange *pool;
     unsigned pool_count;
-    char good_host[96];                  /* the last one that guard let through */
+    char good_host[96]; /* the last one that guard let through */
     size_t good_host_len;
     time_t date_second;
-    uint64_t turn_cpu_us;                /* of the thread, when this turn began */
+    uint64_t turn_cpu_us; /* of the thread, when this turn began */
 
     SSL_CTX *tls;             /* for new connections of listen; NULL = plain */
     unsigned greetings_count; /* steps of handshakes in this turn */

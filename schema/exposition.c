@@ -17,12 +17,9 @@
 #include "schema/exposition.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/json.h"
 
 static const struct {
     enum exposition_kind kind;
@@ -111,16 +108,6 @@ void exposition_u64(struct exposition *x, const char *labels, uint64_t value)
     buf_printf(x->out, "%" PRIu64 "\n", value);
 }
 
-void exposition_double(struct exposition *x, const char *labels, double value)
-{
-    char text[JSON_DOUBLE_MAX];
-
-    check(isfinite(value));
-    add_sample(x, labels);
-    buf_add(x->out, text, json_repr_double(value, text));
-    buf_add_byte(x->out, '\n');
-}
-
 void exposition_us(struct exposition *x, const char *labels, uint64_t us)
 {
     add_sample(x, labels);
@@ -195,7 +182,7 @@ static unsigned range_weight(struct str parameters)
             continue;
         str_to_cstr(str_skip(value, 2), text, sizeof(text));
         q = strtod(text, NULL); /* a client's word: may be anything, no number too */
-        return q > 0 ? (unsigned)(fmin(q, 1) * 1000 + 0.5) : 0;
+        return q > 0 ? (unsigned)((q < 1 ? q : 1) * 1000 + 0.5) : 0;
     }
     return 1000;
 }

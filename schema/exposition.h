@@ -41,7 +41,6 @@ void exposition_family(struct exposition *x, const char *name, enum exposition_k
 void exposition_series(struct exposition *x, enum series series);
 /* One sample; labels: "" or `a="b",c="d"`, escaped. */
 void exposition_u64(struct exposition *x, const char *labels, uint64_t value);
-void exposition_double(struct exposition *x, const char *labels, double value);
 void exposition_us(struct exposition *x, const char *labels, uint64_t us); /* as seconds */
 /* The samples of a histogram; e: what OpenMetrics shows of its requests, NULL = nothing. bounds: bits
  * of those of hist_bounds_us that are shown. */

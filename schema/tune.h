@@ -24,7 +24,7 @@
 #define TUNE_VALUE_TEXT   "1000"
 #define TUNE_VALUE_BYTES  1000
 
-#define TUNE_FILL         "50"
+#define TUNE_FILL "50"
 
 enum tune_kind { TUNE_INDEX, TUNE_NO_INDEX, TUNE_STATISTICS, TUNE_TABLE };
 

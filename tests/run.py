@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the suites, shows what each prints, adds up their counts.
 
-    tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [edge] [ui]
+    tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [workspaces] [edge] [ui]
                  [crash] [crash-asan] [states] [fault] [fault-long] [load] [pods] [pods-long]
                  [deploy] [deploy-clean] [chart] [chart-tools] [compose] [cluster] [docs]
                  [tsan] [valgrind]
@@ -165,6 +165,8 @@ SUITES = {
     "api": api,
     # One seed, so that a run of today and one of next year test the same; the full one looks on.
     "conform": lambda: conform(2000, 1200, "--seed", "1"),
+    "workspaces": lambda: counted([VENV, "tests/conform/run.py", "--workspaces"], 600,
+                                  {"SLUICE_TEST_BINARY": SANITIZED}),
     "edge": lambda: counted([VENV, "tests/conform/edge.py"], 900,
                             {"SLUICE_TEST_BINARY": SANITIZED}),
     "ui": lambda: pytest(SANITIZED, 900, "tests/ui"),
@@ -194,7 +196,7 @@ SUITES = {
 
 def main():
     os.chdir(ROOT)
-    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "edge",
+    wanted = sys.argv[1:] or ["lint", "unit", "fuzz", "wire", "api", "hostile", "conform", "workspaces", "edge",
                               "ui", "crash", "states", "fault", "load", "pods", "deploy", "chart",
                               "compose", "docs"]
     unknown = [w for w in wanted if w not in SUITES]

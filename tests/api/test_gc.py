@@ -222,11 +222,12 @@ def test_artifacts_go_through_the_server_that_is_named(state):
     (ours, our_folder), (theirs, their_folder) = state.copy(), state.copy()
     with Sluice(ours, args=["--artifacts-destination", str(our_folder / "served")]) as server:
         done = gc(ours, "--artifacts-destination", "/nowhere", "--tracking-uri", server.url + "/")
-        by_environment = gc(theirs, env={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"})
+        by_environment = gc(theirs, env={"MLFLOW_TRACKING_URI": "http://user:secret@127.0.0.1:1"})
     assert done.returncode == 0, done.stderr
     assert gc(theirs, "--artifacts-destination", str(their_folder / "served")).returncode == 0
     assert_same(left(ours, our_folder), left(theirs, their_folder))
-    assert by_environment.returncode == 1 and "127.0.0.1:1" in by_environment.stderr
+    assert by_environment.returncode == 1 and "tracking server gave no answer" in by_environment.stderr
+    assert "secret" not in by_environment.stderr
 
 
 def test_a_destination_that_is_not_there_removes_no_row(state):
@@ -341,6 +342,23 @@ def test_the_default_workspace_alone_without_a_flag(state, two_spaces):
     assert deleted_in(pg) == {}
     assert pg.execute("SELECT count(*) FROM jobs WHERE id = %s", (state.ids["job"],)).fetchone()[0] == 0
     assert pg.execute("SELECT count(*) FROM jobs").fetchone()[0] == 14
+
+
+def test_what_is_served_in_a_workspace_lies_below_its_folder(state, two_spaces):
+    """Locations without it, as before there were workspaces in an experiment's, are below it as well."""
+    uri, folder, pg = two_spaces
+    d = Deleted(pg, folder)
+    run = d.run(state.ids["old"], OLD_MS)
+    there = folder / "served" / "workspaces" / "other" / str(state.ids["old"]) / run
+    assert (there / "artifacts" / "a.txt").exists()
+    other = d.run(state.ids["old"], OLD_MS)
+    bare = there.parent / other / "artifacts"
+    pg.execute("UPDATE runs SET artifact_uri = %s WHERE run_uuid = %s",
+               (f"mlflow-artifacts:/{state.ids['old']}/{other}/artifacts", other))
+    assert bare.exists()
+    done = gc(uri, "--artifacts-destination", str(folder / "served"), "--workspace", "other")
+    assert done.returncode == 0, done.stderr
+    assert not (there / "artifacts").exists() and not bare.exists()
 
 
 def test_all_workspaces_ignore_ids_of_others(state, two_spaces):

@@ -38,8 +38,8 @@ def users(stock):
 
 
 # What stock does not serve, and who may call it there: nobody is asked, or anybody who is somebody.
-OWN = {"/livez", "/readyz", "/sluice/status", "/sluice/api/v1/status", "/sluice/api/v1/log-batches",
-       "/metrics"}
+OWN = {"/livez", "/readyz", "/sluice/status", "/sluice/api/v1/status", "/sluice/api/v1/status/names",
+       "/sluice/api/v1/log-batches", "/metrics"}
 
 
 def test_every_route_is_asked_about(stock):

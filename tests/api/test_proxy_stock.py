@@ -341,6 +341,17 @@ def test_a_run_whose_own_location_is_elsewhere(elsewhere, store, remote):
     assert elsewhere.stat("sluice_upstream_requests_total") == passed + 3
 
 
+def test_a_graphql_query_is_not_torn_apart(elsewhere, remote):
+    """It may have other parts, which are answered here: the list alone is refused, in its place."""
+    run = remote.create_run(remote.create_experiment("graph")).info
+    query = ("query L($d: MlflowListArtifactsInput!) { mlflowListArtifacts(input: $d)"
+             " { files { path } apiError { code message } } }")
+    got = requests.post(elsewhere.url + "/graphql", timeout=60, json={
+        "query": query, "operationName": "L", "variables": {"d": {"runId": run.run_id}}})
+    assert got.status_code == 200 and "via" not in got.headers
+    assert "/artifacts/list only" in got.text, got.text
+
+
 def test_a_path_is_checked_before_it_goes_on(elsewhere):
     passed = elsewhere.stat("sluice_upstream_requests_total")
     for path in ["%2e%2e/x", "%252e%252e/x", "a%23b", "/etc/passwd"]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import time
 
 import pytest
@@ -10,7 +11,7 @@ import requests
 
 from cluster import Cluster
 from collector import Collector
-from server import Sluice, wait_until
+from server import BINARY, Sluice, wait_until
 
 API = "/api/2.0/mlflow/"
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -156,6 +157,13 @@ def test_environment_of_opentelemetry(postgres, collector):
         assert spans_of(collector, TRACE)[0].resource["service.name"] == "metrics-gateway"
         assert collector.headers["authorization"] == "Bearer s3cret" and collector.headers["x-team"] == "blue"
         assert "s3cret" not in server.output()
+
+
+@pytest.mark.parametrize("endpoint", ["collector:4318", "grpc://collector:4317", "file:///etc/passwd"])
+def test_an_endpoint_that_is_none_stops_the_start(endpoint, tmp_path):
+    found = subprocess.run([os.path.abspath(BINARY), "serve", "--data-dir", str(tmp_path), "--otlp-endpoint", endpoint],
+                           capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode != 0 and "setting otlp_endpoint" in found.stderr
 
 
 def postgres_log(cluster):

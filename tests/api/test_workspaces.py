@@ -219,7 +219,7 @@ PASSWORD = "a-long-password"
 def grant(uri):
     with psycopg.connect(uri, autocommit=True) as pg:
         for name, what in USERS_OF.items():
-            add_user(uri, name, PASSWORD)
+            add_user(uri, name, PASSWORD, method="pbkdf2:sha256:1000")  # stock hashes five times a call
             if what:
                 role = pg.execute("INSERT INTO roles (name, workspace) VALUES (%s, %s) RETURNING id",
                                   (f"role of {name}", what[0])).fetchone()[0]
@@ -286,7 +286,7 @@ def test_permissions_in_workspaces(pair):
     ]
     differing = []
     for who in USERS_OF:
-        for where in ("team-a", "team-b", None):
+        for where in ("team-a", "team-b", None) if who in ("member", "stranger") else ("team-a", None):
             for method, path, body in calls:
                 answers = []
                 for server, known in zip(pair, ids):

@@ -62,7 +62,7 @@ def bars(rows, title):
         y = TOP + ROW * n
         out.append(f'<text x="{LABEL - 8}" y="{y + 17}" text-anchor="end">{escape(label)}</text>'
                    f'<rect class="{"b" if is_met else "m"}" x="{LABEL}" y="{y + 5}" width="{x(value) - LABEL:.1f}" '
-                   f'height="16"/><text x="{x(value) + 6:.1f}" y="{y + 17}">{value:.3g}</text>')
+                   f'height="16"/><text x="{max(x(value), x(promised or value)) + 6:.1f}" y="{y + 17}">{value:.3g}</text>')
         if promised:
             out.append(f'<line class="t" x1="{x(promised):.1f}" x2="{x(promised):.1f}" y1="{y + 2}" y2="{y + 24}"/>')
     return "\n".join([*out, "</svg>", ""])
@@ -77,6 +77,10 @@ def comparisons(found):
     return rows
 
 
+def figure(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def markdown(found):
     machine, options = found["machine"], found["options"]
     lines = [f"Measured {machine['date']} at commit {machine['commit']}: {machine['cpus']} cores ({machine['model']}), "
@@ -89,7 +93,7 @@ def markdown(found):
     for row in found["table"]:
         if "ratio" in row:
             least = promise_of(row)
-            lines.append(f"| {row['what']} | {row['sluice']:,.3g} | {row['against']} | {row['figure']:,.3g} | "
+            lines.append(f"| {row['what']} | {figure(row['sluice'])} | {row['against']} | {figure(row['figure'])} | "
                          f"{row['ratio']:.3g} | {f'>= {least:g}' if least else ''} |".replace("\\copy", "`\\copy`"))
     lines += ["", "| promise | measured | wanted | met |", "|---|---|---|---|"]
     for row in found.get("targets", []):

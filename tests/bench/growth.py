@@ -90,12 +90,25 @@ def connections(server, count, folder, options):
             "rss_mib": figures["rss_peak"] / (1 << 20), "service_p99_ms": figures["service_p99"] * 1e3}
 
 
+def short(number):
+    for size, letter in ((1_000_000, "M"), (1000, "k")):
+        if number >= size:
+            return f"{number / size:g}{letter}"
+    return str(number)
+
+
+def round_up(value):
+    decade = 10 ** math.floor(math.log10(value))
+    return next(decade * step for step in (1, 2, 4, 6, 8, 10) if value <= decade * step)
+
+
 def chart(curves, title, unit, left, top):
-    """A small plot, both axes logarithmic along x, straight along y. curves: {name: [(x, y)]}."""
+    """A small plot, logarithmic along x, straight along y. curves: {name: [(x, y)]}."""
     width, height = 380, 150
     points = [p for line in curves.values() for p in line]
-    high = max(y for _, y in points) * 1.1
-    xs = sorted({max(1, x) for x, _ in points})
+    high = round_up(max(y for _, y in points))
+    labels = {max(1, x): short(x) for x, _ in points}
+    xs = sorted(labels)
     span = math.log10(xs[-1] / xs[0]) or 1
 
     def at(x, y):
@@ -103,18 +116,18 @@ def chart(curves, title, unit, left, top):
 
     out = [f'<text x="{left + 50}" y="{top + 16}">{escape(title)}</text>']
     for part in (0, 0.5, 1):
-        y = top + 30 + height * (1 - part / 1.1)
+        y = top + 30 + height * (1 - part)
         out.append(f'<line class="g" x1="{left + 50}" x2="{left + 50 + width}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                   f'<text class="d" x="{left + 44}" y="{y + 4:.1f}" text-anchor="end">{high * part / 1.1:.3g}</text>')
+                   f'<text class="d" x="{left + 44}" y="{y + 4:.1f}" text-anchor="end">{high * part:g}</text>')
     for x in xs:
-        out.append(f'<text class="d" x="{at(x, 0)[0]:.1f}" y="{top + 30 + height + 16}" text-anchor="middle">{x:,}</text>')
+        out.append(f'<text class="d" x="{at(x, 0)[0]:.1f}" y="{top + 30 + height + 16}" text-anchor="middle">{labels[x]}</text>')
     for n, (name, line) in enumerate(curves.items()):
         klass = "b" if n == 0 else "m"
         path = " ".join(f"{at(x, y)[0]:.1f},{at(x, y)[1]:.1f}" for x, y in line)
         out.append(f'<polyline class="l{klass}" points="{path}"/>')
         out += [f'<circle class="{klass}" cx="{at(x, y)[0]:.1f}" cy="{at(x, y)[1]:.1f}" r="3"/>' for x, y in line]
-        out.append(f'<rect class="{klass}" x="{left + 240 + 100 * n}" y="{top + 7}" width="10" height="10"/>'
-                   f'<text class="d" x="{left + 254 + 100 * n}" y="{top + 16}">{escape(name)}{unit}</text>')
+        out.append(f'<rect class="{klass}" x="{left + 265 + 85 * n}" y="{top + 7}" width="10" height="10"/>'
+                   f'<text class="d" x="{left + 279 + 85 * n}" y="{top + 16}">{escape(name)}{unit}</text>')
     return out
 
 

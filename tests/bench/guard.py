@@ -43,6 +43,8 @@ def main():
     options = parser.parse_args()
     tables = []
     for path in (options.base, options.new):
+        if not os.path.exists(path):
+            sys.exit(f"{path} is missing: make bench-table ARGS=--docs writes the base, make bench-table the new one")
         with open(path, encoding="utf-8") as f:
             tables.append(json.load(f))
     found = losses(*tables, options.loss)

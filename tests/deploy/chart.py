@@ -317,6 +317,9 @@ def dialects():
     variables = env_of(gateway(first))
     assert variables["SLUICE_WORKERS"] == "4" and variables["SLUICE_LISTEN"] == "0.0.0.0:5050"
     assert variables["SLUICE_SERVE_ARTIFACTS"] == "false" and variables["SLUICE_AUTH"] == "basic"
+    together = template(merged(official, {"server": {"flag_options": ["enable_workspaces"]}}))
+    assert env_of(gateway(together))["SLUICE_ENABLE_WORKSPACES"] == "true"
+    assert "SLUICE_ENABLE_WORKSPACES" not in variables
     # A flag with dashes, as on the command line.
     dashed = template(merged(official, {"server": {"flag_options": ["no-serve-artifacts"]}}))
     assert env_of(gateway(dashed)) == variables
@@ -335,7 +338,6 @@ def refused():
             (merged(STORE, {"queue": {"mode": "kafka"}}), "queue.kafka.brokers"),
             (merged(STORE, {"autoscaling": {"enabled": True}, "keda": {"enabled": True}}), "both scale"),
             (merged(STORE, {"keda": {"enabled": True}}), "prometheusAddress"),
-            (merged(STORE, {"server": {"flag_options": ["enable_workspaces"]}}), "no workspaces"),
             (merged(STORE, {"mlflow": {"registryStoreUri": "postgresql://u@other/m"}}), "keeps the registry"),
             (merged(STORE, {"artifactStore": {"gcp": {"enabled": True}}}), "for a stock server"),
             (merged(STORE, {"storage": {"enabled": True}, "replicaCount": 2}), "a second pod"),
@@ -422,6 +424,7 @@ def notes():
             ({}, "port-forward svc/rel-sluice 5000:5000"),
             ({}, "http://rel-sluice.ml.svc:5000"),
             (merged(CASES["jobs"]), "MLFLOW_TRACKING_USERNAME"),
+            (merged(CASES["jobs"]), "set mlflow.artifactsDestination"),
             ({"mlflow": {"defaultArtifactRoot": "./mlruns"}}, "clients resolve it on their own machines"),
             ({"server": {"value_options": {"gunicorn_opts": "--timeout 5"}}}, "ignored: --gunicorn-opts=--timeout 5"),
             ({"mlflow": {"backendStoreUri": "mysql://u@h/m"}, "upstream": {"enabled": True}}, "every request is streamed"),

@@ -32,6 +32,8 @@ NODES = [("one", "a"), ("two", "a"), ("three", "b")]
 class ControlPlane:
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="plane-")
+        # Nothing here has to last, and a busy disk holds every controller up for a minute.
+        self.store = tempfile.mkdtemp(prefix="etcd-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
         self.processes = []
         self.port = free_port()
         self.config = self.path("admin.kubeconfig")
@@ -66,7 +68,7 @@ class ControlPlane:
 
     def start_api(self):
         store, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-        self.spawn("etcd", "--data-dir", self.path("etcd"), "--listen-client-urls", store,
+        self.spawn("etcd", "--data-dir", self.store, "--listen-client-urls", store,
                    "--advertise-client-urls", store, "--listen-peer-urls", peer,
                    "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}",
                    "--unsafe-no-fsync")
@@ -96,6 +98,8 @@ class ControlPlane:
                    f"--service-account-private-key-file={self.path('accounts.key')}",
                    f"--secure-port={free_port()}", f"--cert-dir={self.path('controllers')}",
                    "--horizontal-pod-autoscaler-sync-period=1s",
+                   # A fake node is not lost because kwok had no processor for a while.
+                   "--node-monitor-grace-period=1h",
                    "--horizontal-pod-autoscaler-downscale-stabilization=1s",
                    "--horizontal-pod-autoscaler-initial-readiness-delay=0s",
                    "--horizontal-pod-autoscaler-cpu-initialization-period=0s")
@@ -108,7 +112,6 @@ class ControlPlane:
                 stages.append(f.read())
         self.spawn("kwok", "--kubeconfig", self.config, "--manage-all-nodes=true",
                    f"--server-address=127.0.0.1:{free_port()}",
-                   # Without leases a node is given up after 50 s.
                    "--node-lease-duration-seconds=40",
                    "--config", self.write("stages.yaml", "\n---\n".join(stages)))
         for name, zone in NODES:
@@ -145,6 +148,7 @@ class ControlPlane:
                 process.kill()
             process.wait(timeout=60)
         shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.store, ignore_errors=True)
 
     # --- what a user does --------------------------------------------------------------------------
 

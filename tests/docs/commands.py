@@ -20,7 +20,7 @@ NOT_RUN = [
     ("docs/install.md", r"apt |apt-get |systemctl |systemd-", "root on a real host, with systemd", "tests/deploy/run.py::systemd"),
     ("docs/install.md", r"docker compose", "a daemon, and images of others", "tests/deploy/compose.py"),
     ("docs/install.md", r"make image|skopeo |podman ", "takes minutes, and a registry", "tests/deploy/run.py::image"),
-    ("docs/*", r"(helm|kubectl|kustomize|kind|aliyun|aws|kubeseal) ", "a cluster", "tests/deploy/chart.py"),
+    ("docs/*", r"(helm|kubectl|kustomize|kind|aliyun|aws|kubeseal) ", "a cluster", "tests/deploy/in_cluster.py"),
     ("README.md", r"sluice serve --queue kafka", "three brokers", "tests/pods/run.py"),
     ("docs/scaling.md", r"sluice serve --redis-uri", "Redis with TLS", "tests/pods/redis_pods.py"),
     ("docs/artifacts.md", r"AWS_ACCESS_KEY_ID=\S+ AWS_SECRET_ACCESS_KEY=\S+ sluice serve", "an S3 server", "tests/api/test_artifacts.py::S3"),

@@ -32,7 +32,7 @@ static void fuzz_one(struct arena *a, struct str in)
         (path.n && memchr(path.p, '\0', path.n)))
         return;
     fail_init(&f, a);
-    if ((e = artifact_uri_check(a, uri, root, &f))) {
+    if ((e = artifact_uri_check(a, uri, root, "artifact_location", &f))) {
         fuzz_check_refusal(e, &f);
         return;
     }

@@ -50,7 +50,16 @@ def browser(shots):
 @pytest.fixture(scope="module")
 def page(browser, server, logged):
     """One page, that goes from place to place as a person does."""
-    return browser.open(server.url + "/#/experiments")
+    page = browser.open(server.url + "/#/experiments")
+    page.wait_for("document.body && document.body.innerText.length", 60, "something is drawn")
+    page.evaluate("""(() => {
+        window.said = [];
+        new MutationObserver(changes => changes.forEach(c => c.addedNodes.forEach(n => {
+            const text = n.innerText || '';
+            if (/[A-Z]+_NOT_FOUND|_ERROR\\b|went wrong|NOT_IMPLEMENTED/.test(text)) window.said.push(text);
+        }))).observe(document, {childList: true, subtree: true});
+    })()""")
+    return page
 
 
 def test_list_of_experiments(page, server):
@@ -114,6 +123,7 @@ def test_no_page_had_an_error(page, server):
     """Runs last. What the UI asks for and nobody here answers is 404, which it takes for a server without
     that feature."""
     assert page.errors == []
+    assert page.evaluate("window.said") == []  # no toast, no panel that says what failed
     bad = {(m, re.sub(r"\?.*", "", u.replace(server.url, "")), s) for m, u, s in page.requests
            if u.startswith(server.url) and s not in (200, 304)}
     print(json.dumps(sorted(bad), indent=1))

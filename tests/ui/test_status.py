@@ -104,7 +104,7 @@ def status(server, **params):
 def test_pictures(page, server, size, dark):
     """Nothing is wider than the window, and every text stands out from what is behind it."""
     set_view(page, size, dark)
-    page.browser.listen(2.5)
+    page.browser.listen(0.5)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     faint = page.evaluate(CONTRASTS)
     assert not faint, faint

@@ -33,7 +33,7 @@ static void test_counters_and_units(void **state)
     exposition_family(&x, "a_bytes", KIND_COUNTER, "Bytes.");
     exposition_u64(&x, "", UINT64_MAX);
     exposition_family(&x, "abytes", KIND_GAUGE, "None.");
-    exposition_double(&x, "k=\"v\"", 0.5);
+    exposition_us(&x, "k=\"v\"", 500000);
     exposition_end(&x);
     expect("# TYPE a_bytes counter\n# UNIT a_bytes bytes\n# HELP a_bytes Bytes.\n"
            "a_bytes_total 18446744073709551615\n"

@@ -18,6 +18,7 @@ static struct auth_user user = {.id = 7, .name = STR_INIT("ann")};
 static struct req req;
 static struct may may;
 static bool are_here;
+static struct auth_config config;
 static unsigned tried, changed, changed_all, went_on;
 static struct sql_step steps[2];
 static unsigned nsteps;
@@ -50,6 +51,12 @@ void grant_tell_all(struct worker *w)
 {
     (void)w;
     changed_all++;
+}
+
+const struct auth_config *server_auth_config(const struct server *sv)
+{
+    (void)sv;
+    return &config;
 }
 
 static err_t go_on(struct req *r, struct fail *f)
@@ -150,6 +157,23 @@ static void test_renames(void **state)
     assert_true(str_eq(steps[1].values[0], STR("a")) && str_eq(steps[1].values[1], STR("b")));
 }
 
+/* Its roles are made with a workspace, where MLflow makes them, and go with it. */
+static void test_workspaces(void **state)
+{
+    (void)state;
+    config.seeds_roles = false;
+    assert_int_equal(grant_workspace_made(&req, STR("w"), go_on), OK);
+    assert_int_equal(tried, 0);
+    config.seeds_roles = true;
+    assert_int_equal(grant_workspace_made(&req, STR("w"), go_on), OK);
+    assert_ptr_equal(steps[0].stmt, &SEED);
+    assert_true(str_eq(steps[0].values[0], STR("w")));
+    assert_int_equal(grant_workspace_gone(&req, STR("w"), go_on), OK);
+    assert_ptr_equal(steps[0].stmt, &CLEAR);
+    assert_int_equal(after(&req, NULL), OK);
+    assert_int_equal(changed_all, 1);
+}
+
 static void test_nobody_is_asked_who_it_is(void **state)
 {
     struct sql_step step;
@@ -175,6 +199,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_cannot_be_written_is_logged_and_goes_on, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_renames, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_workspaces, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_is_asked_who_it_is, setup, teardown),
     };
 

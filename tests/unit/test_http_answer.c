@@ -101,6 +101,8 @@ static void test_interim_heads_come_before_the_final_one(void **state)
                  "HTTP/1.1 200 OK\r\nB: c\r\nContent-Length: 1\r\n\r\nx",
                  false, "100[]103[Link: a\r\n]200[B: c\r\nContent-Length: 1\r\n]end[]", "x", 0);
     check_answer("HTTP/1.1 150 What\r\n\r\n", false, "bad[]", "", 0);
+    check_answer("HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n", false, "bad[]", "", 0);
+    check_answer("HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n", false, "bad[]", "", 0);
 }
 
 static void test_what_follows_a_101_is_left(void **state)

@@ -92,6 +92,19 @@ static void test_a_body_that_was_read_has_a_length(void **state)
     peer.has_all = false;
 }
 
+static void test_an_answer_that_is_looked_into_has_no_coding(void **state)
+{
+    const char *s = request("GET /a HTTP/1.1", "Accept-Encoding: gzip\r\n");
+
+    (void)state;
+    assert_true(has(s, "\r\nAccept-Encoding: gzip\r\n"));
+    peer.wants_plain = true;
+    s = request("GET /a HTTP/1.1", "Accept-Encoding: gzip\r\nX: y\r\n");
+    assert_false(has(s, "gzip"));
+    assert_true(has(s, "\r\naccept-encoding: identity\r\n") && has(s, "\r\nX: y\r\n"));
+    peer.wants_plain = false;
+}
+
 /* What Connection names is dropped, and it cannot take our framing or addressing away. */
 static void test_connection_names_what_is_dropped(void **state)
 {
@@ -159,6 +172,7 @@ int main(void)
         cmocka_unit_test(test_a_request_is_addressed_anew),
         cmocka_unit_test(test_a_body_is_framed_as_it_came),
         cmocka_unit_test(test_a_body_that_was_read_has_a_length),
+        cmocka_unit_test(test_an_answer_that_is_looked_into_has_no_coding),
         cmocka_unit_test(test_connection_names_what_is_dropped),
         cmocka_unit_test(test_an_upgrade_passes_only_with_a_get),
         cmocka_unit_test(test_lines_of_an_answer),

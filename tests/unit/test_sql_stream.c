@@ -102,7 +102,7 @@ static struct seen *seen_open(const struct stmt *stmt, const char *value)
 
     check(seen);
     seen->value = str_of(value);
-    seen->stream = sql_stream_open(pool, &step, NULL, seen_on_rows, seen);
+    seen->stream = sql_stream_open(pool, &step, NULL, NULL, seen_on_rows, seen);
     assert_false(seen->has_come); /* never from within sql_stream_open */
     return seen;
 }

@@ -40,7 +40,7 @@
 {{- range $name := list "cors_allowed_origins" "x_frame_options" -}}
 {{- with include "sluice.said" (list $root $name) }}{{ $_ := set $env (printf "SLUICE_%s" (upper $name)) . }}{{ end -}}
 {{- end -}}
-{{- range $flag := list "disable_security_middleware" -}}
+{{- range $flag := list "disable_security_middleware" "enable_workspaces" -}}
 {{- with include "sluice.flag" (list $root $flag) }}{{ $_ := set $env (printf "SLUICE_%s" (upper $flag)) . }}{{ end -}}
 {{- end -}}
 {{- if $v.tls.enabled -}}

@@ -125,7 +125,7 @@
 {{- end -}}
 {{- range .Values.server.flag_options -}}
 {{- $name := replace "-" "_" . -}}
-{{- if not (has $name (list "no_serve_artifacts" "serve_artifacts" "artifacts_only" "disable_security_middleware" "enable_workspaces")) }}{{ $out = append $out (printf "--%s" (replace "_" "-" $name)) }}{{ end -}}
+{{- if not (has $name (list "no_serve_artifacts" "serve_artifacts" "artifacts_only" "disable_security_middleware")) }}{{ $out = append $out (printf "--%s" (replace "_" "-" $name)) }}{{ end -}}
 {{- end -}}
 {{- $out | join "\x00" -}}
 {{- end }}

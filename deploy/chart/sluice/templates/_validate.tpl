@@ -12,9 +12,6 @@
 {{- fail "auth.databaseUri must be PostgreSQL: every pod would have a database of its own" -}}
 {{- end -}}
 {{- end -}}
-{{- if and (include "sluice.flag" (list . "enable_workspaces")) (not (include "sluice.passThrough" .)) -}}
-{{- fail "enable_workspaces: this version of Sluice has no workspaces" -}}
-{{- end -}}
 {{- if and (include "sluice.passThrough" .) (not (include "sluice.hasUpstream" .)) -}}
 {{- fail "the backend store is not PostgreSQL: all requests go to a stock server, so upstream.enabled or upstream.url is needed" -}}
 {{- end -}}
