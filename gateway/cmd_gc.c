@@ -7,8 +7,8 @@
  *
  * What MLflow prints for each object goes to standard output, once its rows are gone; everything else,
  * progress too, to standard error. The first failure ends it, what is done stays done, and the same
- * command goes on from there. Where artifacts are in a store that is not built here, the run stays, and
- * its experiment with it, for `mlflow gc` to take; the exit code says so.
+ * command goes on from there. Where artifacts are in a store that is not built here, the run or model stays,
+ * and its experiment with it, for `mlflow gc` to take; the exit code says so. So does one whose URI is refused.
  */
 #include "gateway/cmd_gc.h"
 
@@ -42,7 +42,8 @@ struct collection {
     struct gc_remover remover;
     struct arena arena; /* of one workspace */
     struct gc_plan plan;
-    uint64_t told_us; /* when progress was last said */
+    struct gc_ids left_models; /* of the workspace; room for all of the plan */
+    uint64_t told_us;          /* when progress was last said */
     uint64_t gone[3], left, kept;
     size_t at, of; /* of the kind under way */
     const char *kind;
@@ -85,6 +86,7 @@ static void say_end(struct collection *c, const char *what, struct str id, enum 
                 "here; it stays, for `mlflow gc`\n",
                 what, STR_ARG(id));
         return;
+    case GC_REFUSED: c->left++; return; /* say_refused did */
     case GC_BYPASSED:
         printf("Unable to resolve the provided artifact URL of %s %.*s. The gc process will "
                "continue and bypass artifact deletion. Please ensure that the artifact exists and "
@@ -94,6 +96,14 @@ static void say_end(struct collection *c, const char *what, struct str id, enum 
     default: break;
     }
     say_gone(what, id);
+}
+
+static void say_refused(void *arg, struct str id, struct str why)
+{
+    struct collection *c = arg;
+
+    fprintf(stderr, "sluice: gc: the artifacts of %s %.*s cannot be removed, it stays: %.*s\n",
+            c->kind, STR_ARG(id), STR_ARG(why));
 }
 
 static void begin_kind(struct collection *c, const char *kind, size_t of)
@@ -147,6 +157,7 @@ static err_t remove_all(struct collection *c, const char *what, const struct gc_
     err_t e;
 
     begin_kind(c, what, ids->n);
+    c->left_models = (struct gc_ids){arena_array(&c->arena, ids->n + 1, sizeof(struct str)), 0};
     while (c->at < ids->n) {
         size_t n = ids->n - c->at;
         struct gc_ids batch = {ids->items + c->at, n < GC_BATCH ? n : GC_BATCH};
@@ -156,6 +167,8 @@ static err_t remove_all(struct collection *c, const char *what, const struct gc_
         for (size_t i = 0; i < batch.n; i++) {
             say_end(c, what, batch.items[i], ends[i]);
             c->gone[kind] += ends[i] == GC_GONE || ends[i] == GC_BYPASSED;
+            if (kind == GC_MODELS && (ends[i] == GC_LEFT || ends[i] == GC_REFUSED))
+                c->left_models.items[c->left_models.n++] = batch.items[i];
         }
         fflush(stdout);
         c->at += batch.n;
@@ -166,15 +179,16 @@ static err_t remove_all(struct collection *c, const char *what, const struct gc_
 
 /* -- experiments ---------------------------------------------------------------------------------- */
 
-/* Is there anything deleted in it yet that was left or came since? Then it stays. */
+/* Is there a deleted run in it yet, that was left or came since, or a model that was left? Then it stays. */
 static err_t is_ready(struct collection *c, struct str id, bool *out, struct fail *f)
 {
-    const char *values[1] = {arena_cstr(&c->arena, id)};
+    const char *values[2] = {arena_cstr(&c->arena, id), gc_sql_array(&c->arena, &c->left_models)};
     PGresult *rows;
     err_t e = gc_sql_ask(&c->guard,
-                         "SELECT 1 FROM runs WHERE experiment_id = $1::int4 AND lifecycle_stage ="
-                         " 'deleted' LIMIT 1",
-                         values, 1, &rows, f);
+                         "(SELECT 1 FROM runs WHERE experiment_id = $1::int4 AND lifecycle_stage ="
+                         " 'deleted' LIMIT 1) UNION ALL SELECT 1 FROM logged_models"
+                         " WHERE experiment_id = $1::int4 AND model_id = ANY ($2::text[])",
+                         values, 2, &rows, f);
 
     if (e)
         return e;
@@ -198,7 +212,7 @@ static err_t remove_experiments(struct collection *c, struct fail *f)
             return e;
         if (!may_go) {
             c->left++;
-            fprintf(stderr, "sluice: gc: Experiment %.*s holds deleted runs yet, and stays\n",
+            fprintf(stderr, "sluice: gc: Experiment %.*s holds something deleted yet, and stays\n",
                     STR_ARG(id));
             continue;
         }
@@ -311,6 +325,7 @@ static err_t run(struct collection *c, struct fail *f)
         return e;
     c->remover.artifacts = &c->artifacts;
     c->remover.tick = say_progress;
+    c->remover.refused = say_refused;
     c->remover.owner = c;
     if (getenv("SLUICE_TEST_GC_ROWS")) /* so that tests need not make millions of rows */
         c->remover.part_rows = strtoull(getenv("SLUICE_TEST_GC_ROWS"), NULL, 10);

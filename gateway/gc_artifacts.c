@@ -223,9 +223,9 @@ static err_t remove_served(struct gc_artifacts *g, struct str uri, enum gc_fate 
     struct str path;
     err_t e;
 
-    if ((e = artifact_place_proxied_path(&g->arena, uri, &path, f)) ||
-        (e = artifact_path_check(&g->arena, path, &path, f)))
-        return e;
+    if (artifact_place_proxied_path(&g->arena, uri, &path, f) ||
+        artifact_path_check(&g->arena, path, &path, f))
+        return fail_str(f, ERR_BAD_PARAM, f->text);
     if (g->asks_server) {
         g->tracking.workspace = g->workspace;
         e = gc_tracking_remove(&g->tracking, &g->arena, path, &is_unresolvable, f);
@@ -264,5 +264,9 @@ err_t gc_artifacts_remove(struct gc_artifacts *g, struct str uri, unsigned parts
     }
     if (at.ops == &artifact_store_local && (e = split_directory(g, uri, parts, &at, f)))
         return e;
-    return remove_at(g, &at, f);
+    e = remove_at(g, &at, f);
+    /* A bucket that is not ours, a directory that we may not touch: the fault of who chose it. */
+    if (e == ERR_DENIED || e == ERR_NOT_FOUND || e == ERR_INTERNAL)
+        return fail_str(f, ERR_BAD_PARAM, f->text);
+    return e;
 }

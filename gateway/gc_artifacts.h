@@ -39,7 +39,8 @@ struct gc_artifacts {
 must_check err_t gc_artifacts_open(struct gc_artifacts *g, struct arena *a,
                                    const struct settings *s, const char *tracking_uri,
                                    struct fail *f);
-/* parts: of the end of the URI's path that are its own, below its experiment's location. */
+/* parts: of the end of the URI's path that are its own, below its experiment's location. ERR_BAD_PARAM: the
+ * URI is at fault, and others go on; whatever else is wrong is so for others, too. */
 must_check err_t gc_artifacts_remove(struct gc_artifacts *g, struct str uri, unsigned parts,
                                      enum gc_fate *fate, struct fail *f);
 /* Nothing of what was removed so far waits any more. */

@@ -146,6 +146,10 @@ static const char *const experiment_rows[] = {
     "DELETE FROM experiments" OF_EXPERIMENT,
     NULL};
 
+/* A session that was lost has given its locks away, and nobody says so before it is asked: what comes then may
+ * have been restored. */
+static const char still_held[] = "SELECT 1";
+
 static const char jobs_rows[] =
     "DELETE FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE " GC_JOBS_CHOSEN
     " ORDER BY id LIMIT 1000 FOR UPDATE)) RETURNING id";
@@ -306,27 +310,49 @@ static enum gc_end *end_of(const struct gc_ids *ids, enum gc_end *ends, struct s
     return NULL;
 }
 
+/* Artifacts of one. A URI holds what a client once chose, so one that is refused keeps only what it belongs
+ * to: else whoever may create an experiment could end every gc. */
+static err_t remove_one(struct gc_remover *g, const struct kind *kind, struct str id,
+                        struct str uri, enum gc_end *end, struct fail *f)
+{
+    enum gc_fate fate = GC_REMOVED;
+    err_t e = OK;
+
+    if (uri.n && (e = gc_artifacts_remove(g->artifacts, uri, kind->uri_parts, &fate, f)) &&
+        e != ERR_BAD_PARAM)
+        return e;
+    *end = e                         ? GC_REFUSED
+           : fate == GC_FOREIGN      ? GC_LEFT
+           : fate == GC_UNRESOLVABLE ? GC_BYPASSED
+                                     : GC_GONE;
+    if (e && g->refused)
+        g->refused(g->owner, id, f->text);
+    return OK;
+}
+
 /* Artifacts of what was claimed; *going: whose rows go. */
 static err_t remove_artifacts(struct gc_remover *g, const struct kind *kind,
                               const PGresult *claimed, const struct gc_ids *ids, enum gc_end *ends,
                               struct gc_ids *going, struct fail *f)
 {
+    err_t e;
+
     for (int i = 0; i < PQntuples(claimed); i++) {
         struct str id = gc_sql_get(claimed, i, 0), uri = gc_sql_get(claimed, i, 1);
         enum gc_end *end = end_of(ids, ends, id);
-        enum gc_fate fate = GC_REMOVED;
-        err_t e;
 
         check(end != NULL);
-        if (uri.n && (e = gc_artifacts_remove(g->artifacts, uri, kind->uri_parts, &fate, f)))
+        if ((e = gc_sql_ask(&g->hold, still_held, NULL, 0, NULL, f)) ||
+            (e = remove_one(g, kind, id, uri, end, f)))
             return e;
-        *end = fate == GC_FOREIGN ? GC_LEFT : fate == GC_UNRESOLVABLE ? GC_BYPASSED : GC_GONE;
-        if (fate != GC_FOREIGN)
+        if (*end == GC_GONE || *end == GC_BYPASSED)
             going->items[going->n++] = id;
         if (g->tick)
             g->tick(g->owner);
     }
-    return gc_artifacts_finish(g->artifacts, f);
+    return (e = gc_sql_ask(&g->hold, still_held, NULL, 0, NULL, f))
+               ? e
+               : gc_artifacts_finish(g->artifacts, f);
 }
 
 static const char *cutoff_of(struct gc_remover *g)

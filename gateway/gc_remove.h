@@ -19,6 +19,7 @@ enum {
 enum gc_end {
     GC_KEPT,    /* it is not deleted any more, or not any more as old as asked */
     GC_LEFT,    /* its artifacts are in a store that is not built here: nothing of it was touched */
+    GC_REFUSED, /* nor here: its URI is none that may be removed; `refused` was told why */
     GC_GONE,    /* as asked */
     GC_BYPASSED /* its rows; its artifacts' URL is none */
 };
@@ -31,6 +32,7 @@ struct gc_remover {
     uint64_t part_rows;        /* rows of a part; 0 = GC_ROWS */
     uint64_t rows;             /* of metrics and traces that went in parts, so far */
     void (*tick)(void *owner); /* now and then, within what is large */
+    void (*refused)(void *owner, struct str id, struct str why);
     void *owner;
     /* private */
     struct gc_sql hold; /* the locks, and what ends a batch */
@@ -40,7 +42,7 @@ struct gc_remover {
     char part_text[24], fetch[48]; /* for statements */
 };
 
-/* Two connections. artifacts, tick and workspace are the caller's to set, before and in between. */
+/* Two connections. artifacts, tick, refused and workspace are the caller's to set, before and in between. */
 must_check err_t gc_remove_open(struct gc_remover *g, const struct pg_terms *terms, struct fail *f);
 void gc_remove_close(struct gc_remover *g);
 /* ids: GC_BATCH at most; ends[i]: what became of ids->items[i]. */

@@ -2,7 +2,8 @@
  * gc_tracking: the DELETE that MLflow's HttpArtifactRepository sends: with the credentials of
  * MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, else the bearer of MLFLOW_TRACKING_TOKEN, over
  * TLS as MLFLOW_TRACKING_SERVER_CERT_PATH and MLFLOW_TRACKING_INSECURE_TLS say. What is not there is 200
- * from such a server, so a removal may be repeated; every other status is an error that stops gc.
+ * from such a server, so a removal may be repeated; 400 refuses this path; every other status
+ * is an error that stops gc.
  */
 #include "gateway/gc_tracking.h"
 
@@ -117,7 +118,7 @@ static err_t answered(CURL *easy, struct arena *a, struct str path, CURLcode cod
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     if (status >= 200 && status < 300)
         return OK;
-    return SAY(a, f, ERR_UPSTREAM, arena_printf(a, "%ld", status),
+    return SAY(a, f, status == 400 ? ERR_BAD_PARAM : ERR_UPSTREAM, arena_printf(a, "%ld", status),
                STR(" from the tracking server for DELETE "), path, STR(": "),
                arena_dup(a, str_head(str_trim(buf_str(answer)), QUOTE_MAX)));
 }

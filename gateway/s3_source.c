@@ -13,6 +13,7 @@
  */
 #include "gateway/s3_source.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 
 #include "gateway/s3_conf.h"
@@ -83,14 +84,23 @@ static bool load_web_identity(struct s3_source *s, struct arena *a, const struct
     return s->token_file.n && s->role.n;
 }
 
+/* A name that begins like an address is a name. */
+static bool is_loopback(struct arena *a, struct str host)
+{
+    struct in_addr address;
+
+    return str_eq(host, STR("localhost")) || str_eq(host, STR("::1")) ||
+           (str_starts(host, STR("127.")) &&
+            inet_pton(AF_INET, arena_cstr(a, host), &address) == 1);
+}
+
 /* May a token go there without TLS? */
 static bool is_agent(struct arena *a, struct str url)
 {
     struct uri u = uri_parse(a, url);
     struct str host = uri_host(a, &u);
 
-    return str_eq(u.scheme, STR("https")) || str_eq(host, STR("localhost")) ||
-           str_eq(host, STR("::1")) || str_starts(host, STR("127.")) ||
+    return str_eq(u.scheme, STR("https")) || is_loopback(a, host) ||
            str_eq(host, STR("169.254.170.2")) || str_eq(host, STR("169.254.170.23")) ||
            str_eq(host, STR("fd00:ec2::23"));
 }

@@ -136,6 +136,38 @@ static int ticket_on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_C
     return 0;
 }
 
+/* Would the certificate that came with the first handshake be taken today? Tickets are renewed as often as they
+ * are used, so without this question nobody's certificate or revocation list would ever be past its time. A
+ * ticket has no certificates in between: who needs them makes a whole handshake. */
+static bool ticket_is_vouched_for(SSL *ssl, SSL_SESSION *session)
+{
+    SSL_CTX *c = SSL_get_SSL_CTX(ssl);
+    X509 *peer = session ? SSL_SESSION_get0_peer(session) : NULL;
+    X509_STORE_CTX *look;
+    bool is_good;
+
+    if (peer == NULL)
+        return !(SSL_CTX_get_verify_mode(c) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+    check((look = X509_STORE_CTX_new()) != NULL);
+    is_good = X509_STORE_CTX_init(look, SSL_CTX_get_cert_store(c), peer, NULL) == 1 &&
+              X509_STORE_CTX_set_default(look, "ssl_client") == 1 && X509_verify_cert(look) == 1;
+    X509_STORE_CTX_free(look);
+    ERR_clear_error();
+    return is_good;
+}
+
+/* OpenSSL's question what to do with a ticket that it has read, or could not. */
+static SSL_TICKET_RETURN ticket_on_session(SSL *ssl, SSL_SESSION *session,
+                                           const unsigned char *name, size_t n,
+                                           SSL_TICKET_STATUS status, void *arg)
+{
+    (void)name, (void)n, (void)arg;
+    if ((status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) ||
+        !ticket_is_vouched_for(ssl, session))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 /* -- one context ------------------------------------------------------------------------------- */
 
 static err_t tls_refuse(const struct tls *t, unsigned i, struct fail *f)
@@ -197,6 +229,7 @@ static void tls_set_keys(SSL_CTX *c, const struct ticket_keys *keys)
     *copy = *keys;
     check(SSL_CTX_set_ex_data(c, tls_keys_index(), copy) == 1);
     check(SSL_CTX_set_tlsext_ticket_key_evp_cb(c, ticket_on_key) == 1);
+    check(SSL_CTX_set_session_ticket_cb(c, NULL, ticket_on_session, NULL) == 1);
 }
 
 static err_t tls_load_authorities(const struct tls *t, SSL_CTX *c, struct fail *f)

@@ -359,8 +359,9 @@ static void page_plan(const struct plan *p, struct buf *out)
     buf_init(&text);
     buf_add_str(out, STR("<h2>Settings</h2><table>"));
     for (int id = 0; id < PLAN_COUNT; id++) {
-        if (id == PLAN_pg_uri || id == PLAN_url || !plan_is_set(p, (enum plan_id)id))
-            continue; /* the first two may hold a password */
+        if (id == PLAN_url || report_hides(p, (enum plan_id)id) ||
+            !plan_is_set(p, (enum plan_id)id))
+            continue; /* the first is in the heading */
         buf_reset(&text);
         plan_show(p, (enum plan_id)id, &text);
         buf_printf(out, "<tr><td>%s</td><td class='l'>", plan_name((enum plan_id)id));

@@ -151,6 +151,12 @@ void report_progress(const struct storm *s)
 
 /* --- for programs ----------------------------------------------------------------------------- */
 
+bool report_hides(const struct plan *p, enum plan_id id)
+{
+    return id == PLAN_pg_uri || (id == PLAN_url && strchr(p->url, '@')) ||
+           (id == PLAN_admin_url && strchr(p->admin_url, '@'));
+}
+
 static void json_plan(const struct plan *p, struct json *j)
 {
     struct buf text;
@@ -159,8 +165,8 @@ static void json_plan(const struct plan *p, struct json *j)
     json_key(j, "plan");
     json_open(j);
     for (int id = 0; id < PLAN_COUNT; id++) {
-        if (id == PLAN_pg_uri || (id == PLAN_url && strchr(p->url, '@')))
-            continue; /* it may hold a password */
+        if (report_hides(p, (enum plan_id)id))
+            continue;
         buf_reset(&text);
         plan_show(p, (enum plan_id)id, &text);
         json_pair_str(j, plan_name((enum plan_id)id), buf_str(&text));

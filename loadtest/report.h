@@ -16,6 +16,8 @@ void report_json(const struct storm *s, const struct result *r, const struct ver
                  struct buf *out);
 /* How it stands, after a row of the curves; on a terminal in place of the last such line. */
 void report_progress(const struct storm *s);
+/* May this setting hold a password? Then no result shows it. */
+bool report_hides(const struct plan *p, enum plan_id id);
 /* The percentiles that are shown, as shares; 0 ends them. */
 extern const double report_quantiles[];
 

@@ -176,11 +176,13 @@ static unsigned range_weight(struct str parameters)
     while (parameters.n) {
         struct str value = str_trim(str_cut(&parameters, ';'));
         char text[8];
+        double q;
 
         if (!str_starts(value, STR("q=")) && !str_starts(value, STR("Q=")))
             continue;
         str_to_cstr(str_skip(value, 2), text, sizeof(text));
-        return (unsigned)(strtod(text, NULL) * 1000 + 0.5);
+        q = strtod(text, NULL); /* a client's word: may be anything, no number too */
+        return q > 0 ? (unsigned)((q < 1 ? q : 1) * 1000 + 0.5) : 0;
     }
     return 1000;
 }

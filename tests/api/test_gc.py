@@ -3,6 +3,7 @@ both compared, every row of every table and every file. Then what only Sluice pr
 beside writers, and to finish what was killed.
 """
 
+import http.server
 import random
 import shutil
 import signal
@@ -272,6 +273,46 @@ def test_links_are_removed_and_not_followed(state):
     assert done.returncode == 1 and (precious / "artifacts").exists()
 
 
+HOSTILE = {
+    "file_scheme": "mlflow-artifacts:/file:{kept}%3F",
+    "parent": "mlflow-artifacts:/x%252f..%252f{kept}",
+    "fragment": "mlflow-artifacts:/{kept}%23",
+    "no_api": "http://127.0.0.1:1/{kept}",
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_location_that_is_refused_keeps_its_run_and_stops_nothing_else(state, case):
+    """A location is the word of whoever may create an experiment."""
+    uri, folder = state.copy()
+    root = HOSTILE[case].format_map(state.ids)
+    with psycopg.connect(uri, autocommit=True) as pg:
+        d = Deleted(pg, folder)
+        thief = d.experiment(OLD_MS, root="mlflow-artifacts:/thief")
+        run = d.run(thief, OLD_MS)
+        pg.execute("UPDATE runs SET artifact_uri = %s || '/' || run_uuid || '/artifacts' WHERE run_uuid = %s",
+                   (root, run))
+        before = paths(folder / "served" / str(state.ids["kept"]) / state.ids["active"])
+        done = gc(uri, "--artifacts-destination", str(folder / "served"))
+        assert done.returncode == 1 and f"Run {run} cannot" in done.stderr, done.stderr
+        assert pg.execute("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'").fetchall() == [(run,)]
+        assert pg.execute("SELECT 1 FROM experiments WHERE experiment_id = %s", (thief,)).fetchone()
+        assert paths(folder / "served" / str(state.ids["kept"]) / state.ids["active"]) == before
+
+
+def test_a_model_that_is_left_keeps_its_experiment(state):
+    uri, folder = state.copy()
+    with psycopg.connect(uri, autocommit=True) as pg:
+        d = Deleted(pg, folder)
+        experiment = d.experiment(OLD_MS)
+        model = d.model(experiment, d.run(experiment, OLD_MS), OLD_MS)
+        pg.execute("UPDATE logged_models SET artifact_location = %s WHERE model_id = %s",
+                   (f"gs://bucket/models/{model}/artifacts", model))
+        done = gc(uri, "--artifacts-destination", str(folder / "served"))
+        assert done.returncode == 1 and model in done.stderr
+        assert pg.execute("SELECT 1 FROM logged_models WHERE model_id = %s", (model,)).fetchone()
+
+
 # -- workspaces ------------------------------------------------------------------------------------
 
 
@@ -356,6 +397,24 @@ def test_artifacts_in_s3_are_deleted_by_the_thousand(state):
         listed = s3.curl("GET", "/bkt?list-type=2&prefix=pre%2F")[1].decode()
         keys = sorted(k.partition("</Key>")[0] for k in listed.split("<Key>")[1:])
         assert [k for k in keys if not k.endswith("/")] == sorted("pre/" + n for n in names[-2:])
+
+
+def test_a_bucket_that_is_not_ours_keeps_its_run_and_stops_nothing_else(state):
+    uri, folder = state.copy()
+    with S3() as s3, psycopg.connect(uri, autocommit=True) as pg:
+        runs = [r for r, in pg.execute("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'"
+                                       " ORDER BY 1 LIMIT 2").fetchall()]
+        for run, root in zip(runs, ("s3://nobody-has-it/x", "s3://")):
+            pg.execute("UPDATE runs SET artifact_uri = %s || '/' || run_uuid || '/artifacts' WHERE run_uuid = %s",
+                       (root, run))
+        done = gc(uri, "--artifacts-destination", str(folder / "served"), env=s3.env)
+        assert done.returncode == 1 and all(f"Run {run} cannot" in done.stderr for run in runs), done.stderr
+        assert pg.execute("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted' ORDER BY 1"
+                          ).fetchall() == [(run,) for run in runs]
+        silent = gc(uri, "--artifacts-destination", str(folder / "served"),
+                    env={**s3.env, "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+                         "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:1"})
+        assert silent.returncode == 1 and "cannot" not in silent.stderr  # nobody's fault: it ends there
 
 
 # -- beside writers --------------------------------------------------------------------------------
@@ -480,6 +539,34 @@ def test_a_run_restored_while_gc_waits_is_kept(state):
         assert run not in out and f"{run} is not deleted any more" in err
         assert pg.execute("SELECT count(*) FROM metrics WHERE run_uuid = %s", (run,)).fetchone()[0] == 5
     assert (folder / "served" / str(state.ids["kept"]) / run / "artifacts" / "a.txt").exists()
+
+
+def test_a_session_that_is_lost_amid_artifacts_takes_nothing_more(state):
+    """Its locks are gone with it, and whoever restores a run then has it back whole."""
+    uri, folder = state.copy()
+    asked = []
+
+    class Tracking(http.server.BaseHTTPRequestHandler):
+        def do_DELETE(self):
+            asked.append(self.path)
+            with psycopg.connect(uri, autocommit=True) as pg:
+                pg.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname ="
+                           " current_database() AND application_name = 'sluice gc'"
+                           " AND (query = 'SELECT 1' OR query LIKE '%FOR NO KEY UPDATE%')")
+                pg.execute("UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL")
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    tracking = http.server.HTTPServer(("127.0.0.1", 0), Tracking)
+    threading.Thread(target=tracking.serve_forever, daemon=True).start()
+    try:
+        done = gc(uri, "--tracking-uri", f"http://127.0.0.1:{tracking.server_port}")
+    finally:
+        tracking.shutdown()
+        tracking.server_close()
+    assert done.returncode == 1 and "PostgreSQL" in done.stderr
+    assert len(asked) == 1, asked
 
 
 def test_points_queued_for_a_run_that_gc_took_are_dead_letters(state):

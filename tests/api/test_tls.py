@@ -287,6 +287,32 @@ def test_a_certificate_that_was_taken_back(database, authority, tmp_path):
         wait_until(lambda: not is_welcome(alice), 20, "the old list counts")
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_ticket_ends_with_the_list_that_vouched_for_it(database, authority, tmp_path, version):
+    """No file changes: time alone ends it, for whoever goes on with tickets, too."""
+    ours = Authority(tmp_path, "crew")
+    pair, crl = ours.sign("carol"), tmp_path / "revoked.pem"
+    ours.write_crl(crl, seconds=10)
+    context = terms(authority, minimum_version=version, maximum_version=version)
+    context.load_cert_chain(*map(str, pair))
+    ticket, was_reused = None, False
+
+    def is_welcome():
+        nonlocal ticket, was_reused
+        try:
+            with connect(server, context, ticket) as c:
+                ask(c)
+                ticket, was_reused = c.session, was_reused or c.session_reused
+                return True
+        except (ssl.SSLError, ConnectionResetError):
+            return False
+
+    with serve(database, *authority.sign("vouches"), "--tls-client-ca", str(ours.file),
+               "--tls-client-crl", str(crl)) as server:
+        assert is_welcome() and is_welcome() and was_reused
+        wait_until(lambda: not is_welcome(), 30, "the list is past its time")
+
+
 # -- files that change ---------------------------------------------------------------------------------
 
 class Secret:

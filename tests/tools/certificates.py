@@ -30,8 +30,9 @@ class Authority:
             "-days", "2", "-extfile", terms, "-out", cert)
         return cert, key
 
-    def write_crl(self, path, *revoked, days=2):
-        """A list of what it has taken back, at path, whole at once; days < 0: one past its time."""
+    def write_crl(self, path, *revoked, days=2, seconds=0):
+        """A list of what it has taken back, at path, whole at once; days < 0: one past its time; seconds: one
+        whose time is over then."""
         database, config = self.folder / f"{self.name}.index", self.folder / f"{self.name}.cnf"
         database.touch()
         config.write_text(f"[ca]\ndefault_ca=it\n[it]\ndatabase={database}\ndefault_md=sha256\n")
@@ -39,6 +40,8 @@ class Authority:
             run("ca", "-config", config, "-revoke", cert, "-keyfile", self.key, "-cert", self.file)
         until = ["-crldays", days] if days > 0 else ["-crl_lastupdate", "20200101000000Z",
                                                      "-crl_nextupdate", "20200102000000Z"]
+        if seconds:
+            until = ["-crlsec", seconds]
         new = self.folder / f"{self.name}.crl.new"
         run("ca", "-config", config, "-gencrl", *until, "-keyfile", self.key, "-cert", self.file, "-out", new)
         new.replace(path)

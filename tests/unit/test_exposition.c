@@ -97,6 +97,10 @@ static void test_who_wants_openmetrics(void **state)
         STR("text/plain;version=0.0.4;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5")));
     assert_false(exposition_is_wanted(STR("application/openmetrics-text; version=2.0.0")));
     assert_false(exposition_is_wanted(STR("application/openmetrics-text;q=0")));
+    /* no weights */
+    assert_false(exposition_is_wanted(STR("application/openmetrics-text;q=-1")));
+    assert_false(exposition_is_wanted(STR("application/openmetrics-text;q=nan")));
+    assert_true(exposition_is_wanted(STR("text/plain;q=1,application/openmetrics-text;q=9e9")));
 }
 
 static void test_help_needs_no_escape(void **state)

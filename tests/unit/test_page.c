@@ -98,6 +98,7 @@ static void test_texts_are_escaped(void **state)
     (void)state;
     fail_init(&f, NULL);
     assert_int_equal(plan_set(plan, STR("experiment"), STR("<script>'x'"), &f), OK);
+    assert_int_equal(plan_set(plan, STR("admin_url"), STR("http://me:secret@host:6"), &f), OK);
     plan->pg_uri = "postgresql://me:secret@/x";
     plan->url = "http://me:secret@host:5";
     page_write(&s, &r, &v, &out);

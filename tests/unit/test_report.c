@@ -20,6 +20,7 @@ static int setup(void **state)
     memset(&r, 0, sizeof(r));
     plan = plan_new();
     plan->pg_uri = "postgresql://me:secret@/x";
+    plan->admin_url = "http://me:secret@host:6";
     s.plan = plan;
     tally_init(&s.tally);
     buf_init(&out);

@@ -116,6 +116,7 @@ static void test_where_a_container_may_ask(void **state)
         {"http://anywhere.example/x", false},   {"http://169.254.170.2.example/x", false},
         {"http://169.254.169.254/x", false},    {"http://localhost.example/x", false},
         {"http://anywhere@evil.test/x", false}, {"file:///etc/passwd", false},
+        {"http://127.example.org/x", false},    {"http://127.0.0.1.example.org/x", false},
         {"ftp://127.0.0.1/x", false},           {"http:///x", false},
         {"http://127.0.0.1/\nX: y", false},     {"nothing", false},
     };
