@@ -76,7 +76,11 @@ static void test_native_paths_have_rules(void **state)
 {
     static const char *const admins[] = {"/api/2.0/mlflow/users/update-admin",
                                          "/api/2.0/mlflow/users/delete",
-                                         "/api/2.0/mlflow/users/create-ui"};
+                                         "/api/2.0/mlflow/users/create-ui",
+                                         "/api/3.0/mlflow/workspaces",
+                                         "/ajax-api/3.0/mlflow/workspaces",
+                                         "/api/3.0/mlflow/workspaces/{workspace_name}",
+                                         "/ajax-api/3.0/mlflow/workspaces/{workspace_name}"};
     size_t count;
     const struct route *all = route_rows(&count);
 
