@@ -12,6 +12,7 @@ import re
 NOT_RUN = [
     ("*", r"make test\b|make check-docs", "this test is a part of it", "tests/run.py::docs"),
     ("docs/benchmarks.md", r"make bench|build/venv/bin/python tests/bench/", "it measures, for minutes", "tests/bench/bench.py"),
+    ("docs/performance.md", r"make (flames|bench-growth)|build/venv/bin/python tests/bench/", "it measures, for minutes", "tests/bench/flames.py"),
     ("docs/scaling.md", r"build/venv/bin/python tests/bench/scale.py", "it measures, for minutes", "tests/bench/scale.py"),
     ("docs/loadtest.md", r"make( |$)", "built before this test begins", "tests/run.py"),
     ("docs/loadtest.md", r"build/sluice-loadtest loadtest/scenarios/thousand-jobs.conf", "a thousand connections for a minute",
