@@ -42,8 +42,9 @@ ROWS = [
         ("Oldest point not in PostgreSQL", "s", "The largest over the pods says it all.",
          [(f"max (sluice_backlog_seconds{JOB})", "age")]),
         ("Answers 5xx", "percentunit", "Share of all answers.",
-         [('sum (rate(sluice_request_seconds_count{job="$job",instance=~"$instance",code="5xx"}'
-           f"[$__rate_interval])) / {rate('sluice_request_seconds_count')}", "5xx")]),
+         # None of them is 0, not nothing.
+         [('(sum (rate(sluice_request_seconds_count{job="$job",instance=~"$instance",code="5xx"}'
+           f"[$__rate_interval])) or vector(0)) / {rate('sluice_request_seconds_count')}", "5xx")]),
     ]),
     ("Traffic", [
         ("Requests by route", "reqps", "Answers a second, the ten busiest routes.",
