@@ -139,15 +139,18 @@ static struct sql_step sweep_step(struct req *r, const struct stmt *stmt, struct
     return (struct sql_step){stmt, value, 1};
 }
 
-unsigned grant_sweep_step(struct req *r, struct str name, struct sql_step *step)
+/* What goes with a name in the transaction that ends it, where the users are in the same database. */
+static unsigned name_step(struct req *r, const struct stmt *stmt, struct str name,
+                          struct sql_step *step)
 {
     if (!r->user || !req_users_are_here(r))
         return 0;
-    *step = sweep_step(r, &SWEEP_GONE, name);
+    *step = sweep_step(r, stmt, name);
     return 1;
 }
 
-err_t grant_sweep(struct req *r, struct str name, req_step next)
+/* After that transaction: told, or done now where they are in another. */
+static err_t name_after(struct req *r, const struct stmt *stmt, struct str name, req_step next)
 {
     struct sql_step step;
 
@@ -157,8 +160,18 @@ err_t grant_sweep(struct req *r, struct str name, req_step next)
         grant_note(r, true);
         return next(r, r->fail);
     }
-    step = sweep_step(r, &SWEEP_ALL, name);
+    step = sweep_step(r, stmt, name);
     return write_begin(r, &step, 1, true, next);
+}
+
+unsigned grant_sweep_step(struct req *r, struct str name, struct sql_step *step)
+{
+    return name_step(r, &SWEEP_GONE, name, step);
+}
+
+err_t grant_sweep(struct req *r, struct str name, req_step next)
+{
+    return name_after(r, &SWEEP_ALL, name, next);
 }
 
 /* What was left of an older model of the new name is nobody's. */
@@ -198,15 +211,6 @@ static const struct stmt CLEAR = {
     " w AS (DELETE FROM workspace_permissions WHERE workspace = $1::text)"
     " DELETE FROM roles WHERE id IN (SELECT id FROM gone)"};
 
-static unsigned workspace_step(struct req *r, const struct stmt *stmt, struct str name,
-                               struct sql_step *step)
-{
-    if (!r->user || !req_users_are_here(r))
-        return 0;
-    *step = sweep_step(r, stmt, name);
-    return 1;
-}
-
 static bool workspace_is_seeded(const struct req *r)
 {
     return r->user && server_auth_config(r->worker->server)->seeds_roles;
@@ -214,38 +218,20 @@ static bool workspace_is_seeded(const struct req *r)
 
 unsigned grant_workspace_made_step(struct req *r, struct str name, struct sql_step *step)
 {
-    return workspace_is_seeded(r) ? workspace_step(r, &SEED, name, step) : 0;
+    return workspace_is_seeded(r) ? name_step(r, &SEED, name, step) : 0;
 }
 
 unsigned grant_workspace_gone_step(struct req *r, struct str name, struct sql_step *step)
 {
-    return workspace_step(r, &CLEAR, name, step);
+    return name_step(r, &CLEAR, name, step);
 }
 
 err_t grant_workspace_made(struct req *r, struct str name, req_step next)
 {
-    struct sql_step step;
-
-    if (!workspace_is_seeded(r))
-        return next(r, r->fail);
-    if (req_users_are_here(r)) {
-        grant_note(r, true);
-        return next(r, r->fail);
-    }
-    step = sweep_step(r, &SEED, name);
-    return write_begin(r, &step, 1, true, next);
+    return workspace_is_seeded(r) ? name_after(r, &SEED, name, next) : next(r, r->fail);
 }
 
 err_t grant_workspace_gone(struct req *r, struct str name, req_step next)
 {
-    struct sql_step step;
-
-    if (!r->user)
-        return next(r, r->fail);
-    if (req_users_are_here(r)) {
-        grant_note(r, true);
-        return next(r, r->fail);
-    }
-    step = sweep_step(r, &CLEAR, name);
-    return write_begin(r, &step, 1, true, next);
+    return name_after(r, &CLEAR, name, next);
 }

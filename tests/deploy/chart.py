@@ -31,11 +31,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import traceback
 
 import jsonschema
 import kubernetes_validate
 import yaml
+
+import checks
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHART = os.path.join(ROOT, "deploy/chart/sluice")
@@ -565,21 +566,7 @@ def main():
     parser.add_argument("--only", action="append", default=[], help="one check; repeatable")
     parser.add_argument("--tools", action="store_true", help="only what needs tests/deploy/kube/fetch.sh")
     arguments = parser.parse_args()
-    passed = failed = 0
-    for check in TOOLS if arguments.tools else CHECKS:
-        if arguments.only and check.__name__ not in arguments.only:
-            continue
-        try:
-            check()
-        except Exception:  # pylint: disable=broad-except
-            traceback.print_exc()
-            failed += 1
-            print(f"{check.__name__:<10} FAILED", flush=True)
-        else:
-            passed += 1
-            print(f"{check.__name__:<10} ok", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    checks.run(TOOLS if arguments.tools else CHECKS, arguments.only)
 
 
 if __name__ == "__main__":

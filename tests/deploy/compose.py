@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -32,6 +31,7 @@ sys.path.insert(0, os.path.join(HERE, "../tools"))
 import requests  # noqa: E402
 import yaml  # noqa: E402
 
+import checks  # noqa: E402
 import namespaces  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from server import wait_until  # noqa: E402
@@ -255,22 +255,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", default=[], help="one check; repeatable")
     options = parser.parse_args()
-    passed = failed = 0
-    for check in CHECKS:
-        if options.only and check.__name__ not in options.only:
-            continue
-        begin = time.monotonic()
-        try:
-            check()
-        except Exception:  # pylint: disable=broad-except
-            traceback.print_exc()
-            failed += 1
-            print(f"{check.__name__:<10} FAILED", flush=True)
-        else:
-            passed += 1
-            print(f"{check.__name__:<10} ok {time.monotonic() - begin:5.1f} s", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    checks.run(CHECKS, options.only)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -40,6 +39,7 @@ sys.path.insert(0, os.path.join(HERE, "../tools"))
 import requests  # noqa: E402
 import yaml  # noqa: E402
 
+import checks  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from control_plane import KUBECTL, ControlPlane  # noqa: E402
 from metrics_api import MetricsApi  # noqa: E402
@@ -113,20 +113,6 @@ class Suite:
     def __init__(self, plane, folder):
         self.plane = plane
         self.folder = folder
-        self.passed = self.failed = 0
-
-    def attempt(self, check):
-        begin = time.monotonic()
-        try:
-            check(self.plane, self)
-        except Exception:  # pylint: disable=broad-except
-            traceback.print_exc()
-            self.failed += 1
-            verdict = "FAILED"
-        else:
-            self.passed += 1
-            verdict = "ok"
-        print(f"{check.__name__:<10} {verdict} {time.monotonic() - begin:5.1f} s", flush=True)
 
     def helm(self, *words, fails=False):
         done = subprocess.run([HELM, *words], text=True, capture_output=True, timeout=300, check=False,
@@ -540,12 +526,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="in-cluster-") as folder, ControlPlane() as plane:
         os.chmod(folder, 0o755)
         plane.volumes({"": 40, "fast-ssd": 16})
-        suite = Suite(plane, folder)
-        for check in CHECKS:
-            if not options.only or check.__name__ in options.only:
-                suite.attempt(check)
-    print(f"{suite.passed} passed, {suite.failed} failed")
-    sys.exit(1 if suite.failed else 0)
+        checks.run(CHECKS, options.only, plane, Suite(plane, folder))
 
 
 if __name__ == "__main__":

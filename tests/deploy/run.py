@@ -39,7 +39,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -47,6 +46,7 @@ sys.path.insert(0, os.path.join(HERE, "../tools"))
 
 import requests  # noqa: E402
 
+import checks  # noqa: E402
 from browser import Browser  # noqa: E402
 from cluster import USER, Cluster  # noqa: E402
 from panels import Board  # noqa: E402
@@ -105,20 +105,6 @@ def commands():
 class Suite:
     def __init__(self, tree):
         self.tree = tree
-        self.passed = self.failed = 0
-
-    def attempt(self, check):
-        begin = time.monotonic()
-        try:
-            check(self)
-        except Exception:  # pylint: disable=broad-except
-            traceback.print_exc()
-            self.failed += 1
-            verdict = "FAILED"
-        else:
-            self.passed += 1
-            verdict = "ok"
-        print(f"{check.__name__:<10} {verdict} {time.monotonic() - begin:5.1f} s", flush=True)
 
     def path(self, name):
         return os.path.join(self.tree, name)
@@ -635,16 +621,10 @@ def main():
     parser.add_argument("--clean", action="store_true", help="image and package in roots of their own as well")
     parser.add_argument("--only", action="append", default=[], help="one check; repeatable")
     options = parser.parse_args()
-    checks = CHECKS + ([image, clean] if options.clean else [])
     with tempfile.TemporaryDirectory(prefix="tree-") as folder:
         os.chmod(folder, 0o755)
         make("install", "DESTDIR=" + folder, "PREFIX=/usr")
-        suite = Suite(folder)
-        for check in checks:
-            if not options.only or check.__name__ in options.only:
-                suite.attempt(check)
-    print(f"{suite.passed} passed, {suite.failed} failed")
-    sys.exit(1 if suite.failed else 0)
+        checks.run(CHECKS + ([image, clean] if options.clean else []), options.only, Suite(folder))
 
 
 if __name__ == "__main__":
