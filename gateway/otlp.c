@@ -38,15 +38,21 @@ static void write_time(struct json *j, const char *key, const struct span *s, ui
     json_pair_str(j, key, str_of(text));
 }
 
-static void write_text(struct json *j, const char *key, const char *value)
+/* type: stringValue, or intValue, which OTLP writes as a string too. */
+static void write_attribute(struct json *j, const char *key, const char *type, const char *value)
 {
     json_open(j);
     json_pair_str(j, "key", str_of(key));
     json_key(j, "value");
     json_open(j);
-    json_pair_str(j, "stringValue", str_of(value));
+    json_pair_str(j, type, str_of(value));
     json_close(j);
     json_close(j);
+}
+
+static void write_text(struct json *j, const char *key, const char *value)
+{
+    write_attribute(j, key, "stringValue", value);
 }
 
 static void write_number(struct json *j, const char *key, uint64_t value)
@@ -54,13 +60,7 @@ static void write_number(struct json *j, const char *key, uint64_t value)
     char text[24];
 
     snprintf(text, sizeof(text), "%" PRIu64, value);
-    json_open(j);
-    json_pair_str(j, "key", str_of(key));
-    json_key(j, "value");
-    json_open(j);
-    json_pair_str(j, "intValue", str_of(text));
-    json_close(j);
-    json_close(j);
+    write_attribute(j, key, "intValue", text);
 }
 
 static void write_wait(struct json *j, const struct span *s, unsigned i)

@@ -1,6 +1,5 @@
 /*
- * status_page: the page is a source file of its own, taken in by the assembler as schema/sql_files.c
- * does it; the Makefile has a line that says so.
+ * status_page: the page is a source file of its own, taken in as base/text_file.h says.
  *
  * One style and one script stand in it. The policy names both by their SHA-256, so that whatever else came
  * to stand in the page, by whatever mistake, would not run; and it allows nothing else but to ask the
@@ -13,19 +12,9 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/text_file.h"
 
-#define PAGE_TEXT(symbol, file)                          \
-    __asm__(".pushsection .rodata\n"                     \
-            ".global " #symbol "\n"                      \
-            ".hidden " #symbol "\n"                      \
-            ".type " #symbol ", %object\n" #symbol ":\n" \
-            ".incbin \"" file "\"\n"                     \
-            ".byte 0\n"                                  \
-            ".size " #symbol ", . - " #symbol "\n"       \
-            ".popsection\n");                            \
-    extern const char symbol[] __attribute__((visibility("hidden")))
-
-PAGE_TEXT(status_html, "gateway/status.html");
+TEXT_FILE(status_html, "gateway/status.html");
 
 enum { HASH_BYTES = 32, HASH_TEXT = 4 * ((HASH_BYTES + 2) / 3) + 1 };
 

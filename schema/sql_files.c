@@ -1,26 +1,12 @@
-/*
- * The files are taken in by the assembler's .incbin: no generated source, no tool to build first,
- * and gcc and clang both know it. Paths are from the root of the repository, where the compiler
- * runs. The compiler's own dependency output does not see .incbin; the Makefile has a line for it.
- */
+/* sql_files: the files below schema/sql, taken in as base/text_file.h says. */
 #include "schema/sql_files.h"
 
 #include "base/check.h"
+#include "base/text_file.h"
 
-#define SQL_TEXT(symbol, file)                           \
-    __asm__(".pushsection .rodata\n"                     \
-            ".global " #symbol "\n"                      \
-            ".hidden " #symbol "\n"                      \
-            ".type " #symbol ", %object\n" #symbol ":\n" \
-            ".incbin \"schema/sql/" file "\"\n"          \
-            ".byte 0\n"                                  \
-            ".size " #symbol ", . - " #symbol "\n"       \
-            ".popsection\n");                            \
-    extern const char symbol[] __attribute__((visibility("hidden")))
-
-SQL_TEXT(sql_mlflow, "mlflow.sql");
-SQL_TEXT(sql_auth, "auth.sql");
-SQL_TEXT(sql_positions, "001_positions.sql");
+TEXT_FILE(sql_mlflow, "schema/sql/mlflow.sql");
+TEXT_FILE(sql_auth, "schema/sql/auth.sql");
+TEXT_FILE(sql_positions, "schema/sql/001_positions.sql");
 
 const struct sql_file sql_files[] = {
     {1, "positions", sql_positions},
