@@ -82,7 +82,8 @@ def names():
     services = made["services"]
     used = set()
     for name, service in services.items():
-        assert set(service.get("depends_on", [])) <= set(services), name
+        for other, how in service.get("depends_on", {}).items():
+            assert ("healthcheck" in services[other]) == (how["condition"] == "service_healthy"), other
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             if source.startswith("."):
@@ -194,6 +195,14 @@ def run(*command):
     return done.stdout
 
 
+def is_healthy(stack, name, more=""):
+    """Its health check, as its container would run it."""
+    kind, line = stack.made[name]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    return subprocess.run(["chroot", stack.root, "sh", "-c", line + more], timeout=60, check=False,
+                          capture_output=True).returncode == 0
+
+
 def make_bucket(stack):
     """Started until it succeeds, as `restart: on-failure` does."""
     wait_until(lambda: stack.start("bucket").wait(timeout=120) == 0, 120, "the bucket is made")
@@ -205,10 +214,9 @@ def together():
     with Cluster({"listen_addresses": "'127.0.0.1'", "port": "5432"}) as cluster, Stack() as stack:
         # The cluster trusts whoever comes from this machine; the image would make this role itself.
         run("psql", cluster.create_database("mlflow"), "-qc", "CREATE ROLE mlflow LOGIN SUPERUSER")
-        check = stack.made["postgres"]["healthcheck"]["test"]
-        assert check[0] == "CMD-SHELL"
-        run("chroot", stack.root, "sh", "-c", check[1] + " -h postgres")
+        assert is_healthy(stack, "postgres", " -h postgres")
         stack.start("s3")
+        wait_until(lambda: is_healthy(stack, "s3"), 60, "the S3 store is healthy")
         make_bucket(stack)
         stack.start("redis")
         variables, program = image_env()
