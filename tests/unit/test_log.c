@@ -84,6 +84,15 @@ static void test_every_kind_of_value(void **state)
                            "s=\"two words\" cut=abc pct=50% wide=00042 hh=200 neg=whole\n"));
 }
 
+static void test_errno_is_what_the_caller_left(void **state)
+{
+    (void)state;
+    errno = ENOSPC;
+    log_warn("", "x", "file=%s error=%m", "a b");
+    assert_non_null(
+        strstr(logged_after_time(), " msg=x file=\"a b\" error=\"No space left on device\"\n"));
+}
+
 static void test_values_cannot_forge_pairs_or_lines(void **state)
 {
     (void)state;
@@ -182,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_the_documented_form, begin, end),
         cmocka_unit_test_setup_teardown(test_every_kind_of_value, begin, end),
+        cmocka_unit_test_setup_teardown(test_errno_is_what_the_caller_left, begin, end),
         cmocka_unit_test_setup_teardown(test_values_cannot_forge_pairs_or_lines, begin, end),
         cmocka_unit_test_setup_teardown(test_pairs_made_elsewhere, begin, end),
         cmocka_unit_test_setup_teardown(test_long_values_are_cut_not_overrun, begin, end),
