@@ -648,7 +648,7 @@ static void server_reload(struct server *sv)
 
     fail_init(&f, &s->arena);
     if (sv->source->load(sv->source->arg, s, &f) != OK) {
-        log_each(LOG_ERROR, "", "settings not reloaded, the old ones stay", "why=\"%.*s\"",
+        log_each(LOG_ERROR, "", "settings not reloaded, the old ones stay", "why=%.*s",
                  STR_ARG(f.text));
         settings_free(s);
         return;

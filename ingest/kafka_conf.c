@@ -82,11 +82,11 @@ static void conf_on_log(const rd_kafka_t *rk, int level, const char *facility, c
     if (strcmp(facility, "CONFWARN") == 0 && strstr(text, "will be ignored by this"))
         return; /* a consumer's setting, given to a producer, or the reverse: we give all to both */
     if (level <= 4)
-        log_warn("", "kafka client", "about=%s text=\"%s\"", facility, text);
+        log_warn("", "kafka client", "about=%s text=%s", facility, text);
     else if (level <= 6)
-        log_info("", "kafka client", "about=%s text=\"%s\"", facility, text);
+        log_info("", "kafka client", "about=%s text=%s", facility, text);
     else
-        log_debug("", "kafka client", "about=%s text=\"%s\"", facility, text);
+        log_debug("", "kafka client", "about=%s text=%s", facility, text);
 }
 
 void kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value)

@@ -111,7 +111,7 @@ static rd_kafka_resp_err_t group_subscribe(struct kafka_reader *r)
 /* For what cannot be done step by step: gives back everything and joins the group anew. */
 static void group_start_over(struct kafka_reader *r, const char *why)
 {
-    log_warn("", "all partitions are given back", "why=\"%s\"", why);
+    log_warn("", "all partitions are given back", "why=%s", why);
     group_drop_arriving(r);
     group_forget(r, UINT64_MAX);
     rd_kafka_unsubscribe(r->rk);

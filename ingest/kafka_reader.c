@@ -133,10 +133,10 @@ static bool reader_find(struct kafka_reader *r, unsigned p)
         return false;
     if (r->cursors[p] > (pos_t)high) {
         log_error("", "a partition is held: PostgreSQL has a position behind the topic's end",
-                  "partition=%u position=%" PRIu64 " end=%" PRId64
-                  " remedy=\"was the topic made again? stop all gateways and flushers, delete "
-                  "queue_id %s, partition %u from sluice.positions, start them\"",
-                  p, r->cursors[p], high, r->queue->id, p);
+                  "partition=%u position=%" PRIu64 " end=%" PRId64 " queue_id=%s remedy=%s", p,
+                  r->cursors[p], high, r->queue->id,
+                  "was the topic made again? stop all gateways and flushers, delete this queue_id "
+                  "and partition from sluice.positions, start them");
         return false;
     }
     if (r->cursors[p] < (pos_t)low) {
@@ -229,7 +229,7 @@ static void reader_see_error(struct kafka_reader *r, const rd_kafka_message_t *m
         reader_set_astray(r, bit);
         return;
     }
-    log_warn("", "kafka consumer", "error=%s why=\"%s\"", rd_kafka_err2name(m->err),
+    log_warn("", "kafka consumer", "error=%s why=%s", rd_kafka_err2name(m->err),
              rd_kafka_message_errstr(m));
 }
 
