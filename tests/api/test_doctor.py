@@ -85,6 +85,11 @@ def test_what_is_wrong_in_the_database(data, postgres):
     assert examine(data, uri)["schema"][0] == "warn"  # empty
     assert sluice("schema", "create", "--pg-uri", uri)[0] == 0
     with psycopg.connect(uri, autocommit=True) as pg:
+        assert sluice("schema", "tune", "metrics_run_uuid", "metrics_primary_key", "--pg-uri", uri)[0] == 0
+        verdict, said = examine(data, uri)["indexes"]
+        assert verdict == "ok" and "schema tune" in said  # the key covers both
+        assert sluice("schema", "untune", "--pg-uri", uri)[0] == 0
+        assert examine(data, uri)["indexes"] == ("ok", "all of MLflow's are there: ")
         pg.execute("DROP INDEX index_metrics_run_uuid_key_step")
         pg.execute("DROP INDEX index_metrics_run_uuid")
         verdict, said = examine(data, uri)["indexes"]
