@@ -32,7 +32,7 @@
 
 enum {
     FLUSHER_GROWTH = 4,
-    FLUSHER_ROWS_MAX = 200000, /* of a grown window: about 20 MiB with all its tables */
+    FLUSHER_ROWS_MAX = 200000, /* of a grown window: about 15 MiB with all its tables */
     FLUSHER_PAUSE_US = 200000  /* after an error of the queue */
 };
 
