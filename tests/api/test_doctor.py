@@ -172,6 +172,18 @@ def test_an_upstream_that_is_well_hangs_and_is_gone(data, uri, tls, tmp_path):
         assert verdict == "fail" and "All is passed on" in words, words
 
 
+def test_an_upstream_with_other_workspaces(data, uri):
+    """What says server-info behind is held against enable_workspaces, both ways."""
+    for theirs, words in (([], "runs without workspaces, and this server with"),
+                          (["--enable-workspaces"], "runs with workspaces, and this server without")):
+        with Sluice(uri, args=theirs) as other:
+            same = examine(data, uri, "--upstream", other.url, *theirs)["upstream"]
+            assert same[0] == "ok" and "workspaces" not in same[1], same
+            ours = [] if theirs else ["--enable-workspaces"]
+            found = examine(data, uri, "--upstream", other.url, *ours)["upstream"]
+            assert found[0] == "warn" and words in found[1], found
+
+
 def test_a_port_that_is_taken(data, uri):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
