@@ -46,6 +46,7 @@ struct load {
     unsigned trials; /* made for the entry that dead is about */
     bool is_staged;  /* repeats have come lately */
     unsigned clean;  /* staged windows without one since */
+    unsigned slow;   /* how often one entry alone took longer than flush_timeout, since a commit */
 };
 
 must_check err_t load_init(struct load *l, struct link *link, struct queue *queue,
