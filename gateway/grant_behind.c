@@ -69,10 +69,11 @@ struct grant_behind {
 /* Nobody has asked what an admin's call is about. */
 static void behind_ask(struct may *m)
 {
-    struct fail f = {0};
+    struct fail f;
 
     if (m->rule)
         return;
+    fail_init(&f, &m->r->arena);
     m->rule = &may_rules[m->path.rule];
     may_input(m);
     if (m->rule->ask(m, &f))

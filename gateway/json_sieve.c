@@ -224,6 +224,8 @@ static bool sieve_begin(struct json_sieve *s, char c, struct buf *out)
         if (!s->is_held && !s->judge && !s->is_dropped)
             sieve_comma(s, out);
     }
+    if (s->depth == 0 && !is_open)
+        s->judge = NULL; /* a number that is all of the text has no end to be judged at */
     if (s->judge && !s->is_dropped)
         s->is_held = true;
     if (is_open && s->alive && !s->is_held && !s->is_dropped) {

@@ -1,10 +1,9 @@
 /*
  * may_trace: who may call what about traces, assessments, issues, scorers and review queues.
  *
- * None of these is answered here, so what MLflow takes out of an answer behind its checks (names of runs
- * that the caller may not see, rows of others) cannot be taken out: the answer streams by. Where
- * something would have to be, the call is refused. A filter or order of a search that looks at what is
- * denied is one of those; which words do is told by the text, since only MLflow can parse it.
+ * None of these is answered here. What MLflow takes out of an answer behind its checks (names of runs that the
+ * caller may not see, rows of others) is taken out as it passes (withhold.def). A filter or order of a search
+ * that looks at what is denied is refused; which words do is told by the text, since only MLflow can parse it.
  */
 #define _GNU_SOURCE /* memmem */
 #include "gateway/may_input.h"

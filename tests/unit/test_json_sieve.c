@@ -208,6 +208,8 @@ static void test_rows_and_values_have_judges(void **state)
            "{\"value\":{\"n\":12345678901234567890.0},\"rows\":[]}");
     judges(rows, "{\"value\": 7 ,\"rows\":{\"*\":{}}}", "{\"value\":7,\"rows\":{\"*\":{}}}");
     judges(root, "{\"secret\":{\"rows\":[]},\"rows\":[{}]}", "{\"rows\":[{}]}");
+    judges(root, "7", "7");
+    judges(root, "null", "null");
     judges(root, "[{\"secret\": 1}]", "[{\"secret\": 1}]");
     assert_true(judged > 0);
 }
