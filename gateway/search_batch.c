@@ -18,8 +18,9 @@
  * or fetched whole where it has no pieces. 16 runs of 10 000 long params each are never in memory: one
  * of them would be 60 MB.
  *
- * What belongs to many rows is asked for on two sessions at the same time, half of the statements each. It is no
- * less consistent for that: in one transaction each statement has a snapshot of its own, too.
+ * What belongs to many rows is asked for on two sessions at the same time, half of the statements
+ * each. It is no less consistent for that: in one transaction each statement has a snapshot of its
+ * own, too.
  *
  * A row that goes away between keys and batch is missing in the answer.
  */

@@ -55,8 +55,8 @@ struct search_batch {
     struct arena_mark mark; /* behind it is what a batch takes */
 };
 
-/* For fetch: asks with these statements, some of which are a fair half of the work, on two sessions at the same
- * time when the batch is worth that, and goes on with search_batch_fetched. */
+/* For fetch: asks with these n statements, of which the first half are about half of the work, on two
+ * sessions at the same time when the batch is worth it, and goes on with search_batch_fetched. */
 must_check err_t search_batch_ask(struct req *r, const struct sql_step *steps, unsigned n,
                                   unsigned half);
 /* Steps. */
