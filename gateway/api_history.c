@@ -379,7 +379,7 @@ static err_t interval_two(struct req *r, struct fail *f)
     (void)f;
     interval_pace(c);
     interval_write(c, r->sql.results[0], c->asked[0]);
-    interval_write(c, req_second(r), c->asked[1]);
+    interval_write(c, r->sql.results[1], c->asked[1]);
     return req_send_part(r, interval_ask);
 }
 
@@ -408,7 +408,7 @@ static err_t interval_ask(struct req *r, struct fail *f)
         steps[1] = interval_step(&r->arena, c, c->run + c->asked[0], c->asked[1]);
     c->asked_us = clock_us();
     if (left >= 2)
-        return req_sql_both(r, steps, interval_two);
+        return req_sql_both(r, steps, 2, 1, interval_two);
     if (left == 1)
         return req_sql(r, steps, 1, interval_one);
     if (c->is_open)
