@@ -27,7 +27,7 @@ void req_drop_results(struct req *r)
         PQclear(r->both->call.results[0]);
         r->both->call.results[0] = NULL;
     }
-    for (unsigned i = 0; i < SQL_STEPS_MAX; i++) {
+    for (unsigned i = 0; i < r->sql.nsteps; i++) {
         PQclear(r->sql.results[i]);
         r->sql.results[i] = NULL;
     }
