@@ -268,8 +268,8 @@ static bool conn_await_request(struct conn *c)
     struct exchange *x = c->x;
 
     c->x = NULL;
-    if (x)
-        worker_put_exchange(c->worker, x);
+    if (x) /* as it came from the pool, or as conn_next left it */
+        worker_put_clean(c->worker, x);
     if (c->worker->net->is_draining)
         return conn_gone(c, "draining");
     return conn_await_bytes(c, TIMER_IDLE);

@@ -143,6 +143,15 @@ static int conn_left(const struct exchange *x, struct iovec v[3])
     return count;
 }
 
+static size_t conn_sum(const struct iovec *v, int count)
+{
+    size_t sum = 0;
+
+    for (int i = 0; i < count; i++)
+        sum += v[i].iov_len;
+    return sum;
+}
+
 /* The peer has taken a part: the handler's turn. What it brings goes out in the next turn of the
  * loop, so that a fast reader does not hold the worker. */
 static bool conn_part_taken(struct conn *c)
@@ -210,6 +219,8 @@ bool conn_write(struct conn *c)
 
         if (n > 0) {
             x->sent_bytes += (size_t)n;
+            if ((size_t)n == conn_sum(v, count))
+                break;
             continue;
         }
         if (n < 0 && errno != EAGAIN)

@@ -131,8 +131,15 @@ static int http_on_header_value(llhttp_t *p, const char *at, size_t n)
  * it is one of ours is for guard.c; what no host can be is not to be compared at all. */
 bool http_is_authority(struct str s)
 {
+    static const bool is_barred[128] = {
+        ['"'] = true, ['#'] = true, ['/'] = true,  ['<'] = true, ['>'] = true,
+        ['?'] = true, ['@'] = true, ['\\'] = true, ['^'] = true, ['`'] = true,
+        ['{'] = true, ['|'] = true, ['}'] = true};
+
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] <= ' ' || s.p[i] >= 0x7f || strchr("\"#/<>?@\\^`{|}", s.p[i]))
+        unsigned char c = (unsigned char)s.p[i];
+
+        if (c <= ' ' || c >= 0x7f || is_barred[c])
             return false;
     }
     return true;

@@ -23,7 +23,7 @@ struct req_both {
 /* What the last wait for SQL brought is not looked at any more. */
 void req_drop_results(struct req *r)
 {
-    for (unsigned i = 0; i < SQL_STEPS_MAX; i++) {
+    for (unsigned i = 0; i < r->sql.nsteps; i++) {
         PQclear(r->sql.results[i]);
         r->sql.results[i] = NULL;
     }
@@ -81,6 +81,7 @@ static void req_on_both(struct sql_call *call)
         return;
     memcpy(r->sql.results + r->sql.nsteps, second->results,
            second->nsteps * sizeof(second->results[0]));
+    r->sql.nsteps += second->nsteps; /* for whoever drops them */
     if (!r->sql.err && second->err) {
         r->sql.err = second->err;
         r->sql.message = second->message;

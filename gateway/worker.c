@@ -162,10 +162,9 @@ void worker_empty_body(struct worker *w, struct exchange *x, size_t keep)
     buf_shrink(&x->body, keep);
 }
 
-void worker_put_exchange(struct worker *w, struct exchange *x)
+void worker_put_clean(struct worker *w, struct exchange *x)
 {
-    http_next(x->http);
-    req_reset(&x->req);
+    check(x->req.state == REQ_IDLE);
     buf_shrink(&x->in, KEEP_IN);
     worker_empty_body(w, x, KEEP_BODY);
     x->taken_bytes = x->sent_bytes = 0;
@@ -174,6 +173,13 @@ void worker_put_exchange(struct worker *w, struct exchange *x)
     x->next = w->net->pool;
     w->net->pool = x;
     w->net->pool_count++;
+}
+
+void worker_put_exchange(struct worker *w, struct exchange *x)
+{
+    http_next(x->http);
+    req_reset(&x->req);
+    worker_put_clean(w, x);
 }
 
 /* -- accepting ------------------------------------------------------------------------------- */

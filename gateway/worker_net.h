@@ -64,6 +64,8 @@ struct worker_net {
 struct exchange *worker_take_exchange(struct worker *w, struct conn *c);
 /* Gives it back, emptied. */
 void worker_put_exchange(struct worker *w, struct exchange *x);
+/* The same of one that no byte of a request has come to since it was taken or emptied. */
+void worker_put_clean(struct worker *w, struct exchange *x);
 /* Forgets x's body, and its memory when that is more than keep bytes: nothing is held any more. */
 void worker_empty_body(struct worker *w, struct exchange *x, size_t keep);
 /* Moves c to the end of another list, its time beginning now. */
