@@ -211,6 +211,12 @@ static err_t key_swap(PGconn *c, const struct tune_change *t, struct fail *f)
 
         e = PQresultStatus(r) == PGRES_COMMAND_OK ? OK : tune_refused(c, r, t->name, f);
         PQclear(r);
+        if (is_locked && tries == SWAP_TRIES)
+            e = fail(
+                f, ERR_CONFLICT,
+                "%s: metrics was in use whenever its lock was asked for. The index is built: the "
+                "same command goes on from there, and untune drops it.",
+                t->name);
         if (!is_locked || tries == SWAP_TRIES)
             break;
         if ((e = tune_run(c, pause, NULL, t->name, NULL, f)))

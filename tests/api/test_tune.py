@@ -314,6 +314,8 @@ def test_the_swap_waits_for_readers_and_goes_on_after_a_kill(copy):
         with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True) as tune:
             wait_until(lambda: pg.execute(SWAP_WAITS).fetchone(), 30, "the swap waits again")
             log(server.url, run, 2)
+            pg.execute("SET lock_timeout = '30s'")
+            pg.execute("SELECT count(*) FROM metrics")  # whoever waits behind it comes through
             reader.commit()
             said = tune.communicate(timeout=60)[0]
         assert "now applied" in said and tune.returncode == 0

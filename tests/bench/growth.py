@@ -2,9 +2,10 @@
 """`make bench-growth`: how cost grows with rows, runs, keys and connections.
 
     python tests/bench/growth.py [--rows 0,1000000,...] [--runs 1,100,...] [--keys 1,10,...]
-                                 [--connections 1,64,...] [--points 200000] [--docs]
+                                 [--connections 1,64,...] [--points 200000] [--tuned] [--docs]
 
-  rows         the same 1000 runs x 10 keys on top of so many rows already in `metrics`
+  rows         the same 1000 runs x 10 keys on top of so many rows already in `metrics`; with --tuned once more
+               after `schema tune metrics_run_uuid metrics_primary_key`, and how long that takes
   runs, keys   so many runs of 10 keys, 1000 runs of so many keys; batches of 100 points
   connections  log-metric, closed loop, one connection a job
 
@@ -30,7 +31,7 @@ from charts import STYLE  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from flames import backends, counted, wal_bytes  # noqa: E402
 from server import ROOT, Sluice  # noqa: E402
-from targets import blow  # noqa: E402
+from targets import blow, tune  # noqa: E402
 
 
 def make_runs(cluster, database, count):
@@ -64,8 +65,19 @@ def apply(cluster, server, database, ids, keys, points, first):
             "wal_bytes": (wal_bytes(cluster) - wal) / points, "per_second": points / seconds}
 
 
+def tuned(cluster, server, uri, name, ids, first, options):
+    """What it costs to have one index in place of three, and what a point costs then."""
+    begin = bench.time.monotonic()
+    tune(uri, "metrics_run_uuid", "metrics_primary_key")
+    seconds = bench.time.monotonic() - begin
+    with cluster.connect("postgres") as pg:
+        pg.execute("CHECKPOINT")
+    return {**apply(cluster, server, name, ids, 10, options.points, first), "tune_seconds": seconds}
+
+
 def one(cluster, name, runs, keys, rows, options):
-    uri = cluster.create_database(name)
+    """(name of the curve, what a point costs), and where it is asked for what it costs tuned."""
+    kind, uri = name.rstrip("0123456789"), cluster.create_database(name)
     with Sluice(uri):  # makes the schema
         pass
     ids = make_runs(cluster, name, runs)
@@ -76,9 +88,10 @@ def one(cluster, name, runs, keys, rows, options):
         with cluster.connect("postgres") as pg:
             pg.execute("CHECKPOINT")
         first = 200 * max(1, rows // 1000) + 10_000_000
-        result = apply(cluster, server, name, ids, keys, options.points, first)
+        yield kind, apply(cluster, server, name, ids, keys, options.points, first)
+        if options.tuned and kind == "rows":
+            yield "rows, tuned", tuned(cluster, server, uri, name, ids, first + 10 * options.points, options)
     cluster.drop_database(name)
-    return result
 
 
 def connections(server, count, folder, options):
@@ -132,7 +145,8 @@ def chart(curves, title, unit, left, top):
 
 
 def draw(found):
-    lines = ["<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 920 460' role='img' aria-label='growth'>",
+    height = 10 + 225 * ((len(found) + 1) // 2)
+    lines = [f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 920 {height}' role='img' aria-label='growth'>",
              STYLE.replace("</style>", "polyline{fill:none;stroke-width:2}.lb{stroke:#0072b2}.lm{stroke:#b35000}"
                            "@media(prefers-color-scheme:dark){.lb{stroke:#56b4e9}.lm{stroke:#ff9a5c}}</style>")]
     for n, (name, results) in enumerate(found.items()):
@@ -155,6 +169,7 @@ def main():
     parser.add_argument("--connections", type=numbers, default=[1, 64, 1000, 10_000])
     parser.add_argument("--points", type=int, default=200_000)
     parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--tuned", action="store_true", help="rows: measure again with one index")
     parser.add_argument("--docs", action="store_true", help="write docs/growth.svg")
     options = parser.parse_args()
     folder, found = tempfile.mkdtemp(prefix="growth-"), {}
@@ -166,13 +181,14 @@ def main():
 
     try:
         with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
-            for count in options.rows:
-                note("rows", count, one(cluster, f"rows{count}", 1000, 10, count, options))
-            for count in options.runs:
-                note("runs", count, one(cluster, f"runs{count}", count, 10, 0, options))
-            for count in options.keys:
-                note("keys", count, one(cluster, f"keys{count}", 1000, count, 0, options))
-            with Sluice(cluster.create_database("connections")) as server:
+            shapes = [(f"rows{n}", 1000, 10, n) for n in options.rows]
+            shapes += [(f"runs{n}", n, 10, 0) for n in options.runs]
+            shapes += [(f"keys{n}", 1000, n, 0) for n in options.keys]
+            for shape in shapes:
+                for kind, result in one(cluster, *shape, options):
+                    note(kind, int(shape[0].lstrip("rowsunkey")), result)
+            most = str(max(options.connections, default=0) + 100)  # and as many descriptors (ulimit -n), on both sides
+            with Sluice(cluster.create_database("connections"), args=["--max-connections", most]) as server:
                 for count in options.connections:
                     note("connections", count, connections(server, count, folder, options))
     finally:
