@@ -357,7 +357,12 @@ static void load_committed(struct load *l, size_t from, size_t to, pos_t cursor,
 
     link_worked(l->link);
     load_forget_slow(l);
+    l->trail.points += points;
     if (t) {
+        l->trail.rows += l->window.count - t->skipped;
+        l->trail.runs += l->window.runs.count;
+        l->trail.repeats += l->window.repeats + t->skipped;
+        l->trail.is_staged = t->mode == TXN_STAGED;
         stat_add(l->stats, windows, 1);
         stat_add(l->stats, windows_staged, t->mode == TXN_STAGED);
         stat_add(l->stats, repeated_points, l->window.repeats + t->skipped);
@@ -545,6 +550,7 @@ static err_t load_range(struct load *l, size_t from, size_t to, pos_t cursor)
                         .cursor = cursor,
                         .cursors = load_cursors(l, to),
                         .mode = l->is_staged ? TXN_STAGED : TXN_DIRECT,
+                        .application = l->trail.application,
                         .arena = &l->arena};
 
         load_build(l, from, to);
@@ -556,6 +562,7 @@ static err_t load_range(struct load *l, size_t from, size_t to, pos_t cursor)
         }
         fail_init(&f, NULL);
         link_expect(l->link, cursor);
+        l->trail.transactions++;
         if ((e = txn_write(&t, &f)))
             e = load_failed(l, from, to, cursor, e, &f, &is_done);
         else if (t.verdict == TXN_MOVED)
@@ -574,8 +581,28 @@ static err_t load_range(struct load *l, size_t from, size_t to, pos_t cursor)
     return OK;
 }
 
+/* Asks whether the take is followed; otherwise its trail is filled in for nobody. */
+static bool load_follow(struct load *l)
+{
+    l->trail = (struct trail){.flusher = l->trail.flusher};
+    return l->follower.arg && l->follower.begin(l->follower.arg, &l->take, &l->trail);
+}
+
+static void load_followed(struct load *l, err_t e)
+{
+    l->trail.begin_us = l->taken_us;
+    l->trail.end_us = clock_us();
+    l->trail.entries = l->take.count;
+    l->trail.is_cut = e != OK;
+    if (!l->follower.end(l->follower.arg, &l->trail))
+        stat_add(l->stats, spans_dropped, 1);
+}
+
 err_t load_apply(struct load *l, struct queue_reader *reader, const struct take *take)
 {
+    bool is_followed;
+    err_t e;
+
     l->reader = reader;
     l->take = *take;
     l->taken_us = clock_us();
@@ -590,5 +617,9 @@ err_t load_apply(struct load *l, struct queue_reader *reader, const struct take 
     idmap_reset(&l->lost_models);
     arena_reset(&l->texts);
     quarantine_begin(&l->quarantine);
-    return load_range(l, 0, take->count, take->cursor);
+    is_followed = load_follow(l);
+    e = load_range(l, 0, take->count, take->cursor);
+    if (is_followed)
+        load_followed(l, e);
+    return e;
 }

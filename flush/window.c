@@ -1,7 +1,7 @@
 /*
  * A window: many small batches become one set of rows in the order of an index.
  *
- * Texts are interned, so a row is 40 bytes and comparing two rows compares integers. After the last
+ * Texts are interned, so a row is 32 bytes and comparing two rows compares integers. After the last
  * batch the distinct runs and keys are sorted once (memcmp order, which is enough for locality: the
  * order of an index with another collation keeps the rows of one key together just the same) and
  * the rows' indexes are replaced by ranks.
@@ -49,10 +49,12 @@ enum {
     WINDOW_ARENA = 64 << 10
 };
 
-struct sort_item {
+/* 12 bytes, not 16: there are two of them for each row. */
+struct __attribute__((packed, aligned(4))) sort_item {
     uint64_t value;
     uint32_t index;
 };
+_Static_assert(sizeof(struct sort_item) == 12 && sizeof(struct row) == 32, "a window's memory");
 
 static void *grow(void *p, size_t count, size_t size)
 {
@@ -177,7 +179,7 @@ static void window_reserve(struct window *w, size_t n)
         cap *= 2;
     if (cap == w->cap)
         return;
-    check(cap <= UINT32_MAX);
+    check(cap <= INT32_MAX); /* bits of row.key */
     w->rows = grow(w->rows, cap, sizeof(*w->rows));
     w->items[0] = grow(w->items[0], cap, sizeof(*w->items[0]));
     w->items[1] = grow(w->items[1], cap, sizeof(*w->items[1]));

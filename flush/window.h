@@ -18,14 +18,15 @@
 #include "base/idmap.h"
 #include "schema/batch.h"
 
-/* One row of metrics; run and key are ranks: indexes of runs and keys, which are sorted. */
+/* One row of metrics; run and key are ranks: indexes of runs and keys, which are sorted. A window under
+ * backlog holds 200 000 of them, so a row is 32 bytes. */
 struct row {
     uint32_t run;
-    uint32_t key;
+    uint32_t key : 31;
+    uint32_t is_nan : 1;
     int64_t timestamp;
     int64_t step;
     double value;
-    bool is_nan;
 };
 
 /* One row of logged_model_metrics. */

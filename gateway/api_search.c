@@ -189,7 +189,7 @@ static err_t long_run(struct req *r, struct fail *f)
 
 static const struct search_list RUNS = {.name = "runs",
                                         .columns = 1,
-                                        .first = 16,
+                                        .first = 64,
                                         .fetch = runs_fetch,
                                         .group = runs_group,
                                         .write = run_write,

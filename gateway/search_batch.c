@@ -10,7 +10,7 @@
  * The next batch is asked for when the reader has taken what was written, so a slow one costs no more
  * memory, and no session while it pauses. How many rows make a batch is found on the way: few at first
  * where much may belong to one, twice as many while they give little, half when they give much. 1000
- * runs with 25 details each come in 10 batches, which takes no longer than one.
+ * runs with 25 details each come in 9 batches, which takes no longer than one.
  *
  * Nobody knows beforehand what belongs to the rows, so each of their statements stops at
  * ENTITY_SOME_ROWS or thereabouts. When one did, or brought more than ENTITY_SOME_BYTES, the batch is

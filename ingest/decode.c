@@ -14,7 +14,8 @@
  *   8  repeated param keys
  *   9  (ours) a NUL where PostgreSQL would see it: MLflow learns of it from the driver, last of all
  *
- * Step 1 has two implementations: decode_plain.c takes a body without surprises, bind.c any other.
+ * Step 1 has two implementations: decode_plain.c takes a body without surprises, bind.c any other; of
+ * log-metric as well.
  * A body in msgpack becomes the document that its JSON would be, and goes the same way.
  * Steps 2 to 9 exist once, below both.
  *
@@ -363,21 +364,33 @@ static err_t decode_msgpack_batch(struct arena *a, struct str body, bool truncat
     return decode_log_batch_document(a, root, truncate, out, f);
 }
 
+/* The document of a body without surprises, or NULL: then bind.c reads it. */
+static err_t decode_read_plain(struct arena *a, const struct bind_input *in, yyjson_val **root,
+                               struct fail *f)
+{
+    struct document_error why;
+    err_t e = input_check_type(in, f);
+
+    *root = NULL;
+    if (e)
+        return e;
+    if (in->ahead)
+        *root = in->ahead->is_plain ? in->ahead->root : NULL;
+    else if (!in->is_get)
+        *root = document_read_plain(a, in->body, &why);
+    return OK;
+}
+
 err_t decode_log_batch(struct arena *a, const struct bind_input *in, bool truncate,
                        struct decoded *out, struct fail *f)
 {
-    struct document_error why;
-    yyjson_val *root = NULL;
+    yyjson_val *root;
     err_t e;
 
     if (input_is_msgpack(in))
         return decode_msgpack_batch(a, in->body, truncate, out, f);
-    if ((e = input_check_type(in, f)))
+    if ((e = decode_read_plain(a, in, &root, f)))
         return e;
-    if (in->ahead)
-        root = in->ahead->is_plain ? in->ahead->root : NULL;
-    else if (!in->is_get)
-        root = document_read_plain(a, in->body, &why);
     if ((root == NULL || !decode_plain_batch(a, root, out)) &&
         (e = decode_bound_batch(a, in, NULL, out, f)))
         return e;
@@ -385,8 +398,8 @@ err_t decode_log_batch(struct arena *a, const struct bind_input *in, bool trunca
     return decode_check_batch(out, truncate, f);
 }
 
-err_t decode_log_metric(struct arena *a, const struct bind_input *in, struct decoded *out,
-                        struct fail *f)
+static err_t decode_bound_metric(struct arena *a, const struct bind_input *in, struct decoded *out,
+                                 struct fail *f)
 {
     struct msg_log_metric m;
     struct point *p;
@@ -403,8 +416,24 @@ err_t decode_log_metric(struct arena *a, const struct bind_input *in, struct dec
                         .dataset_name = m.dataset_name.s,
                         .dataset_digest = m.dataset_digest.s};
     *out = (struct decoded){.batch = {.npoints = 1, .points = p},
-                            .run_id = m.run_id.s.n ? m.run_id.s : m.run_uuid.s,
-                            .has_models = p->model_id.n > 0};
+                            .run_id = m.run_id.s.n ? m.run_id.s : m.run_uuid.s};
+    return OK;
+}
+
+err_t decode_log_metric(struct arena *a, const struct bind_input *in, struct decoded *out,
+                        struct fail *f)
+{
+    struct point *p;
+    yyjson_val *root;
+    err_t e;
+
+    if ((e = decode_read_plain(a, in, &root, f)))
+        return e;
+    if ((root == NULL || !decode_plain_metric(a, root, out)) &&
+        (e = decode_bound_metric(a, in, out, f)))
+        return e;
+    p = out->batch.points;
+    out->has_models = p->model_id.n > 0;
     decode_set_run(out);
     if ((e = decode_check_datasets(p, f)))
         return e;

@@ -222,6 +222,7 @@ err_t kafka_reader_begin(struct queue_reader *reader, const pos_t *from, struct 
         }
         at->offset = r->begins_at_end ? RD_KAFKA_OFFSET_END : (int64_t)from[at->partition];
         r->cursors[at->partition] = from[at->partition];
+        r->lapses[at->partition].entries = 0;
     }
     if (!group_assign(r, r->arriving, f))
         return ERR_UNAVAILABLE;
