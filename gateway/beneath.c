@@ -4,7 +4,7 @@
  * as long as they are relative; magic links (/proc) never are.
  *
  * Where there is no openat2, in a container whose filter does not know it, each part of the path is
- * opened by itself and no link is followed at all.
+ * opened by itself, no link is followed at all, and ".." is refused, wherever it would lead.
  *
  * Directories are made one after the other, each in its parent's descriptor, and the parent is synced:
  * a file that is durable must not stand in a directory that is not.
@@ -72,10 +72,15 @@ static int open_by_parts(int root, struct str path, int flags)
     int folder = root;
     int fd;
 
+    if (str_starts(path, STR("/")))
+        return -EXDEV;
     for (;;) {
         struct str part = str_cut(&path, '/');
 
-        fd = open_part(folder, part, path.n ? O_RDONLY | O_DIRECTORY : flags);
+        if (str_eq(part, STR("..")))
+            fd = -EXDEV;
+        else
+            fd = open_part(folder, part, path.n ? O_RDONLY | O_DIRECTORY : flags);
         if (folder != root)
             close(folder);
         if (fd < 0 || path.n == 0)

@@ -50,6 +50,16 @@ static void expect(const char *path, int flags, int wanted)
         close(fd);
 }
 
+/* Valgrind, for one, has it not. */
+static bool openat2_is_there(void)
+{
+    int fd = open_once(root, ".", O_RDONLY | O_DIRECTORY);
+
+    if (fd >= 0)
+        close(fd);
+    return fd != -ENOSYS;
+}
+
 static void test_links_do_not_lead_out(void **state)
 {
     static const char *const paths[] = {"etc/passwd", "passwd", "up",  "up/x",       "in/../../x",
@@ -62,7 +72,7 @@ static void test_links_do_not_lead_out(void **state)
         if (fd != -EXDEV && fd != -ELOOP)
             fail_msg("%s: %d", paths[i], fd);
     }
-    expect("same/file", O_RDONLY, 0); /* stays inside */
+    expect("same/file", O_RDONLY, openat2_is_there() ? 0 : -ELOOP); /* stays inside */
     expect("in/file", O_RDONLY, 0);
     expect("", O_RDONLY | O_DIRECTORY, 0);
     expect("in/none", O_RDONLY, -ENOENT);
@@ -78,6 +88,10 @@ static void test_without_openat2_no_link_is_followed(void **state)
     has_openat2 = false;
     for (size_t i = 0; i < array_len(paths); i++)
         expect(paths[i], O_RDONLY, -ELOOP);
+    expect("..", O_RDONLY | O_DIRECTORY, -EXDEV);
+    expect("in/../../x", O_RDONLY, -EXDEV);
+    expect("in/..", O_RDONLY | O_DIRECTORY, -EXDEV);
+    expect("/in/file", O_RDONLY, -EXDEV);
     expect("etc", O_RDONLY | O_DIRECTORY, -ELOOP);
     expect("in/file", O_RDONLY, 0);
     expect("in/deep", O_RDONLY | O_DIRECTORY, 0);

@@ -133,9 +133,35 @@ static void test_waits_beyond_the_limit_are_counted_only(void **state)
     expect(s, 2, "\"spanId\":\"000000000000001c\"", false);
 }
 
+static void test_a_flush_names_those_that_it_ends(void **state)
+{
+    struct span s = span_new();
+
+    (void)state;
+    s.is_flush = true;
+    s.trail = (struct trail){.flusher = 1,
+                             .entries = 2,
+                             .points = 30,
+                             .is_staged = true,
+                             .link_count = 1,
+                             .links = {{.trace = {1, 2}, .span = 3}}};
+    assert_int_equal(otlp_count(&s, 1), 1);
+    expect(&s, 1, "\"parentSpanId\":\"000000000000000f\",\"name\":\"flush\",\"kind\":5,", true);
+    expect(&s, 1, ATTRIBUTE("sluice.points", "intValue", "30"), true);
+    expect(&s, 1, ATTRIBUTE("sluice.path", "stringValue", "staged"), true);
+    expect(&s, 1,
+           "\"links\":[{\"traceId\":\"00000000000000010000000000000002\","
+           "\"spanId\":\"0000000000000003\"}],\"status\":{}}",
+           true);
+    expect(&s, 1, "http.", false);
+    s.trail.is_cut = true;
+    expect(&s, 1, "\"status\":{\"code\":2}", true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_flush_names_those_that_it_ends),
         cmocka_unit_test(test_a_whole_request),
         cmocka_unit_test(test_who_begins_a_trace_has_no_parent_and_who_has_no_route_no_name_of_one),
         cmocka_unit_test(test_an_error_is_the_servers_alone),
