@@ -356,13 +356,8 @@ static void load_committed(struct load *l, size_t from, size_t to, pos_t cursor,
     uint64_t points = load_points(l, from, to, &dead);
 
     link_worked(l->link);
-<<<<<<< HEAD
     l->trail.points += points;
     load_forget_slow(l);
-=======
-    load_forget_slow(l);
-    l->trail.points += points;
->>>>>>> care
     if (t) {
         l->trail.rows += l->window.count - t->skipped;
         l->trail.runs += l->window.runs.count;
