@@ -40,6 +40,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "schema/errors.h"
 #include "schema/record.h"
 
@@ -48,7 +49,8 @@ enum {
     SEALER_RETRY_MAX_US = 2000000,
     SEALER_AGE_STEP_US = 20000,
     SEALER_AGES = 1024,
-    GATHER_LEAST = 4, /* entries of a group that others are waited for */
+    SEALER_SLICE_US = 200, /* it is mostly asleep, and everybody waits for it */
+    GATHER_LEAST = 4,      /* entries of a group that others are waited for */
     GATHER_STEPS = 4,
     GATHER_NAP_US = 60,
     GATHER_SLACK_NS = 5000 /* of 50 000 that a nap may last longer otherwise */
@@ -356,6 +358,7 @@ static void *sealer_main(void *data)
     struct queue *q = s->queue;
 
     (void)prctl(PR_SET_TIMERSLACK, GATHER_SLACK_NS);
+    (void)slice_set_us(SEALER_SLICE_US);
     for (;;) {
         /* Asked before the limit: what was appended before the question is sealed below. */
         bool is_closing = atomic_load(&q->is_closing);
