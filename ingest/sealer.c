@@ -10,8 +10,9 @@
  *
  * Gathering. Clients that were answered together send their next requests together: the first of them
  * would have a sync of its own, and all others wait for it. So when the last groups had several
- * entries, a group smaller than the larger of them is waited for, GATHER_STEPS short naps at most. A lone
- * writer never waits, and neither does anybody where the disk is so quick that groups stay small.
+ * entries, a group smaller than the larger of them is waited for: in short naps, as long as each brings
+ * somebody and GATHER_US are not over. A lone writer never waits, and neither does anybody where the disk
+ * is so quick that groups stay small.
  *
  * Segments end at frame boundaries: when a group does not fit, the frames that do are written and
  * synced, then the next segment begins. A frame longer than a segment gets one of its own.
@@ -51,7 +52,7 @@ enum {
     SEALER_AGES = 1024,
     SEALER_SLICE_US = 200, /* it is mostly asleep, and everybody waits for it */
     GATHER_LEAST = 4,      /* entries of a group that others are waited for */
-    GATHER_STEPS = 4,
+    GATHER_US = 240,
     GATHER_NAP_US = 60,
     GATHER_SLACK_NS = 5000 /* of 50 000 that a nap may last longer otherwise */
 };
@@ -309,20 +310,25 @@ static uint64_t sealer_entries(const struct queue *q)
     return sum;
 }
 
-/* Gives those time who are likely to come; returns the naps it took. */
+/* Gives those time who are likely to come, as long as some do; returns the naps it took. */
 static unsigned sealer_gather(const struct sealer *s)
 {
     static const struct timespec nap = {.tv_nsec = GATHER_NAP_US * 1000L};
     const struct queue *q = s->queue;
     uint64_t likely = s->group > s->group_before ? s->group : s->group_before;
+    uint64_t come = sealer_entries(q) - s->entries, before;
+    uint64_t until_us = clock_us() + GATHER_US;
     unsigned naps = 0;
 
     if (likely < GATHER_LEAST || atomic_load(&q->reserved) == atomic_load(&q->durable))
         return 0;
-    while (naps < GATHER_STEPS && sealer_entries(q) - s->entries < likely &&
-           !atomic_load(&q->is_closing)) {
+    while (come < likely && clock_us() < until_us && !atomic_load(&q->is_closing)) {
         (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
         naps++;
+        before = come;
+        come = sealer_entries(q) - s->entries;
+        if (come == before)
+            break;
     }
     return naps;
 }
