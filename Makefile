@@ -17,6 +17,7 @@
 #   make proxy-long  5 GiB through the proxy, up and down
 #   make tsan     what has threads, and the program, under ThreadSanitizer
 #   make valgrind unit tests and a part of the api suite under memcheck
+#   make clang    everything compiled by clang as well: what it warns of is an error
 #   make test-permissions-full
 #                 who may call what: every route x user x default beside a stock server
 #   make bench    Sluice, nginx, psql and a stock MLflow server, as ratios; with FASTTRACKML=program it, too
@@ -122,6 +123,8 @@ LIBS_tsan := $(LIBS)
 LIBS_memcheck := $(LIBS)
 # libFuzzer comes with clang only; the corpus is replayed by the asan variant.
 COMPILE_fuzz := $(CCACHE) clang-14
+COMPILE_clang := $(CCACHE) clang-14
+FLAGS_clang := -O1 -g -Werror
 FLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 # --- where things are installed ---------------------------------------------------------------
@@ -171,7 +174,7 @@ endef
 .SUFFIXES:
 .PHONY: check-docs test-permissions-full install deb image chart setup-deb setup-image setup-deploy setup-cluster check-deploy test-deploy test-deploy-full all deps setup setup-test setup-bench setup-fuzz setup-valgrind run test check check-unit \
 	check-wire check-api check-hostile check-crash check-fault fault-long proxy-long check-fuzz check-load test-pods pods-long test-ui \
-	conform bench bench-table bench-guard bench-growth flames fasttrackml soak docs lint format tsan valgrind fuzz fuzzers replays units asan venv clean \
+	conform bench bench-table bench-guard bench-growth flames fasttrackml soak docs lint format tsan valgrind clang fuzz fuzzers replays units asan venv clean \
 	distclean golden crash crash-asan crash-states states
 
 all: build/sluice build/sluice-loadtest
@@ -345,7 +348,7 @@ test-deploy: setup-deploy
 test-deploy-full: setup-cluster
 	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE) $(S3)
 	@tests/deploy/kube/fetch.sh build/cluster kubernetes kwok kubeconform helm-unittest
-	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose cluster
+	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose cluster acceptance
 
 # The commands and links of README.md and docs/.
 check-docs: all venv build/ui/files/index.html
@@ -364,6 +367,11 @@ format:
 tsan: $(TSAN_TESTS:%=build/tsan/unit/%) build/tsan/sluice venv
 	@$(PYTHON) tests/run.py tsan
 
+# Objects only: what it says of the sources is wanted, not its code.
+clang: setup-fuzz
+	@$(MAKE) -s --no-print-directory $(patsubst %.c,build/clang/%.o,$(SOURCES) $(PROGRAMS) \
+		$(wildcard tests/unit/*.c tests/fuzz/*.c tests/crash/*.c tests/golden/*.c))
+
 # A slow second look: bytes that nobody wrote, which no sanitizer of gcc sees.
 valgrind: setup-valgrind
 	@$(MAKE) --no-print-directory $(UNIT_TESTS:%=build/memcheck/unit/%) build/memcheck/sluice venv
@@ -371,7 +379,7 @@ valgrind: setup-valgrind
 
 # The pinned sources stay: they are fetched, not built. distclean drops them and the venv too.
 clean:
-	rm -rf build/obj build/asan build/plain build/tsan build/memcheck build/fuzz build/crash \
+	rm -rf build/obj build/asan build/plain build/tsan build/memcheck build/clang build/fuzz build/crash \
 		build/docgen build/sluice build/sluice-loadtest build/libsluice.a
 distclean:
 	rm -rf build
@@ -441,7 +449,7 @@ build/$(1)/sluice: build/$(1)/gateway/main.o build/$(1)/libsluice.a
 -include $$(FUZZ_TARGETS:%=build/$(1)/tests/fuzz/%.d)
 -include $$(patsubst %.c,build/$(1)/%.d,$$(wildcard tests/crash/*.c tests/golden/*.c))
 endef
-$(foreach v,obj asan tsan fuzz memcheck,$(eval $(call variant,$(v))))
+$(foreach v,obj asan tsan fuzz memcheck clang,$(eval $(call variant,$(v))))
 .SECONDARY:
 
 # A fuzz target with libFuzzer's main, and with one that only replays.

@@ -50,7 +50,8 @@ void log_set_json(bool on)
 /* --- one conversion of the format ------------------------------------------------------------- */
 
 struct args {
-    va_list ap; /* in a struct, so that its address can be passed on every platform */
+    va_list ap;   /* in a struct, so that its address can be passed on every platform */
+    int error_no; /* errno as the caller left it, for %m */
 };
 
 /* A '*' takes its number from the arguments; a negative precision means none. */
@@ -83,6 +84,10 @@ static int spec_print(const char *spec, char kind, const char *length, char *out
         return snprintf(out, cap, spec, va_arg(args->ap, double));
     if (strchr("sp", kind))
         return snprintf(out, cap, spec, va_arg(args->ap, void *));
+    if (kind == 'm') {
+        errno = args->error_no;
+        return snprintf(out, cap, "%m");
+    }
     check(!"a conversion that log.c does not know");
     return 0;
 }
@@ -211,7 +216,7 @@ void log_line(struct log_site *site, const char *ctx, const char *msg, const cha
 {
     struct line l;
     struct str text;
-    struct args args;
+    struct args args = {.error_no = errno};
     uint32_t suppressed;
     char number[16];
 

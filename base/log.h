@@ -3,7 +3,8 @@
  *
  *   ts=2026-01-02T03:04:05.678Z level=warn at=conn.c:214 conn=2/117 msg="body refused" len=70000000
  *
- * The message is constant text in lower case; values are key=value pairs in the format. error: a
+ * The message is constant text in lower case; values are key=value pairs in the format, and never
+ * quoted there ("why=%s"), for the line quotes what needs it. %m is the text of errno. error: a
  * person must act; warn: we coped; info: life events; debug: per request. Repeats of one call
  * site collapse to one line per second with a count. Bodies, tokens and connection strings are
  * never logged. Any thread; a line is one write(2).

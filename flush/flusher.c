@@ -192,6 +192,8 @@ err_t flusher_start(const struct flusher_config *c, struct flusher **out, struct
         fl->link.newest = queue_appended(c->queue);
     e = load_init(&fl->load, &fl->link, c->queue, c->settings->data_dir, c->index, c->stats, f);
     fl->load.runs = c->runs;
+    fl->load.follower = c->follower;
+    fl->load.trail.flusher = c->index;
     if (!e)
         flusher_reload(fl, c->settings);
     if (!e && (error = flusher_spawn(fl)))

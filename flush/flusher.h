@@ -9,6 +9,7 @@
 #ifndef FLUSH_FLUSHER_H
 #define FLUSH_FLUSHER_H
 
+#include "base/trail.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"
 #include "schema/settings.h"
@@ -22,6 +23,7 @@ struct flusher_config {
     const struct settings *settings;
     const char *pg_uri;  /* of the database in use: a private cluster's is not in the settings */
     struct stats *stats; /* this flusher's block */
+    struct follower follower; /* of flushes; arg NULL = nobody */
     unsigned index;
     unsigned count;
 };

@@ -19,6 +19,11 @@
  * transactions, and a thousand of them an hour. So the loop always ends: each turn commits, or
  * removes entries, points or models, or waits for the database.
  *
+ * An entry that takes longer than flush_timeout though it is alone is tried until it is in, with
+ * what lies behind it waiting: a statement that was cut short says nothing about the points, and a letter
+ * would be a loss whenever PostgreSQL is slow. After LOAD_SLOW times somebody is told which one it is
+ * (decision 033).
+ *
  * The window is built anew for every turn. That costs 3 ms of the half second that a window
  * takes, and there is no state to repair.
  *
@@ -45,6 +50,7 @@
 enum {
     LOAD_CLEAN = 8,         /* staged windows without a repeat before COPY goes direct again */
     LOAD_TRIALS = 200,      /* transactions to find the points to blame in one entry */
+    LOAD_SLOW = 3,          /* times an entry alone takes too long until somebody is told */
     LOAD_HOLD_US = 1000000, /* while letters cannot be written */
     LOAD_LOCK_US = 20000,   /* while somebody takes letters out */
     LOAD_ARENA = 256 << 10
@@ -335,6 +341,14 @@ static uint64_t load_points(const struct load *l, size_t from, size_t to, uint64
     return points;
 }
 
+/* Nothing is known to be too slow: a window is in, or the take is another. */
+static void load_forget_slow(struct load *l)
+{
+    if (l->slow)
+        stat_set(l->stats, flusher_overdue, 0);
+    l->slow = 0;
+}
+
 static void load_committed(struct load *l, size_t from, size_t to, pos_t cursor,
                            const struct txn *t)
 {
@@ -342,7 +356,13 @@ static void load_committed(struct load *l, size_t from, size_t to, pos_t cursor,
     uint64_t points = load_points(l, from, to, &dead);
 
     link_worked(l->link);
+    l->trail.points += points;
+    load_forget_slow(l);
     if (t) {
+        l->trail.rows += l->window.count - t->skipped;
+        l->trail.runs += l->window.runs.count;
+        l->trail.repeats += l->window.repeats + t->skipped;
+        l->trail.is_staged = t->mode == TXN_STAGED;
         stat_add(l->stats, windows, 1);
         stat_add(l->stats, windows_staged, t->mode == TXN_STAGED);
         stat_add(l->stats, repeated_points, l->window.repeats + t->skipped);
@@ -361,6 +381,28 @@ static void load_committed(struct load *l, size_t from, size_t to, pos_t cursor,
 }
 
 /* -- the points of one entry ------------------------------------------------------------------- */
+
+static bool load_was_slow(const struct load *l)
+{
+    return strcmp(l->link->session.pg.sqlstate, "57014") == 0;
+}
+
+/* One entry, or a part of it, failed with e: it is tried again, and not in silence when it is slow. */
+static err_t load_again(struct load *l, size_t entry, err_t e, const struct fail *f)
+{
+    struct batch b;
+
+    if (load_was_slow(l) && ++l->slow >= LOAD_SLOW) {
+        stat_set(l->stats, flusher_overdue, 1);
+        arena_reset(&l->arena);
+        if (load_decode(l, entry, &b))
+            log_error(l->link->log_ctx,
+                      "one entry alone takes longer than flush_timeout, and others wait behind it",
+                      "tries=%u run=%.*s points=%" PRIu32 " pos=%" PRIu64, l->slow,
+                      STR_ARG(run_id_str(&b.run)), b.npoints, l->take.entries[entry].pos);
+    }
+    return link_recover(l->link, e, f);
+}
 
 /* The staged path skips what is there, so a unique violation in it is of an index that MLflow does not
  * have, and as final as any other constraint. */
@@ -402,7 +444,7 @@ static err_t load_probe(struct load *l, size_t entry, uint32_t from, uint32_t to
             return link_judge(l->link);
         if (e == OK || e == ERR_PG_ROW)
             break;
-        if ((e = link_recover(l->link, e, &f)))
+        if ((e = load_again(l, entry, e, &f)))
             return e;
     }
     if (e == OK)
@@ -472,7 +514,6 @@ static err_t load_failed(struct load *l, size_t from, size_t to, pos_t cursor, e
                          const struct fail *f, bool *is_done)
 {
     const char *sqlstate = l->link->session.pg.sqlstate;
-    bool is_slow = strcmp(sqlstate, "57014") == 0;
     struct reason why;
 
     if (e == ERR_CLOSING)
@@ -483,7 +524,7 @@ static err_t load_failed(struct load *l, size_t from, size_t to, pos_t cursor, e
         return OK;
     }
     e = load_staged_error(e);
-    if ((e == ERR_PG_ROW || is_slow) && to - from > 1) {
+    if ((e == ERR_PG_ROW || load_was_slow(l)) && to - from > 1) {
         log_warn(l->link->log_ctx, "a window is halved", "entries=%zu sqlstate=%s why=%.*s",
                  to - from, sqlstate, STR_ARG(f->text));
         *is_done = true;
@@ -493,7 +534,7 @@ static err_t load_failed(struct load *l, size_t from, size_t to, pos_t cursor, e
         why = reason_of(sqlstate, f->text);
         return load_isolate(l, from, &why);
     }
-    return link_recover(l->link, e, f);
+    return to - from == 1 ? load_again(l, from, e, f) : link_recover(l->link, e, f);
 }
 
 /* Entries [from, to), and the position that is theirs when they are in. */
@@ -509,6 +550,7 @@ static err_t load_range(struct load *l, size_t from, size_t to, pos_t cursor)
                         .cursor = cursor,
                         .cursors = load_cursors(l, to),
                         .mode = l->is_staged ? TXN_STAGED : TXN_DIRECT,
+                        .application = l->trail.application,
                         .arena = &l->arena};
 
         load_build(l, from, to);
@@ -520,6 +562,7 @@ static err_t load_range(struct load *l, size_t from, size_t to, pos_t cursor)
         }
         fail_init(&f, NULL);
         link_expect(l->link, cursor);
+        l->trail.transactions++;
         if ((e = txn_write(&t, &f)))
             e = load_failed(l, from, to, cursor, e, &f, &is_done);
         else if (t.verdict == TXN_MOVED)
@@ -538,12 +581,33 @@ static err_t load_range(struct load *l, size_t from, size_t to, pos_t cursor)
     return OK;
 }
 
+/* Asks whether the take is followed; otherwise its trail is filled in for nobody. */
+static bool load_follow(struct load *l)
+{
+    l->trail = (struct trail){.flusher = l->trail.flusher};
+    return l->follower.arg && l->follower.begin(l->follower.arg, &l->take, &l->trail);
+}
+
+static void load_followed(struct load *l, err_t e)
+{
+    l->trail.begin_us = l->taken_us;
+    l->trail.end_us = clock_us();
+    l->trail.entries = l->take.count;
+    l->trail.is_cut = e != OK;
+    if (!l->follower.end(l->follower.arg, &l->trail))
+        stat_add(l->stats, spans_dropped, 1);
+}
+
 err_t load_apply(struct load *l, struct queue_reader *reader, const struct take *take)
 {
+    bool is_followed;
+    err_t e;
+
     l->reader = reader;
     l->take = *take;
     l->taken_us = clock_us();
     l->masked = SIZE_MAX;
+    load_forget_slow(l);
     if (take->count > l->states_cap) {
         l->states_cap = take->count;
         l->states = realloc(l->states, l->states_cap);
@@ -553,5 +617,9 @@ err_t load_apply(struct load *l, struct queue_reader *reader, const struct take 
     idmap_reset(&l->lost_models);
     arena_reset(&l->texts);
     quarantine_begin(&l->quarantine);
-    return load_range(l, 0, take->count, take->cursor);
+    is_followed = load_follow(l);
+    e = load_range(l, 0, take->count, take->cursor);
+    if (is_followed)
+        load_followed(l, e);
+    return e;
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/trail.h"
 #include "flush/link.h"
 #include "flush/quarantine.h"
 #include "flush/window.h"
@@ -20,7 +21,10 @@
 enum load_state { LOAD_LIVE, LOAD_DEAD };
 
 struct load {
-    struct runs *runs; /* who writes to which run; NULL = not known. To be set after load_init */
+    /* to be set after load_init */
+    struct runs *runs;        /* who writes to which run; NULL = not known */
+    struct follower follower; /* arg NULL = nobody follows */
+    struct trail trail;       /* of the take under way; its flusher's index is to be set */
     /* private */
     struct link *link;
     struct queue *queue;
@@ -28,12 +32,12 @@ struct load {
     struct queue_reader *reader;
     struct window window;
     struct quarantine quarantine;
-    struct arena arena; /* of one attempt */
-    struct arena texts; /* of the take: keys of lost_models */
-    struct take take;   /* under way */
+    struct arena arena;                  /* of one attempt */
+    struct arena texts;                  /* of the take: keys of lost_models */
+    struct take take;                    /* under way */
     pos_t cursors[QUEUE_PARTITIONS_MAX]; /* of the range under way, when the take has some */
-    uint64_t taken_us;  /* when it came */
-    uint8_t *states;    /* enum load_state of each entry */
+    uint64_t taken_us;                   /* when it came */
+    uint8_t *states;                     /* enum load_state of each entry */
     size_t states_cap;
     struct idmap lost_models; /* models that do not exist */
     size_t masked;            /* the entry that dead is about; SIZE_MAX = none */
@@ -42,6 +46,7 @@ struct load {
     unsigned trials; /* made for the entry that dead is about */
     bool is_staged;  /* repeats have come lately */
     unsigned clean;  /* staged windows without one since */
+    unsigned slow;   /* how often one entry alone took longer than flush_timeout, since a commit */
 };
 
 must_check err_t load_init(struct load *l, struct link *link, struct queue *queue,

@@ -42,6 +42,7 @@
 
 enum {
     TXN_PIECE = 128 << 10, /* bytes of COPY made and sent at a time */
+    OID_TEXT = 25,
     OID_TEXTS = 1009,
     OID_INT4S = 1007,
     OID_INT8S = 1016,
@@ -267,10 +268,20 @@ static void see_models(struct txn *t, const PGresult *r)
         t->verdict = TXN_LACKS_MODELS;
 }
 
+/* Of a followed flush: its name, until the transaction ends. Gives the next free place. */
+static size_t txn_name(const struct txn *t, struct pg_call *all, size_t place)
+{
+    if (!t->application || !t->application[0])
+        return place;
+    all[place].sql = "SELECT set_config('application_name', $1, true)";
+    pg_bind(&all[place], OID_TEXT, str_of(t->application));
+    return place + 1;
+}
+
 static err_t txn_begin(struct txn *t, struct fail *f)
 {
-    struct pg_call all[1 + SESSION_LOCALS + 3] = {{.sql = "BEGIN ISOLATION LEVEL READ COMMITTED"}};
-    size_t first = 1 + session_locals(t->session, &all[1]);
+    struct pg_call all[1 + SESSION_LOCALS + 4] = {{.sql = "BEGIN ISOLATION LEVEL READ COMMITTED"}};
+    size_t first = txn_name(t, all, 1 + session_locals(t->session, &all[1]));
     struct pg_call *calls = &all[first];
     size_t count = t->window->models_count ? 3 : 2;
     struct buf mask, runs, models;

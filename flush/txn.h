@@ -29,9 +29,10 @@ struct txn {
     struct session *session;
     const struct window *window;
     enum txn_mode mode;
-    pos_t cursor;        /* every owned partition's position after the commit */
-    const pos_t *cursors; /* when each has one of its own; else NULL */
-    struct arena *arena; /* for what comes out */
+    pos_t cursor;            /* every owned partition's position after the commit */
+    const pos_t *cursors;    /* when each has one of its own; else NULL */
+    const char *application; /* what PostgreSQL calls it; NULL or "" = as the session */
+    struct arena *arena;     /* for what comes out */
     /* out; nothing was written unless TXN_DONE */
     enum txn_verdict verdict;
     uint64_t skipped; /* rows that were there already (staged only) */

@@ -222,26 +222,26 @@ enum {
 };
 
 #define INTERVAL_RUN  " FROM metrics" SCOPE_FOUND " WHERE run_uuid = r.run AND key = $2::text"
-#define INTERVAL_ROWS INTERVAL_RUN " AND step >= $4::int8 AND step <= $5::int8"
+#define INTERVAL_SOME " AND step >= $4::int8 AND step <= $5::int8"
 #define BUCKETS       "generate_series(0, $3::int8 - 1) AS b"
 #define IS_LAST       "b = $3::int8 - 1"
 
 /* At most $3 rows? Then they are all shown. */
-#define INTERVAL_FEW                                          \
+#define INTERVAL_FEW(steps)                                   \
     "few AS MATERIALIZED (SELECT count(*) <= $3::int8 AS yes" \
-    " FROM (SELECT 1" INTERVAL_ROWS " LIMIT $3::int8 + 1) AS t)"
+    " FROM (SELECT 1" INTERVAL_RUN steps " LIMIT $3::int8 + 1) AS t), "
 
 /* What the rows would be if they were regular: no row when that is not worth a look, or when the
  * ends are further apart than int8 reaches, as a bucket's distance from the first row then may be. */
-#define INTERVAL_LATTICE                                                                           \
+#define INTERVAL_LATTICE(steps)                                                                    \
     "lattice AS MATERIALIZED (SELECT lo, hi, stride::int8 AS stride, n::int8 / $3::int8 AS share," \
     " n::int8 % $3::int8 AS rest FROM (SELECT lo, hi, second - lo::numeric AS stride,"             \
     " div(hi - lo::numeric, second - lo::numeric) + 1 AS n FROM (SELECT lo,"                       \
-    " (SELECT step" INTERVAL_ROWS " ORDER BY step DESC LIMIT 1) AS hi,"                            \
-    " (SELECT step" INTERVAL_ROWS " AND step > lo ORDER BY step LIMIT 1) AS second"                \
-    " FROM (SELECT step AS lo" INTERVAL_ROWS " AND NOT (SELECT yes FROM few)"                      \
+    " (SELECT step" INTERVAL_RUN steps " ORDER BY step DESC LIMIT 1) AS hi,"                       \
+    " (SELECT step" INTERVAL_RUN steps " AND step > lo ORDER BY step LIMIT 1) AS second"           \
+    " FROM (SELECT step AS lo" INTERVAL_RUN steps " AND NOT (SELECT yes FROM few)"                 \
     " ORDER BY step LIMIT 1) AS a OFFSET 0) AS ends OFFSET 0) AS guess"                            \
-    " WHERE n >= 64 * $3::numeric AND n < 1e15 AND hi - lo::numeric <= 9223372036854775807)"
+    " WHERE n >= 64 * $3::numeric AND n < 1e15 AND hi - lo::numeric <= 9223372036854775807), "
 
 /* Each bucket's rows counted, lazily: whoever reads this stops at the first one that is wrong. */
 #define INTERVAL_SEGMENTS                                                                        \
@@ -252,15 +252,15 @@ enum {
     " FROM lattice, " BUCKETS ") AS s CROSS JOIN LATERAL (SELECT count(*) AS found,"             \
     " min(step) AS step" INTERVAL_RUN " AND step >= s.first AND step <= s.last OFFSET 0) AS f)," \
     " regular AS MATERIALIZED (SELECT EXISTS (SELECT 1 FROM lattice)"                            \
-    " AND NOT EXISTS (SELECT 1 FROM segments WHERE found <> size) AS yes)"
+    " AND NOT EXISTS (SELECT 1 FROM segments WHERE found <> size) AS yes), "
 
 /* The other way. */
-#define INTERVAL_STEPS                                                                      \
-    "run AS MATERIALIZED (SELECT steps, n, n / $3::int8 AS share, n % $3::int8 AS rest"     \
-    " FROM (SELECT steps, cardinality(steps)::int8 AS n FROM (SELECT CASE WHEN NOT"         \
-    " (SELECT yes FROM few) AND NOT (SELECT yes FROM regular) THEN (SELECT array_agg(step)" \
-    " FROM (SELECT step" INTERVAL_ROWS " ORDER BY step) AS t) END AS steps OFFSET 0) AS s"  \
-    " OFFSET 0) AS s)"
+#define INTERVAL_STEPS(steps)                                                                   \
+    "run AS MATERIALIZED (SELECT steps, n, n / $3::int8 AS share, n % $3::int8 AS rest"         \
+    " FROM (SELECT steps, cardinality(steps)::int8 AS n FROM (SELECT CASE WHEN NOT"             \
+    " (SELECT yes FROM few) AND NOT (SELECT yes FROM regular) THEN (SELECT array_agg(step)"     \
+    " FROM (SELECT step" INTERVAL_RUN steps " ORDER BY step) AS t) END AS steps OFFSET 0) AS s" \
+    " OFFSET 0) AS s), "
 
 /* The nth row of a step, from 0, for each bucket. */
 #define INTERVAL_PICKED                                                                          \
@@ -273,19 +273,34 @@ enum {
     " CASE WHEN " IS_LAST " THEN n - 1 ELSE b * share + least(b, rest) END AS place"             \
     " FROM run, " BUCKETS " WHERE n > 0) AS p) AS s)"
 
-#define INTERVAL_SAMPLE                                                                   \
-    "WITH " INTERVAL_FEW ", " INTERVAL_LATTICE ", " INTERVAL_SEGMENTS ", " INTERVAL_STEPS \
-    ", " INTERVAL_PICKED " SELECT value, timestamp, step, is_nan" INTERVAL_ROWS           \
-    " AND (SELECT yes FROM few) UNION ALL SELECT d.value, d.timestamp, d.step, d.is_nan"  \
-    " FROM picked JOIN (SELECT value, timestamp, step, is_nan, row_number() OVER"         \
-    " (PARTITION BY step ORDER BY timestamp, value, is_nan) - 1 AS nth" INTERVAL_RUN      \
-    " AND step = ANY ((SELECT array_agg(step) FROM picked)::int8[])) AS d USING (step, nth)"
+/* The rows that are shown. */
+#define INTERVAL_SHOWN                                                                  \
+    "d.value, d.timestamp, d.step, d.is_nan FROM picked JOIN (SELECT value, timestamp," \
+    " step, is_nan, row_number() OVER (PARTITION BY step ORDER BY timestamp, value,"    \
+    " is_nan) - 1 AS nth" INTERVAL_RUN " AND step = ANY ((SELECT array_agg(step) FROM"  \
+    " picked)::int8[])) AS d USING (step, nth)"
 
-const struct stmt HISTORY_INTERVAL = {
-    "history_interval",
-    "SELECT s.value, s.timestamp, s.step, s.is_nan, r.place - 1 FROM unnest($1::text[])"
-    " WITH ORDINALITY AS r(run, place) CROSS JOIN LATERAL (" INTERVAL_SAMPLE ") AS s"
-    " ORDER BY r.place, s.step, s.timestamp, s.value, s.is_nan"};
+#define INTERVAL_TABLES(steps) \
+    INTERVAL_FEW(steps)        \
+    INTERVAL_LATTICE(steps) INTERVAL_SEGMENTS INTERVAL_STEPS(steps) INTERVAL_PICKED
+
+#define INTERVAL_OF_RUNS(steps)                                                          \
+    "SELECT s.value, s.timestamp, s.step, s.is_nan, r.place - 1 FROM unnest($1::text[])" \
+    " WITH ORDINALITY AS r(run, place) CROSS JOIN LATERAL (WITH " INTERVAL_TABLES(       \
+        steps) " SELECT value, timestamp, step, is_nan" INTERVAL_RUN steps               \
+               " AND (SELECT yes FROM few) UNION ALL SELECT " INTERVAL_SHOWN ") AS s"    \
+               " ORDER BY r.place, s.step, s.timestamp, s.value, s.is_nan"
+
+static const struct stmt HISTORY_SOME = {"history_some", INTERVAL_OF_RUNS(INTERVAL_SOME)};
+/* Without the two comparisons, which PostgreSQL makes for every row of the walk. */
+static const struct stmt HISTORY_WHOLE = {"history_whole", INTERVAL_OF_RUNS("")};
+
+struct sql_step history_step(const struct history_range *c, const struct str values[5])
+{
+    if (c->first == INT64_MIN && c->last == INT64_MAX)
+        return (struct sql_step){&HISTORY_WHOLE, values, 3};
+    return (struct sql_step){&HISTORY_SOME, values, 5};
+}
 
 struct interval_call {
     struct msg_history_interval m;
@@ -364,7 +379,7 @@ static err_t interval_two(struct req *r, struct fail *f)
     (void)f;
     interval_pace(c);
     interval_write(c, r->sql.results[0], c->asked[0]);
-    interval_write(c, req_second(r), c->asked[1]);
+    interval_write(c, r->sql.results[1], c->asked[1]);
     return req_send_part(r, interval_ask);
 }
 
@@ -375,7 +390,7 @@ static struct sql_step interval_step(struct arena *a, const struct interval_call
 
     memcpy(values, c->values, sizeof(c->values));
     values[0] = sql_text_array(a, c->m.run_ids.items + run, nruns);
-    return (struct sql_step){&HISTORY_INTERVAL, values, array_len(c->values)};
+    return history_step(&c->range, values);
 }
 
 static err_t interval_ask(struct req *r, struct fail *f)
@@ -393,7 +408,7 @@ static err_t interval_ask(struct req *r, struct fail *f)
         steps[1] = interval_step(&r->arena, c, c->run + c->asked[0], c->asked[1]);
     c->asked_us = clock_us();
     if (left >= 2)
-        return req_sql_both(r, steps, interval_two);
+        return req_sql_both(r, steps, 2, 1, interval_two);
     if (left == 1)
         return req_sql(r, steps, 1, interval_one);
     if (c->is_open)

@@ -170,6 +170,8 @@ static err_t log_points(struct req *r, struct fail *f)
         if (!runs_appended(w->runs, &c->d.batch.run, c->end))
             log_note_client(r, &c->d.batch.run);
         peers_note(r, &c->d.batch.run, c->end);
+        if (r->trace)
+            trace_appended(r, c->end);
     }
     return c->appended(r, f);
 }

@@ -44,7 +44,7 @@ static err_t models_fetch(struct req *r, struct fail *f)
 
     (void)f;
     entity_model_steps(steps, b->values, !b->is_whole);
-    return req_sql(r, steps, MODEL_PARTS, search_batch_fetched);
+    return search_batch_ask(r, steps, MODEL_PARTS, MODEL_LATEST);
 }
 
 static const struct search_list MODELS = {.name = "registered_models",

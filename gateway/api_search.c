@@ -94,7 +94,7 @@ static err_t runs_fetch(struct req *r, struct fail *f)
     (void)f;
     steps[0] = (struct sql_step){&RUN_ROWS, b->values, 1};
     entity_run_steps(steps + 1, b->values, true);
-    return req_sql(r, steps, 1 + DETAIL_COUNT, search_batch_fetched);
+    return search_batch_ask(r, steps, 1 + DETAIL_COUNT, 1 + DETAIL_PARAMS); /* rows, metrics */
 }
 
 /* -- a long run ------------------------------------------------------------------------------- */
@@ -189,7 +189,7 @@ static err_t long_run(struct req *r, struct fail *f)
 
 static const struct search_list RUNS = {.name = "runs",
                                         .columns = 1,
-                                        .first = 16,
+                                        .first = 64,
                                         .fetch = runs_fetch,
                                         .group = runs_group,
                                         .write = run_write,

@@ -6,15 +6,21 @@
  *                      > else traces.json at the trace's own location (artifact_place.h)
  *                      > archived: protobuf, which the upstream reads
  *
+ * The location is a tag, which every editor of the trace may set. So where it is known who asks, files are read
+ * below the artifacts of the trace's own experiment and nowhere else, but for admins (decision 028).
+ *
  * A span is passed on as its writer formed it; nothing is parsed. Many spans go out in batches, as any large
  * answer.
  */
 #include "gateway/api.h"
 
+#include <string.h>
+
 #include "gateway/artifact_answer.h"
 #include "gateway/artifact_header.h"
 #include "gateway/artifact_path.h"
 #include "gateway/artifact_place.h"
+#include "gateway/auth.h"
 #include "gateway/reply.h"
 #include "gateway/req_part.h"
 #include "gateway/say.h"
@@ -29,7 +35,9 @@ static const struct stmt TRACE = {
     "artifact_trace", "SELECT (SELECT value FROM trace_tags"
                       " WHERE request_id = t.request_id AND key = 'mlflow.artifactLocation'),"
                       " (SELECT value FROM trace_tags"
-                      " WHERE request_id = t.request_id AND key = 'mlflow.trace.spansLocation')"
+                      " WHERE request_id = t.request_id AND key = 'mlflow.trace.spansLocation'),"
+                      " (SELECT e.artifact_location FROM experiments e"
+                      " WHERE e.experiment_id = t.experiment_id)"
                       " FROM trace_info t WHERE t.request_id = $1::text" SCOPE_OF("t")};
 static const struct stmt SPANS = {"artifact_spans", SQL_STREAM
                                   "SELECT content FROM spans" SCOPE_FOUND
@@ -97,7 +105,30 @@ static err_t spans_first(struct req *r, struct fail *f)
 
 /* -- files at the trace's location ---------------------------------------------------------------- */
 
-static err_t answer_file(struct req *r, struct str location, struct fail *f)
+/* Is it below root, whoever reads it? Nothing in the rest that a store could take for more than a name. */
+static bool location_is_below(struct str location, struct str root)
+{
+    struct str rest;
+
+    while (root.n && root.p[root.n - 1] == '/')
+        root.n--;
+    if (root.n == 0 || !str_starts(location, root) || location.n == root.n ||
+        location.p[root.n] != '/')
+        return false;
+    for (rest = str_skip(location, root.n + 1); rest.n;) {
+        struct str segment = str_cut(&rest, '/');
+
+        if (segment.n == 0 || str_eq(segment, STR(".")) || str_eq(segment, STR("..")))
+            return false;
+        for (size_t i = 0; i < segment.n; i++) {
+            if (strchr("%?#\\", segment.p[i])) /* and NUL, which ends the list */
+                return false;
+        }
+    }
+    return true;
+}
+
+static err_t answer_file(struct req *r, struct str location, struct str root, struct fail *f)
 {
     const struct trace_call *t = r->data;
     struct artifact_place at;
@@ -107,6 +138,8 @@ static err_t answer_file(struct req *r, struct str location, struct fail *f)
     if (location.n == 0)
         return SAY(&r->arena, f, ERR_INVALID_STATE, STR("Trace data is corrupted for request_id="),
                    t->id);
+    if (r->user && !r->user->is_admin && !location_is_below(location, root))
+        return reply_text(r, 403, "text/html; charset=utf-8", STR("Permission denied"));
     if (t->path.n)
         path = SAY_TEXT(&r->arena, STR("attachments/"), t->path);
     if ((e = artifact_place_of(r, arena_dup(&r->arena, location), path, false, &at, f)) ||
@@ -119,7 +152,7 @@ static err_t trace_found(struct req *r, struct fail *f)
 {
     struct trace_call *t = r->data;
     const PGresult *row = r->sql.results[0];
-    struct str location, spans;
+    struct str location, spans, root;
 
     if (PQntuples(row) == 0)
         return SAY(&r->arena, f, ERR_NOT_FOUND, STR("Trace with ID "),
@@ -127,12 +160,13 @@ static err_t trace_found(struct req *r, struct fail *f)
                    t->path.n ? STR("' not found.") : STR(" is not found."));
     location = sql_get(row, 0, 0);
     spans = sql_get(row, 0, 1);
+    root = sql_get(row, 0, 2);
     if (t->path.n)
-        return answer_file(r, location, f);
+        return answer_file(r, location, root, f);
     if (str_eq(spans, STR("TRACKING_STORE")))
         return req_rows(r, &(struct sql_step){&SPANS, t->values, 1}, spans_first);
     if (!str_eq(spans, STR("ARCHIVE_REPO")))
-        return answer_file(r, location, f);
+        return answer_file(r, location, root, f);
     if (r->worker->upstream == NULL)
         return fail_str(
             f, ERR_NOT_IMPLEMENTED,

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -55,7 +56,9 @@ SSL *client_tls_new(struct client_tls *t, const char *host)
         check(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1);
     } else {
         check(SSL_set1_host(ssl, host) == 1);
-        (void)SSL_set_tlsext_host_name(ssl, host);
+        /* SSL_set_tlsext_host_name(), without its cast of a const that OpenSSL only copies. */
+        (void)SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                       (void *)(uintptr_t)host);
     }
     return ssl;
 }

@@ -307,11 +307,32 @@ static err_t guard_lock(struct collection *c, struct fail *f)
     return e;
 }
 
+/* gc_remove.c names rows of metrics by their ctid, and each partition of a table has such a row. */
+static err_t refuse_partitions(struct gc_sql *c, struct fail *f)
+{
+    PGresult *rows;
+    err_t e;
+
+    if ((e = gc_sql_ask(c,
+                        "SELECT 1 FROM pg_catalog.pg_inherits WHERE inhparent ="
+                        " pg_catalog.to_regclass('metrics') LIMIT 1",
+                        NULL, 0, &rows, f)))
+        return e;
+    if (PQntuples(rows) > 0)
+        e = fail(
+            f, ERR_SCHEMA,
+            "The table metrics is partitioned, which MLflow's is not: `sluice gc` would remove "
+            "points of other runs. `mlflow gc` can be used.");
+    PQclear(rows);
+    return e;
+}
+
 static err_t open_guard(struct collection *c, struct fail *f)
 {
     err_t e;
 
-    if ((e = gc_sql_open(&c->guard, &c->terms, f)) || (e = migrate_check(c->guard.conn, f)))
+    if ((e = gc_sql_open(&c->guard, &c->terms, f)) || (e = migrate_check(c->guard.conn, f)) ||
+        (e = refuse_partitions(&c->guard, f)))
         return e;
     return c->options.is_dry ? OK : guard_lock(c, f);
 }

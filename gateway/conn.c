@@ -513,7 +513,7 @@ void conn_close(struct conn *c, const char *why)
     struct worker *w = c->worker;
 
     check(c->state != CONN_CLOSED && c->state != CONN_HANDLING);
-    log_debug("", "connection closed", "worker=%u fd=%d why=\"%s\"", w->index, c->fd, why);
+    log_debug("", "connection closed", "worker=%u fd=%d why=%s", w->index, c->fd, why);
     if (conn_is_amid_answer(c))
         conn_cut_off(c);
     if (c->state == CONN_SENDING || c->state == CONN_RECEIVING || c->state == CONN_TUNNEL)

@@ -21,6 +21,7 @@
 #include "schema/migrate.h"
 #include "schema/pg_pooler.h"
 #include "schema/sql_files.h"
+#include "schema/tune.h"
 
 enum { ROUND_TRIPS = 5, SLOW_TRIP_US = 5000, CLOCK_MS = 2000, BACKLOG_S = 60 };
 #define LOOK_BYTES ((uint64_t)1 << 30)
@@ -171,18 +172,28 @@ static void wanted_indexes(struct buf *out)
     buf_add(out, "}", 2);
 }
 
+/* Has metrics the primary key of `schema tune metrics_primary_key`? */
+#define KEY_COVERS                                            \
+    "EXISTS (SELECT 1 FROM pg_index WHERE indrelid ="         \
+    " to_regclass('metrics') AND indisprimary AND indisvalid" \
+    " AND pg_get_indexdef(indexrelid) LIKE '%(run_uuid, key, step, %')"
+
 enum verdict doctor_indexes(struct doctor *d)
 {
     /* The primary keys are what makes a repeat harmless; index_metrics_run_uuid is covered by
-     * index_metrics_run_uuid_key_step and does no harm by its absence. */
+     * index_metrics_run_uuid_key_step and does no harm by its absence, nor does that one where a primary
+     * key in the order of `schema tune metrics_primary_key` covers both. */
     static const char keys[] =
         "SELECT string_agg(t, ', ') FROM unnest('{metrics,latest_metrics,logged_model_metrics}'"
         "::text[]) t WHERE NOT EXISTS (SELECT 1 FROM pg_index WHERE indrelid = to_regclass(t)"
         " AND indisprimary AND indisvalid)";
     static const char missing[] =
         "SELECT string_agg(n, ', ') FROM unnest($1::text[]) n WHERE n <> 'index_metrics_run_uuid'"
+        " AND NOT (n = '" TUNE_KEY_COVERED "' AND " KEY_COVERS ")"
         " AND NOT EXISTS (SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
         " WHERE c.relname = n AND pg_table_is_visible(c.oid) AND i.indisvalid AND i.indisready)";
+    static const char covered[] = "SELECT CASE WHEN " KEY_COVERS
+                                  " THEN ', or covered by the key of `schema tune`' ELSE '' END";
     struct buf wanted;
     const char *names;
 
@@ -201,11 +212,16 @@ enum verdict doctor_indexes(struct doctor *d)
     buf_fini(&wanted);
     if (!names)
         return DOCTOR_FAIL;
-    buf_printf(&d->saw, *names ? "missing or not valid: %s" : "all of MLflow's are there%s", names);
-    if (*names)
+    if (*names) {
+        buf_printf(&d->saw, "missing or not valid: %s", names);
         buf_add_str(&d->remedy,
                     STR("make them as MLflow 3.17.2 has them, or REINDEX those not valid"));
-    return *names ? DOCTOR_WARN : DOCTOR_OK;
+        return DOCTOR_WARN;
+    }
+    if (!(names = ask(d, covered, NULL)))
+        return DOCTOR_FAIL;
+    buf_printf(&d->saw, "all of MLflow's are there%s", names);
+    return DOCTOR_OK;
 }
 
 /* What the role lacks without which nothing is written; "" = nothing. */

@@ -5,6 +5,9 @@
  * /health on it, which a stock server answers without looking at anything. The connection may take
  * upstream_connect_timeout, and the answer as long again: upstream_timeout is for answers that are work.
  *
+ * A server that answers is asked for its server-info as well: one with workspaces behind a Sluice without them, or
+ * the other way round, shows one and the same client two different worlds.
+ *
  * Native paths do without it, so its silence is a warning; but where all is passed on it is a failure.
  */
 #include "gateway/doctor.h"
@@ -15,8 +18,9 @@
 
 #include "base/clock.h"
 #include "gateway/upstream.h"
+#include "yyjson.h"
 
-enum { UPSTREAM_READ = 16384, HEALTHY = 200 };
+enum { UPSTREAM_READ = 16384, HEALTHY = 200, BODY_MOST = 65536 };
 
 struct look {
     struct event_base *base;
@@ -27,11 +31,14 @@ struct look {
     uint64_t took_us;
     const char *why; /* NULL: it has answered, or the time was over */
     int status;      /* 0: no answer */
+    bool wants_body; /* the answer is whole when that is */
+    bool is_over;
 };
 
 static void look_end(struct look *l, const char *why)
 {
     l->why = why;
+    l->is_over = true;
     event_base_loopbreak(l->base);
 }
 
@@ -53,7 +60,7 @@ static bool look_send(struct look *l)
     return true;
 }
 
-/* Takes what came; the head says all that is wanted. */
+/* Takes what came; the head says all that is wanted, where not the body is. */
 static void look_take(struct look *l, struct str bytes)
 {
     while (bytes.n) {
@@ -70,6 +77,8 @@ static void look_take(struct look *l, struct str bytes)
         if (event == HTTP_HEAD_END && http_answer_head(l->conn->answer)->status >= HEALTHY) {
             l->status = http_answer_head(l->conn->answer)->status;
             l->took_us = clock_us() - l->sent_us;
+        }
+        if (l->status && (!l->wants_body || event == HTTP_END || buf_len(&l->body) > BODY_MOST)) {
             look_end(l, NULL);
             return;
         }
@@ -96,17 +105,23 @@ static void look_on_event(struct upstream_conn *c)
         look_take(l, (struct str){bytes, (size_t)n});
     else if (n == 0 || errno != EAGAIN)
         look_end(l, "it cut the connection");
-    if (l->status == 0 && l->why == NULL)
+    if (!l->is_over)
         upstream_await(c, EV_READ);
 }
 
-static void look_at(struct look *l, struct upstream *u, const struct settings *s)
+static void look_at(struct look *l, struct upstream *u, const struct settings *s, struct str path)
 {
+    const struct upstream_url *url = upstream_url(u);
+    char text[2048];
     uint64_t most_us = 2 * s->upstream_connect_timeout;
     const struct timeval most = {.tv_sec = (time_t)(most_us / 1000000),
                                  .tv_usec = (suseconds_t)(most_us % 1000000)};
     struct fail f;
 
+    snprintf(text, sizeof(text),
+             "GET %.*s%.*s HTTP/1.1\r\nHost: %.*s\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+             STR_ARG(url->prefix), STR_ARG(path), STR_ARG(url->authority));
+    l->left = str_of(text);
     fail_init(&f, NULL);
     if (upstream_take(u, true, clock_us(), &l->conn, &f)) {
         l->why = "no connection";
@@ -146,6 +161,39 @@ static enum verdict look_judge(struct doctor *d, const struct look *l)
     return is_all ? DOCTOR_FAIL : DOCTOR_WARN;
 }
 
+/* Does it have workspaces, as far as it says? */
+static bool look_says_workspaces(const struct look *l, bool *has)
+{
+    yyjson_doc *doc = l->status == HEALTHY && buf_len(&l->body) <= BODY_MOST
+                          ? yyjson_read(buf_str(&l->body).p, buf_len(&l->body), 0)
+                          : NULL;
+    yyjson_val *said = yyjson_obj_get(yyjson_doc_get_root(doc), "workspaces_enabled");
+    bool is_said = yyjson_is_bool(said);
+
+    *has = yyjson_get_bool(said);
+    yyjson_doc_free(doc);
+    return is_said;
+}
+
+/* Both have workspaces, or neither. */
+static enum verdict look_compare(struct doctor *d, struct look *l, struct upstream *u)
+{
+    bool ours = d->settings->enable_workspaces, theirs;
+
+    l->wants_body = true;
+    l->is_over = false;
+    l->status = 0;
+    l->sent_us = 0;
+    look_at(l, u, d->settings, STR("/ajax-api/3.0/mlflow/server-info"));
+    if (!look_says_workspaces(l, &theirs) || theirs == ours)
+        return DOCTOR_OK;
+    buf_printf(&d->saw, "; it runs %s workspaces, and this server %s", theirs ? "with" : "without",
+               ours ? "with" : "without");
+    buf_printf(&d->remedy, "start both with enable_workspaces, or neither: what one makes the "
+                           "other does not show");
+    return DOCTOR_WARN;
+}
+
 enum verdict doctor_upstream(struct doctor *d)
 {
     struct stats *stats;
@@ -167,15 +215,11 @@ enum verdict doctor_upstream(struct doctor *d)
         buf_add_str(&d->saw, f.text);
         v = DOCTOR_FAIL;
     } else {
-        const struct upstream_url *url = upstream_url(u);
-
-        l.left = arena_printf(&arena,
-                              "GET %.*s/health HTTP/1.1\r\nHost: %.*s\r\nAccept: */*\r\n"
-                              "Connection: close\r\n\r\n",
-                              STR_ARG(url->prefix), STR_ARG(url->authority));
-        look_at(&l, u, d->settings);
-        upstream_close(u);
+        look_at(&l, u, d->settings, STR("/health"));
         v = look_judge(d, &l);
+        if (v == DOCTOR_OK && !settings_passes_all(d->settings))
+            v = look_compare(d, &l, u);
+        upstream_close(u);
     }
     event_base_free(l.base);
     stats_free(stats);

@@ -12,8 +12,10 @@
  * lateral subquery that OFFSET keeps the planner from turning into anything else. With an array in
  * the condition instead, a prepared statement whose tables have no statistics yet compares every
  * row with every item of the array: 2.6 s for 1000 models of 10 000, against 0.03 s. The latest
- * versions are one pass over the versions of the models; their tags repeat that pass, because a
- * pipeline's statements cannot see each other's results.
+ * versions are one pass over the versions of the models, grouped once for all models (once for each
+ * costs 0.4 us a model more); their tags repeat that pass, because a pipeline's statements cannot see each
+ * other's results, but only for models whose versions have tags: 0.19 ms in place of 0.58 for 160 that
+ * have none.
  */
 #include "gateway/entity_registry.h"
 
@@ -46,11 +48,15 @@ enum {
 #define OF_MODEL(x)   " WHERE " x ".workspace = " SCOPE_NAME " AND " x ".name = s.name"
 #define OF_VERSION(x) OF_MODEL(x) " AND " x ".version = s.version OFFSET 0) " x
 
-/* Name, latest and first version of each stage of the models in $1, as s. */
-#define LATEST                                                                           \
-    "(SELECT s.name, g.version, g.first FROM " NAMES EACH                                \
-    "max(v.version) AS version, min(v.version) AS first FROM model_versions v" OF_MODEL( \
-        "v") " AND " ENTITY_VERSION_LIVES " GROUP BY v.current_stage) g OFFSET 0) s"
+/* Name, latest and first version of each stage of the models in $1 that satisfy a condition, as s. */
+#define LATEST(condition)                                                                 \
+    "(SELECT s.name, max(v.version) AS version, min(v.version) AS first FROM " NAMES EACH \
+    "v.version, v.current_stage FROM model_versions v" OF_MODEL(                          \
+        "v") " AND " ENTITY_VERSION_LIVES condition " OFFSET 0) v"                        \
+             " GROUP BY s.name, v.current_stage OFFSET 0) s"
+/* Of a model whose versions have no tags at all, which most are, no version has to be looked at. */
+#define HAS_VERSION_TAGS \
+    " AND (SELECT EXISTS (SELECT 1 FROM model_version_tags x" OF_MODEL("x") "))"
 
 static const struct entity_stmt MODELS =
     ENTITY_STMT("entity_models",
@@ -65,14 +71,14 @@ static const struct entity_stmt ALIASES_OF_MODELS = ENTITY_STMT(
     "entity_model_aliases", "SELECT s.name, a.alias, a.version FROM " NAMES EACH
                             "a.alias, a.version FROM registered_model_aliases a" OF_MODEL(
                                 "a") " OFFSET 0) a ORDER BY a.alias");
-static const struct entity_stmt LATEST_OF_MODELS = ENTITY_STMT(
-    "entity_model_latest", "SELECT v.* FROM " LATEST EACH ENTITY_VERSION
-                           " FROM model_versions v" OF_VERSION("v") " ORDER BY s.first");
-static const struct entity_stmt LATEST_TAGS_OF_MODELS =
-    ENTITY_STMT_WIDE("entity_model_latest_tags",
-                     "SELECT s.version || ' ' || s.name, t.key, t.value FROM " LATEST EACH
-                     "t.key, t.value FROM model_version_tags t" OF_VERSION("t"),
-                     "coalesce(octet_length(q.value), 0)");
+static const struct entity_stmt LATEST_OF_MODELS =
+    ENTITY_STMT("entity_model_latest", "SELECT v.* FROM " LATEST("") EACH ENTITY_VERSION
+                " FROM model_versions v" OF_VERSION("v") " ORDER BY s.first");
+static const struct entity_stmt LATEST_TAGS_OF_MODELS = ENTITY_STMT_WIDE(
+    "entity_model_latest_tags",
+    "SELECT s.version || ' ' || s.name, t.key, t.value FROM " LATEST(HAS_VERSION_TAGS) EACH
+    "t.key, t.value FROM model_version_tags t" OF_VERSION("t"),
+    "coalesce(octet_length(q.value), 0)");
 static const struct stmt ALIASES_OF_LATEST = {
     "entity_latest_aliases", "SELECT a.version || ' ' || s.name, a.alias FROM " NAMES EACH
                              "a.alias, a.version FROM registered_model_aliases a" OF_MODEL(

@@ -22,21 +22,34 @@
 enum { ATTEMPTS = 3 };
 
 /* Refused by no row where somebody else has that role. */
-#define OWN(id)                                                                                \
-    "WITH role AS (INSERT INTO roles (name, workspace)"                                        \
-    " VALUES ('__user_' || $1::text || '__', " SCOPE_NAME ")"                                  \
-    " ON CONFLICT (workspace, name) DO UPDATE SET name = excluded.name RETURNING id),"         \
-    " given AS (INSERT INTO user_role_assignments (user_id, role_id)"                          \
-    " SELECT $1::text::int4, id FROM role ON CONFLICT (user_id, role_id) DO NOTHING)"          \
-    " INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission)"     \
-    " SELECT role.id, $2::text, " id ", 'MANAGE' FROM role WHERE NOT EXISTS (SELECT 1"         \
-    " FROM user_role_assignments o WHERE o.role_id = role.id AND o.user_id <> $1::text::int4)" \
-    " ON CONFLICT (role_id, resource_type, resource_pattern)"                                  \
-    " DO UPDATE SET permission = excluded.permission"
+#define OWN_ROW(id, unless)                                                                \
+    "WITH role AS (INSERT INTO roles (name, workspace)"                                    \
+    " VALUES ('__user_' || $1::text || '__', " SCOPE_NAME ")"                              \
+    " ON CONFLICT (workspace, name) DO UPDATE SET name = excluded.name RETURNING id),"     \
+    " given AS (INSERT INTO user_role_assignments (user_id, role_id)"                      \
+    " SELECT $1::text::int4, id FROM role ON CONFLICT (user_id, role_id) DO NOTHING)"      \
+    " INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission)" \
+    " SELECT role.id, $2::text, " id ", 'MANAGE' FROM role WHERE NOT EXISTS (SELECT 1"     \
+    " FROM user_role_assignments o WHERE o.role_id = role.id AND o.user_id <> "            \
+    "$1::text::int4)" unless " ON CONFLICT (role_id, resource_type, resource_pattern) "
+#define OWN(id) OWN_ROW(id, "") "DO UPDATE SET permission = excluded.permission"
 
 static const struct stmt OWN_MADE = {"grant_own_made",
                                      OWN("currval('experiments_experiment_id_seq')::text")};
 static const struct stmt OWN_NAMED = {"grant_own", OWN("$3::text")};
+static const struct stmt OWN_FIRST = {
+    "grant_own_first",
+    OWN_ROW("$3::text",
+            " AND NOT EXISTS (SELECT 1 FROM role_permissions q JOIN roles s"
+            " ON s.id = q.role_id WHERE s.workspace = " SCOPE_NAME
+            " AND s.name ~ '^__user_[0-9]+__$' AND q.resource_type = $2::text"
+            " AND q.resource_pattern = $3::text AND q.permission = 'MANAGE')") "DO NOTHING"};
+/* Ids come once, and a scorer's is its experiment's; of MCP servers each workspace has its own names. */
+static const struct stmt GONE = {
+    "grant_gone", "DELETE FROM role_permissions p USING roles r WHERE r.id = p.role_id"
+                  " AND r.name ~ '^__user_[0-9]+__$' AND p.resource_type = $1::text"
+                  " AND p.resource_pattern = $2::text"
+                  " AND ($1::text <> 'mcp_server' OR r.workspace = " SCOPE_NAME ")"};
 
 /* Of single users, in the workspace. */
 #define OF_USERS                                                         \
@@ -129,6 +142,31 @@ err_t grant_own(struct req *r, enum grant_type type, struct str id, req_step nex
     }
     step = own_step(r, type, id);
     return write_begin(r, &step, 1, false, next);
+}
+
+err_t grant_own_now(struct req *r, enum grant_type type, struct str id, req_step next)
+{
+    struct sql_step step = own_step(r, type, id);
+
+    return write_begin(r, &step, 1, false, next);
+}
+
+err_t grant_own_first(struct req *r, enum grant_type type, struct str id, req_step next)
+{
+    struct sql_step step = own_step(r, type, id);
+
+    step.stmt = &OWN_FIRST;
+    return write_begin(r, &step, 1, false, next);
+}
+
+err_t grant_gone(struct req *r, enum grant_type type, struct str id, req_step next)
+{
+    struct str *values = arena_array(&r->arena, 2, sizeof(*values));
+    struct sql_step step = {&GONE, values, 2};
+
+    values[0] = sql_text(&r->arena, str_of(grant_type_name(type)));
+    values[1] = sql_text(&r->arena, id);
+    return write_begin(r, &step, 1, true, next);
 }
 
 static struct sql_step sweep_step(struct req *r, const struct stmt *stmt, struct str name)

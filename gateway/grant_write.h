@@ -22,6 +22,12 @@ unsigned grant_sweep_step(struct req *r, struct str name, struct sql_step *step)
 must_check err_t grant_sweep(struct req *r, struct str name, req_step next);
 must_check err_t grant_rename(struct req *r, struct str from, struct str to, req_step next);
 
+/* The same for what another server has made, or deleted, in a transaction of its own. */
+must_check err_t grant_own_now(struct req *r, enum grant_type type, struct str id, req_step next);
+/* Unless somebody else was granted it so before; what he was granted on it already stays. */
+must_check err_t grant_own_first(struct req *r, enum grant_type type, struct str id, req_step next);
+must_check err_t grant_gone(struct req *r, enum grant_type type, struct str id, req_step next);
+
 /* A workspace is made: the roles that MLflow gives each. It is gone: so are its roles, and who had them. */
 unsigned grant_workspace_made_step(struct req *r, struct str name, struct sql_step *step);
 unsigned grant_workspace_gone_step(struct req *r, struct str name, struct sql_step *step);

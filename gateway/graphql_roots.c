@@ -300,6 +300,7 @@ static err_t history_next(struct req *r, struct fail *f)
 static err_t history_go(struct req *r, struct fail *f)
 {
     struct graphql_call *c = r->data;
+    struct sql_step step;
 
     (void)f;
     for (; c->item < c->root->nitems; c->item++) {
@@ -312,7 +313,8 @@ static err_t history_go(struct req *r, struct fail *f)
             json_open_list(&c->json);
         if (is_list && c->run < c->run_ids.n) {
             c->values[0] = sql_text_array(&r->arena, c->run_ids.items + c->run, 1);
-            return req_sql(r, &(struct sql_step){&HISTORY_INTERVAL, c->values, 5}, 1, history_next);
+            step = history_step(&c->range, c->values);
+            return req_sql(r, &step, 1, history_next);
         }
         if (is_list)
             json_close_list(&c->json);

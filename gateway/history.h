@@ -14,9 +14,10 @@ struct history_range {
     int64_t last;
 };
 
-/* Some runs: $1 an array of their ids, $2 the key, $3 max_results > 0, $4 and $5 the steps. Gives value,
- * timestamp, step, is_nan and the place of the run in $1, from 0, in the order they are shown. */
-extern const struct stmt HISTORY_INTERVAL;
+/* The sampled histories of some runs. values: an array of their ids, the key, max_results > 0, and the steps of
+ * the range. Gives value, timestamp, step, is_nan and the place of the run in the array, from 0, in the order
+ * they are shown. */
+struct sql_step history_step(const struct history_range *c, const struct str values[5]);
 /* The steps and the limit, as MLflow's handler reads them from the query, after the validators. */
 must_check err_t history_range(struct req *r, struct history_range *c, struct fail *f);
 

@@ -11,13 +11,16 @@
  * than NAME_MOST bytes is another one, too, and is passed on as it comes.
  *
  * An element of a list that goes or stays by its "key" is held until its end; one that is longer than SIEVE_HELD
- * goes, since nobody has seen that it may stay.
+ * goes, since nobody has seen that it may stay. So is a value that a rule has judged; one that is longer
+ * than SIEVE_JUDGED ends the text, because a list with a hole looks like a whole one. Its numbers are kept as
+ * they are written.
  *
  * What is no JSON is not judged word for word (numbers, escapes): it is enough that brackets, names and
  * commas stand where they must, because nothing else moves a rule.
  */
 #include "gateway/json_sieve.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "yyjson.h"
@@ -37,7 +40,7 @@ enum sieve_state {
     SIEVE_END
 };
 
-void sieve_init(struct json_sieve *s, const struct sieve_rule *const *rules)
+void sieve_init(struct json_sieve *s, const struct sieve_rule *const *rules, void *about)
 {
     unsigned n = 0;
 
@@ -46,8 +49,13 @@ void sieve_init(struct json_sieve *s, const struct sieve_rule *const *rules)
         n++;
     check(n <= SIEVE_RULES);
     s->rules = rules;
+    s->about = about;
     s->alive = (uint32_t)((1ull << n) - 1);
     s->state = SIEVE_VALUE;
+    for (unsigned i = 0; i < n; i++) {
+        if (rules[i]->path[0] == NULL)
+            s->judge = rules[i]->judge;
+    }
     buf_init(&s->held);
 }
 
@@ -66,21 +74,26 @@ static struct sieve_level *sieve_level(struct json_sieve *s)
     return &s->levels[s->depth - 1];
 }
 
-/* Which rules follow the name, or "*" of a list; *goes: one of them ends here. */
-static uint32_t sieve_follow(const struct json_sieve *s, struct str name, bool *goes)
+/* Which rules follow the name, or "*" of a list. One that ends here drops the value, or has its judge. */
+static uint32_t sieve_follow(struct json_sieve *s, struct str name)
 {
     uint32_t before = s->levels[s->depth - 1].alive, alive = 0;
+    bool is_list = s->levels[s->depth - 1].is_list;
 
-    *goes = false;
+    s->is_dropped = false;
+    s->judge = NULL;
     for (unsigned i = 0; before >> i; i++) {
         const char *const *path = s->rules[i]->path;
 
-        if (!(before >> i & 1) || !str_eq(str_of(path[s->depth - 1]), name))
-            continue;
+        if (!(before >> i & 1) || !str_eq(str_of(path[s->depth - 1]), name) ||
+            (!is_list && str_eq(name, STR("*"))))
+            continue; /* nor does a member of that name stand for elements */
         if (path[s->depth])
             alive |= 1u << i;
+        else if (s->rules[i]->judge)
+            s->judge = s->rules[i]->judge;
         else
-            *goes = true;
+            s->is_dropped = true;
     }
     return alive;
 }
@@ -109,7 +122,7 @@ static void sieve_named(struct json_sieve *s, struct buf *out)
 {
     struct str text = buf_str(&s->held);
 
-    s->alive = sieve_follow(s, (struct str){text.p + 1, text.n - 2}, &s->is_dropped);
+    s->alive = sieve_follow(s, (struct str){text.p + 1, text.n - 2});
     if (!s->is_dropped) {
         sieve_comma(s, out);
         buf_add_str(out, text);
@@ -119,7 +132,7 @@ static void sieve_named(struct json_sieve *s, struct buf *out)
 }
 
 /* The element that was held: does it go? */
-static void sieve_judge(struct json_sieve *s, struct buf *out)
+static void sieve_by_key(struct json_sieve *s, struct buf *out)
 {
     struct str text = buf_str(&s->held);
     yyjson_doc *doc = text.n < SIEVE_HELD ? yyjson_read(text.p, text.n, 0) : NULL;
@@ -139,25 +152,63 @@ static void sieve_judge(struct json_sieve *s, struct buf *out)
         buf_add_str(out, text);
     }
     yyjson_doc_free(doc);
-    buf_reset(&s->held);
-    s->is_held = false;
+}
+
+/* The value that was held goes to its judge. */
+static void sieve_by_judge(struct json_sieve *s, struct buf *out)
+{
+    struct str text = buf_str(&s->held), left = text;
+    yyjson_doc *doc = s->is_lost ? NULL : yyjson_read(text.p, text.n, YYJSON_READ_NUMBER_AS_RAW);
+    yyjson_mut_doc *mut = doc ? yyjson_doc_mut_copy(doc, NULL) : NULL;
+    bool is_element = s->depth && sieve_level(s)->is_list;
+    enum sieve_verdict verdict;
+    char *written = NULL;
+
+    yyjson_doc_free(doc);
+    if (mut == NULL) {
+        s->is_lost = true;
+        return;
+    }
+    verdict = s->judge(s->about, mut);
+    if (verdict == SIEVE_CHANGED) {
+        written = yyjson_mut_write(mut, 0, &left.n);
+        check(written != NULL);
+        left.p = written;
+    }
+    check(verdict != SIEVE_GOES || is_element);
+    if (verdict != SIEVE_GOES) {
+        if (is_element)
+            sieve_comma(s, out);
+        buf_add_str(out, left);
+    }
+    free(written);
+    yyjson_mut_doc_free(mut);
 }
 
 /* A value is over. */
 static void sieve_after(struct json_sieve *s, struct buf *out)
 {
+    if (s->is_held && s->judge)
+        sieve_by_judge(s, out);
+    else if (s->is_held)
+        sieve_by_key(s, out);
     if (s->is_held)
-        sieve_judge(s, out);
+        buf_reset(&s->held);
+    s->is_held = false;
+    s->judge = NULL;
     s->is_dropped = false;
     s->state = s->depth ? SIEVE_AFTER : SIEVE_END;
 }
 
 static void sieve_put(struct json_sieve *s, struct str bytes, struct buf *out)
 {
-    if (s->is_held && buf_len(&s->held) < SIEVE_HELD)
-        buf_add_str(&s->held, str_head(bytes, SIEVE_HELD - buf_len(&s->held)));
+    size_t most = s->judge ? SIEVE_JUDGED : SIEVE_HELD;
+
+    if (s->is_held && buf_len(&s->held) < most)
+        buf_add_str(&s->held, str_head(bytes, most - buf_len(&s->held)));
     else if (!s->is_held && !s->is_dropped)
         buf_add_str(out, bytes);
+    s->is_lost = s->is_lost || (s->is_held && s->judge && buf_len(&s->held) == most);
 }
 
 /* The first byte of a value. */
@@ -169,10 +220,14 @@ static bool sieve_begin(struct json_sieve *s, char c, struct buf *out)
         return false;
     if (s->depth && sieve_level(s)->is_list) {
         s->is_held = sieve_judges(s);
-        s->alive = sieve_follow(s, STR("*"), &s->is_dropped);
-        if (!s->is_held && !s->is_dropped)
+        s->alive = sieve_follow(s, STR("*"));
+        if (!s->is_held && !s->judge && !s->is_dropped)
             sieve_comma(s, out);
     }
+    if (s->depth == 0 && !is_open)
+        s->judge = NULL; /* a number that is all of the text has no end to be judged at */
+    if (s->judge && !s->is_dropped)
+        s->is_held = true;
     if (is_open && s->alive && !s->is_held && !s->is_dropped) {
         s->levels[s->depth++] = (struct sieve_level){.is_list = c == '[', .alive = s->alive};
         s->state = c == '[' ? SIEVE_FIRST : SIEVE_NAME;
@@ -260,6 +315,7 @@ static size_t sieve_name(struct json_sieve *s, struct str bytes, struct buf *out
     }
     s->alive = 0;
     s->is_dropped = false;
+    s->judge = NULL;
     s->state = SIEVE_COLON;
     return n;
 }
@@ -313,6 +369,8 @@ bool sieve_feed(struct json_sieve *s, struct str bytes, struct buf *out)
         else if (s->state == SIEVE_IN_NAME || s->state == SIEVE_IN_LONG_NAME)
             n = sieve_name(s, bytes, out);
         else if (!sieve_is_space(bytes.p[0]) && !sieve_between(s, bytes.p[0], out))
+            return false;
+        if (s->is_lost)
             return false;
         bytes = str_skip(bytes, n);
     }

@@ -298,6 +298,11 @@ static err_t may_begin(struct may *m, struct fail *f)
     return may_look_up(m, f);
 }
 
+void may_find_path(struct may *m)
+{
+    may_path_find(m->r->head->method, may_bare_path(m->r), &m->path);
+}
+
 err_t may_check(struct req *r, req_step next)
 {
     struct may *m;
@@ -310,7 +315,7 @@ err_t may_check(struct req *r, req_step next)
     m->last_find = &m->finds;
     if (r->user->is_admin)
         return may_allow(r, next);
-    may_path_find(r->head->method, may_bare_path(r), &m->path);
+    may_find_path(m);
     switch (m->path.rule) {
     case MAY_RULE_NONE:
         return server_auth_config(r->worker->server)->fails_closed ? may_forbid(m)
@@ -337,7 +342,7 @@ bool may_hides(const struct req *r)
     return r->may && r->may->grants && !grants_is_chief(r->may->grants);
 }
 
-static bool may_meets(const struct req *r, const struct need *need)
+bool may_meets(const struct req *r, const struct need *need)
 {
     const struct may *m = r->may;
 

@@ -38,5 +38,7 @@ bool may_denies(const struct req *r, enum grant_type type);
 bool may_reads_run(const struct req *r, struct str experiment);
 bool may_reads(const struct req *r, enum grant_type type, struct str id);
 bool may_updates_run_of(const struct req *r, int32_t experiment_id);
+/* Does the caller hold what is needed? */
+bool may_meets(const struct req *r, const struct need *need);
 
 #endif

@@ -6,7 +6,9 @@
  */
 #include "gateway/may_find.h"
 
-#define ROW(id, experiment) "SELECT " id ", " experiment "::text"
+/* MAY_ENDPOINTS and one that tells of more. */
+#define MAY_ENDPOINTS_AND_ONE "1001"
+#define ROW(id, experiment)   "SELECT " id ", " experiment "::text"
 
 static const struct stmt FINDS[FIND_KINDS] = {
     [FIND_RUN] = {"may_runs",
@@ -59,10 +61,10 @@ static const struct stmt FINDS[FIND_KINDS] = {
                               ROW("name",
                                   "experiment_id") " FROM experiments WHERE workspace = " SCOPE_NAME
                                                    " AND name = ANY($1)"},
-    [FIND_EXPERIMENT] = {"may_anchor",
-                         "SELECT s.id, s.id FROM unnest($1::text[]) AS s(id) JOIN experiments e"
-                         " ON e.experiment_id = CASE WHEN s.id ~ '^[0-9]{1,10}$' THEN s.id::int8 END"
-                         " WHERE true" SCOPE_EXPERIMENT("e")},
+    [FIND_EXPERIMENT] =
+        {"may_anchor", "SELECT s.id, s.id FROM unnest($1::text[]) AS s(id) JOIN experiments e"
+                       " ON e.experiment_id = CASE WHEN s.id ~ '^[0-9]{1,10}$' THEN s.id::int8 END"
+                       " WHERE true" SCOPE_EXPERIMENT("e")},
     [FIND_MODEL] = {"may_models", "SELECT m.name, '', coalesce(lower(t.value) = 'true', false)"
                                   " FROM registered_models m LEFT JOIN registered_model_tags t"
                                   " ON t.workspace = m.workspace AND t.name = m.name"
@@ -80,6 +82,9 @@ static const struct stmt FINDS[FIND_KINDS] = {
              "coalesce(experiment_id::text, '')") ", endpoint_id"
                                                   " FROM endpoints WHERE workspace = " SCOPE_NAME
                                                   " AND name = ANY($1)"},
+    [FIND_ENDPOINTS] = {"may_all_endpoints",
+                        "SELECT '*', name, endpoint_id FROM endpoints WHERE '*' = ANY($1)"
+                        " AND workspace = " SCOPE_NAME " LIMIT " MAY_ENDPOINTS_AND_ONE},
     [FIND_GUARDRAIL] = {"may_guardrails",
                         ROW("g.guardrail_id",
                             "s.experiment_id") ", s.scorer_name FROM guardrails g JOIN scorers s"
@@ -117,6 +122,15 @@ unsigned may_find_steps(struct may *m, struct sql_step steps[SQL_STEPS_MAX],
         steps[nsteps++] = (struct sql_step){&FINDS[kind], value, 1};
     }
     return nsteps;
+}
+
+size_t may_find_count(const struct may_find *find)
+{
+    size_t n = 0;
+
+    for (; find && find->is_found; find = find->more)
+        n++;
+    return n;
 }
 
 static void find_fill(struct may *m, struct may_find *find, const PGresult *res, int row)

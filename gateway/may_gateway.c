@@ -1,9 +1,11 @@
 /*
  * may_gateway: who may call what about MLflow's AI gateway, its jobs and its MCP servers.
  *
- * None of these is answered here. Lists and answers out of which MLflow takes what the caller may not
- * see are for those from whom nothing would be taken; the others are refused (may_trace.c says why).
+ * None of these is answered here. What MLflow takes out of lists and answers behind its checks is taken
+ * out as they pass (show.c), so anybody may ask for them.
  */
+#define _GNU_SOURCE /* memmem */
+#include "gateway/may_find.h"
 #include "gateway/may_input.h"
 #include "gateway/may_rule.h"
 
@@ -43,35 +45,8 @@ err_t may_settle_secret_create(struct may *m, struct fail *f)
 {
     (void)f;
     may_need(m, GRANT_GATEWAY_SECRET, STR(""), DO_NOT_DENIED);
+    may_need_place(m);
     return OK;
-}
-
-static err_t settle_list(struct may *m, enum grant_type type)
-{
-    if (!may_reads_all(m, type))
-        may_refuse(m);
-    return OK;
-}
-
-err_t may_settle_secrets_list(struct may *m, struct fail *f)
-{
-    (void)f;
-    return settle_list(m, GRANT_GATEWAY_SECRET);
-}
-
-/* Names of secrets that are denied would be taken out. */
-static void refuse_named_secrets(struct may *m)
-{
-    if (!grants_is_chief(m->grants) && grants_any(m->grants, GRANT_GATEWAY_SECRET, LEVEL_DENY))
-        may_refuse(m);
-}
-
-static void refuse_named_definitions(struct may *m)
-{
-    refuse_named_secrets(m);
-    if (!grants_is_chief(m->grants) &&
-        grants_any(m->grants, GRANT_GATEWAY_MODEL_DEFINITION, LEVEL_DENY))
-        may_refuse(m);
 }
 
 err_t may_settle_definitions_list(struct may *m, struct fail *f)
@@ -81,8 +56,7 @@ err_t may_settle_definitions_list(struct may *m, struct fail *f)
     (void)f;
     if (may_field(m, "secret_id", &secret) && secret.n)
         may_need(m, GRANT_GATEWAY_SECRET, secret, DO_NOT_DENIED);
-    refuse_named_secrets(m);
-    return settle_list(m, GRANT_GATEWAY_MODEL_DEFINITION);
+    return OK;
 }
 
 static void need_secret(struct may *m)
@@ -101,20 +75,11 @@ err_t may_settle_definition_create(struct may *m, struct fail *f)
     return OK;
 }
 
-err_t may_settle_definition_read(struct may *m, struct fail *f)
-{
-    (void)f;
-    may_need_rows(m);
-    refuse_named_secrets(m);
-    return OK;
-}
-
 err_t may_settle_definition_update(struct may *m, struct fail *f)
 {
     (void)f;
     may_need_rows(m);
     need_secret(m);
-    refuse_named_secrets(m);
     return OK;
 }
 
@@ -152,7 +117,6 @@ err_t may_settle_endpoint_create(struct may *m, struct fail *f)
         tracks = true;
     if (experiment.n || tracks)
         may_need(m, GRANT_EXPERIMENT, experiment, DO_NOT_DENIED);
-    refuse_named_definitions(m);
     return OK;
 }
 
@@ -175,7 +139,6 @@ err_t may_settle_endpoint_read(struct may *m, struct fail *f)
     if (m->finds)
         m->id = m->finds->extra[0];
     may_need_rows(m);
-    refuse_named_definitions(m);
     return OK;
 }
 
@@ -200,7 +163,6 @@ err_t may_settle_endpoint_update(struct may *m, struct fail *f)
     (void)may_flag(m, "usage_tracking", &tracks);
     if (experiment.n || (tracks && !(m->finds->is_found && m->finds->experiment.n)))
         may_need(m, GRANT_EXPERIMENT, experiment, DO_NOT_DENIED);
-    refuse_named_definitions(m);
     return OK;
 }
 
@@ -212,7 +174,6 @@ err_t may_settle_endpoint_attach(struct may *m, struct fail *f)
     may_need_rows(m);
     if (id.n)
         may_need(m, GRANT_GATEWAY_MODEL_DEFINITION, id, DO_USE);
-    refuse_named_definitions(m);
     return OK;
 }
 
@@ -227,13 +188,6 @@ err_t may_settle_endpoint_detach(struct may *m, struct fail *f)
     return OK;
 }
 
-err_t may_settle_endpoints_list(struct may *m, struct fail *f)
-{
-    (void)f;
-    refuse_named_definitions(m);
-    return settle_list(m, GRANT_GATEWAY_ENDPOINT);
-}
-
 /* Of all endpoints: admins only. */
 err_t may_settle_bindings_list(struct may *m, struct fail *f)
 {
@@ -245,14 +199,6 @@ err_t may_settle_bindings_list(struct may *m, struct fail *f)
 }
 
 /* -- guardrails ----------------------------------------------------------------------------------------- */
-
-/* A guardrail shows the scorer it is made of. */
-static void refuse_hidden_scorers(struct may *m)
-{
-    if (!may_reads_all(m, GRANT_SCORER) || !may_reads_all(m, GRANT_EXPERIMENT) ||
-        may_denied(m, GRANT_SCORER_VERSION))
-        may_refuse(m);
-}
 
 err_t may_ask_guardrail(struct may *m, struct fail *f)
 {
@@ -272,18 +218,9 @@ err_t may_settle_guardrail_add(struct may *m, struct fail *f)
     may_need_rows(m);
     if (!guardrail->is_found)
         may_refuse(m);
-    m->scorer = may_scorer(m, guardrail->experiment, guardrail->extra[0]);
+    m->scorer = may_scorer(&m->r->arena, guardrail->experiment, guardrail->extra[0]);
     may_need(m, GRANT_SCORER, m->scorer, DO_NOT_DENIED);
     may_need_or(m, GRANT_SCORER_VERSION, DO_NOT_DENIED, GRANT_SCORER, m->scorer, DO_NOT_DENIED);
-    refuse_hidden_scorers(m);
-    return OK;
-}
-
-err_t may_settle_guardrails_list(struct may *m, struct fail *f)
-{
-    (void)f;
-    may_need_rows(m);
-    refuse_hidden_scorers(m);
     return OK;
 }
 
@@ -337,8 +274,10 @@ err_t may_ask_gateway_call(struct may *m, struct fail *f)
     struct str name;
     bool is_in_body;
 
-    if (m->path.nargs && str_eq(m->path.values[0], STR("mlflow/v1/models")))
+    if (m->path.nargs && str_eq(m->path.values[0], STR("mlflow/v1/models"))) {
+        (void)may_find(m, FIND_ENDPOINTS, STR("*"));
         return OK;
+    }
     name = endpoint_called(m, &is_in_body);
     if (is_in_body && !m->body)
         return fail(f, ERR_BAD_REQUEST, "Invalid JSON payload");
@@ -351,8 +290,11 @@ err_t may_ask_gateway_call(struct may *m, struct fail *f)
 err_t may_settle_gateway_call(struct may *m, struct fail *f)
 {
     (void)f;
-    if (m->finds == NULL) /* the list of models: of those that may be used */
-        return settle_list(m, GRANT_GATEWAY_ENDPOINT);
+    if (m->finds->kind == FIND_ENDPOINTS) {
+        if (may_find_count(m->finds) > MAY_ENDPOINTS)
+            may_refuse(m); /* which of them the caller may use is not known of all */
+        return OK;
+    }
     if (!m->finds->is_found)
         may_refuse(m);
     m->id = m->finds->extra[0];
@@ -368,14 +310,6 @@ err_t may_settle_job_owner(struct may *m, struct fail *f)
     if (!m->finds->is_found || m->finds->extra[0].n == 0 ||
         !str_eq(m->finds->extra[0], may_user(m)))
         may_refuse(m);
-    return OK;
-}
-
-/* MLflow leaves in the answer what the caller has made; nothing tells that beforehand. */
-err_t may_settle_jobs_search(struct may *m, struct fail *f)
-{
-    (void)f;
-    may_refuse(m);
     return OK;
 }
 
@@ -407,35 +341,80 @@ err_t may_settle_optimize(struct may *m, struct fail *f)
 
 /* -- MCP servers -------------------------------------------------------------------------------------------- */
 
-/* All servers: those that may not be read, and versions, would be taken out. */
+/* The next segment of a path behind "mcp-servers/". */
+static struct str next_part(struct str *rest)
+{
+    return str_cut(rest, '/');
+}
+
+void may_mcp_path(const struct may *m, struct mcp_path *out)
+{
+    struct str rest = m->path.nargs ? m->path.values[0] : STR(""), space, slug;
+
+    memset(out, 0, sizeof(*out));
+    while (rest.n && rest.p[rest.n - 1] == '/')
+        rest.n--;
+    space = next_part(&rest);
+    slug = next_part(&rest);
+    if (slug.n == 0) {
+        out->part = space;
+        return;
+    }
+    out->server = (struct str){space.p, (size_t)(slug.p + slug.n - space.p)};
+    out->part = next_part(&rest);
+    out->rest = rest;
+}
+
+/* Does the call ask for a version of servers? MLflow parses the filter; here it is its word that counts. */
+static bool selects_version(struct may *m)
+{
+    static const char *const names[] = {"server_version", "server_alias"};
+    bool has_body = m->r->head->method & (HTTP_M_POST | HTTP_M_PATCH);
+    struct str *values;
+    size_t n;
+
+    for (size_t i = 0; i < array_len(names); i++) {
+        n = may_query_all(m, names[i], &values);
+        while (n-- > 0) {
+            if (values[n].n)
+                return true;
+        }
+        if (has_body && m->body && may_text(m, document_get(m->body, str_of(names[i]))).n)
+            return true;
+    }
+    n = may_query_all(m, "filter_string", &values);
+    while (n-- > 0) {
+        if (values[n].n && memmem(values[n].p, values[n].n, "status", 6))
+            return true;
+    }
+    return false;
+}
+
+/* Of no single server. */
 err_t may_settle_mcp_root(struct may *m, struct fail *f)
 {
     bool is_create = m->r->head->method == HTTP_M_POST;
     struct str name = may_text(m, m->body ? document_get(m->body, STR("name")) : NULL);
+    struct mcp_path at;
 
     (void)f;
-    if (is_create)
+    may_mcp_path(m, &at);
+    if (is_create) {
         may_need(m, GRANT_MCP_SERVER, name, DO_NOT_DENIED);
-    else if (!may_reads_all(m, GRANT_MCP_SERVER) || may_denied(m, GRANT_MCP_SERVER_VERSION))
-        may_refuse(m);
+        may_need_place(m);
+    } else if (str_eq(at.part, STR("endpoints")) && selects_version(m)) {
+        may_need(m, GRANT_MCP_SERVER_VERSION, STR(""), DO_NOT_DENIED);
+    }
     return OK;
-}
-
-/* "space/server/part..": the first two segments are the name. */
-static struct str server_name(struct str rest, struct str *part)
-{
-    struct str space = str_cut(&rest, '/'), slug = str_cut(&rest, '/');
-
-    *part = str_cut(&rest, '/');
-    return slug.n ? (struct str){space.p, (size_t)(slug.p + slug.n - space.p)} : STR("");
 }
 
 err_t may_ask_mcp_server(struct may *m, struct fail *f)
 {
-    struct str part;
+    struct mcp_path at;
 
     (void)f;
-    m->id = server_name(m->path.values[0], &part);
+    may_mcp_path(m, &at);
+    m->id = at.server;
     if (m->id.n)
         (void)may_find(m, FIND_SERVER, m->id);
     return OK;
@@ -447,14 +426,25 @@ static void need_server_version(struct may *m, enum grant_action action)
     may_need_or(m, GRANT_MCP_SERVER_VERSION, action, GRANT_MCP_SERVER, m->id, action);
 }
 
+/* A version, of a server that comes with it where there is none. */
+static void need_version_create(struct may *m)
+{
+    may_need(m, GRANT_MCP_SERVER, m->id, m->finds->is_found ? DO_UPDATE : DO_NOT_DENIED);
+    may_need(m, GRANT_MCP_SERVER_VERSION, STR(""), DO_NOT_DENIED);
+    if (m->finds->is_found)
+        return;
+    may_need(m, GRANT_MCP_SERVER, STR(""), DO_NOT_DENIED);
+    may_need_place(m);
+}
+
 err_t may_settle_mcp_server(struct may *m, struct fail *f)
 {
-    struct str part, rest = m->path.values[0];
+    struct mcp_path at;
     enum grant_action action;
 
     if (m->id.n == 0)
         return may_settle_mcp_root(m, f);
-    (void)server_name(rest, &part);
+    may_mcp_path(m, &at);
     switch (m->r->head->method) {
     case HTTP_M_GET: action = DO_READ; break;
     case HTTP_M_POST:
@@ -462,21 +452,18 @@ err_t may_settle_mcp_server(struct may *m, struct fail *f)
     case HTTP_M_DELETE: action = DO_DELETE; break;
     default: may_refuse(m); return OK;
     }
-    if (m->r->head->method == HTTP_M_POST && str_ends(rest, STR("/versions")) &&
-        str_eq(part, STR("versions"))) {
-        may_need(m, GRANT_MCP_SERVER, m->id, m->finds->is_found ? DO_UPDATE : DO_NOT_DENIED);
-        may_need(m, GRANT_MCP_SERVER_VERSION, STR(""), DO_NOT_DENIED);
-        return OK;
-    }
-    if (str_eq(part, STR("versions"))) {
-        need_server_version(m, action);
+    if (str_eq(at.part, STR("versions"))) {
+        if (m->r->head->method == HTTP_M_POST && at.rest.n == 0)
+            need_version_create(m);
+        else
+            need_server_version(m, action);
         return OK;
     }
     may_need(m, GRANT_MCP_SERVER, m->id, action);
-    if (str_eq(part, STR("aliases")))
+    if (str_eq(at.part, STR("aliases")))
         need_server_version(m, DO_READ);
-    else if (may_denied(m, GRANT_MCP_SERVER_VERSION))
-        may_refuse(m); /* versions would be taken out of what is shown */
+    else if (str_eq(at.part, STR("endpoints")) && selects_version(m))
+        need_server_version(m, DO_NOT_DENIED);
     else if (action == DO_DELETE)
         need_server_version(m, DO_DELETE);
     return OK;

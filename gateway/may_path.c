@@ -169,7 +169,7 @@ bool may_path_is_native(unsigned method, struct str path)
     return str_starts(rest, servers) && (rest.n == servers.n || rest.p[servers.n] == '/');
 }
 
-/* What the path names is not looked for in the body; two rules ask for more than that. */
+/* What the path names is not looked for in the body; three rules ask for more than that. */
 bool may_path_reads_body(const struct may_path *found)
 {
     switch (found->rule) {
@@ -179,9 +179,9 @@ bool may_path_reads_body(const struct may_path *found)
     case MAY_RULE_JOBS_SEARCH:
     case MAY_RULE_SECRETS_CONFIG:
     case MAY_RULE_OTEL:
-    case MAY_RULE_MCP_ROOT:
     case MAY_RULE_ARTIFACTS: return false;
     case MAY_RULE_DATASET_ADD:
+    case MAY_RULE_MCP_SERVER:
     case MAY_RULE_GATEWAY_CALL: return true;
     default: return found->nargs == 0;
     }

@@ -95,7 +95,7 @@ bool may_container(struct may *m)
 }
 
 /* The pattern of a scorer's grants: the name with everything but letters, digits and "_.-~" encoded. */
-struct str may_scorer(struct may *m, struct str experiment, struct str name)
+struct str may_scorer(struct arena *a, struct str experiment, struct str name)
 {
     static const char hex[] = "0123456789ABCDEF";
     char room[EXPERIMENT_ID_ROOM], *out;
@@ -103,7 +103,7 @@ struct str may_scorer(struct may *m, struct str experiment, struct str name)
 
     experiment = experiment_id_settle(experiment, room);
     n = experiment.n;
-    out = arena_alloc(&m->r->arena, n + 1 + 3 * name.n);
+    out = arena_alloc(a, n + 1 + 3 * name.n);
     if (n)
         memcpy(out, experiment.p, n);
     out[n++] = '/';
@@ -163,14 +163,6 @@ bool may_met(const struct may *m, enum grant_type type, struct str id, enum gran
 bool may_denied(const struct may *m, enum grant_type type)
 {
     return !may_met(m, type, STR(""), DO_NOT_DENIED);
-}
-
-bool may_reads_all(const struct may *m, enum grant_type type)
-{
-    const struct need need = {type, STR(""), DO_READ, true, GRANT_WORKSPACE, STR(""), DO_READ};
-
-    return (grants_is_chief(m->grants) || !grants_any(m->grants, type, LEVEL_DENY)) &&
-           grants_meet(m->grants, &need, m->fallback, m->absent);
 }
 
 /* The thing of a row, about this experiment. */

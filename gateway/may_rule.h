@@ -28,6 +28,7 @@ struct may {
     struct req *r;
     req_step next;
     void *writing; /* grant_write.c's own */
+    void *behind;  /* grant_behind.c's own */
     struct may_path path;
     const struct may_rule_row *rule;
     bool is_refused;
@@ -64,6 +65,9 @@ struct may {
 
 extern const struct may_rule_row may_rules[MAY_RULES];
 
+/* The rule of the request's path, which nobody looks up for an admin; may.c. */
+void may_find_path(struct may *m);
+
 /* -- what it is about, and needs; may_rule.c ---------------------------------------------------- */
 struct may_find *may_find(struct may *m, enum may_find_kind kind, struct str id);
 void may_about(struct may *m, struct str experiment);
@@ -82,11 +86,19 @@ void may_found(struct may *m);
 /* The container that was looked up, else a registered model of that name; false = not found. */
 bool may_container(struct may *m);
 void may_need_rows(struct may *m);
-/* Are all things of the type readable, so that MLflow would take none of them out of an answer? */
-bool may_reads_all(const struct may *m, enum grant_type type);
 /* Is the kind denied as such? */
 bool may_denied(const struct may *m, enum grant_type type);
-struct str may_scorer(struct may *m, struct str experiment, struct str name);
+struct str may_scorer(struct arena *a, struct str experiment, struct str name);
+/* What the caller may do with review queues of the experiment. */
+enum grant_level may_queue_level(const struct may *m, struct str experiment);
+/* A user's name as queues keep it. */
+struct str may_lowered(struct arena *a, struct str text);
+
+/* A path behind "mcp-servers/": of a server, as space/slug, and what of it; or server empty: what of all. */
+struct mcp_path {
+    struct str server, part, rest;
+};
+void may_mcp_path(const struct may *m, struct mcp_path *out);
 
 /* Asks and settles that several files name; those of may_rules.def. */
 #define RULE(name, ask, settle, ...)                    \

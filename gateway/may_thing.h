@@ -24,13 +24,15 @@ enum may_find_kind {
     FIND_MODEL,           /* extra[0] "t": a prompt */
     FIND_ENDPOINT,        /* its experiment, or "" */
     FIND_ENDPOINT_NAME,   /* extra[0]: its id */
+    FIND_ENDPOINTS,       /* id "*": all of them; .., their names in place of an experiment */
     FIND_GUARDRAIL,       /* the experiment of its scorer; extra[0]: the scorer's name */
     FIND_JOB,             /* extra[0]: who made it */
     FIND_SERVER,
     FIND_KINDS
 };
 
-enum { FIND_EXTRAS = 3 };
+/* As many endpoints are looked through for a list of models. */
+enum { FIND_EXTRAS = 3, MAY_ENDPOINTS = 1000 };
 
 /* Something looked up by its id; rows of the same one hang behind each other. */
 struct may_find {

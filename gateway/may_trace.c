@@ -1,10 +1,9 @@
 /*
  * may_trace: who may call what about traces, assessments, issues, scorers and review queues.
  *
- * None of these is answered here, so what MLflow takes out of an answer behind its checks (names of runs
- * that the caller may not see, rows of others) cannot be taken out: the answer streams by. Where
- * something would have to be, the call is refused. A filter or order of a search that looks at what is
- * denied is one of those; which words do is told by the text, since only MLflow can parse it.
+ * None of these is answered here. What MLflow takes out of an answer behind its checks (names of runs that the
+ * caller may not see, rows of others) is taken out as it passes (withhold.def). A filter or order of a search
+ * that looks at what is denied is refused; which words do is told by the text, since only MLflow can parse it.
  */
 #define _GNU_SOURCE /* memmem */
 #include "gateway/may_input.h"
@@ -291,7 +290,7 @@ err_t may_ask_scorer(struct may *m, struct fail *f)
     if ((e = may_param(m, "experiment_id", &experiment, f)) || (e = may_param(m, "name", &name, f)))
         return e;
     may_about(m, experiment);
-    m->scorer = may_scorer(m, experiment, name);
+    m->scorer = may_scorer(&m->r->arena, experiment, name);
     return OK;
 }
 
@@ -305,15 +304,12 @@ err_t may_ask_scorers_list(struct may *m, struct fail *f)
     return OK;
 }
 
-/* MLflow takes out of the answer what the caller may not read. */
+/* Of all experiments: for anybody, since what he may not read is taken out. */
 err_t may_settle_scorers_list(struct may *m, struct fail *f)
 {
     (void)f;
     if (m->nexperiments)
         may_need_rows(m);
-    if (!may_reads_all(m, GRANT_SCORER) || !may_reads_all(m, GRANT_EXPERIMENT) ||
-        may_denied(m, GRANT_SCORER_VERSION))
-        may_refuse(m);
     return OK;
 }
 
@@ -339,7 +335,7 @@ err_t may_settle_scorer_invoke(struct may *m, struct fail *f)
     if (logs && !yyjson_is_false(logs) && !yyjson_is_null(logs))
         may_need(m, GRANT_ASSESSMENT, STR(""), DO_NOT_DENIED);
     if (name.n) {
-        m->scorer = may_scorer(m, m->experiments[0], name);
+        m->scorer = may_scorer(&m->r->arena, m->experiments[0], name);
         may_need(m, GRANT_SCORER, m->scorer, DO_NOT_DENIED);
         may_need_or(m, GRANT_SCORER_VERSION, DO_NOT_DENIED, GRANT_SCORER, m->scorer, DO_NOT_DENIED);
     } else {
@@ -401,7 +397,7 @@ err_t may_ask_queue_name(struct may *m, struct fail *f)
 }
 
 /* What the caller may do with queues of this experiment. */
-static enum grant_level queue_level(const struct may *m, struct str experiment)
+enum grant_level may_queue_level(const struct may *m, struct str experiment)
 {
     const struct need need = {GRANT_REVIEW_QUEUE, STR(""),    DO_NOT_DENIED, true,
                               GRANT_EXPERIMENT,   experiment, DO_NOT_DENIED};
@@ -412,9 +408,9 @@ static enum grant_level queue_level(const struct may *m, struct str experiment)
     return grants_govern(m->grants, &need, m->fallback, m->absent, &action);
 }
 
-static struct str lowered(struct may *m, struct str text)
+struct str may_lowered(struct arena *a, struct str text)
 {
-    char *out = arena_alloc(&m->r->arena, text.n);
+    char *out = arena_alloc(a, text.n);
 
     text = str_trim(text);
     for (size_t i = 0; i < text.n; i++)
@@ -424,14 +420,14 @@ static struct str lowered(struct may *m, struct str text)
 
 static bool queue_is_mine(struct may *m, const struct may_find *queue)
 {
-    struct str owner = lowered(m, queue->extra[0]);
+    struct str owner = may_lowered(&m->r->arena, queue->extra[0]);
 
-    return owner.n && str_eq(owner, lowered(m, may_user(m)));
+    return owner.n && str_eq(owner, may_lowered(&m->r->arena, may_user(m)));
 }
 
 static bool queue_has_me(struct may *m, const struct may_find *queue)
 {
-    struct str me = lowered(m, may_user(m)), users = queue->extra[2];
+    struct str me = may_lowered(&m->r->arena, may_user(m)), users = queue->extra[2];
 
     while (users.n) {
         if (str_eq(str_cut(&users, '\n'), me))
@@ -459,23 +455,13 @@ err_t may_settle_queue_read(struct may *m, struct fail *f)
 
     if (!queue->is_found && !is_named)
         return queue_missing(queue, f);
-    level = queue_level(m, is_named ? m->experiments[0] : queue->experiment);
+    level = may_queue_level(m, is_named ? m->experiments[0] : queue->experiment);
     if (level < LEVEL_READ)
         may_refuse(m);
     else if (level < LEVEL_MANAGE && !queue->is_found)
         return queue_missing(queue, f);
     else if (level < LEVEL_MANAGE && !queue_has_me(m, queue) &&
              (level < LEVEL_EDIT || !queue_is_mine(m, queue)))
-        may_refuse(m);
-    return OK;
-}
-
-/* Readers see those they belong to; the others would have to be taken out. */
-err_t may_settle_queues_list(struct may *m, struct fail *f)
-{
-    (void)f;
-    may_need_rows(m);
-    if (m->nexperiments && queue_level(m, m->experiments[0]) < LEVEL_EDIT)
         may_refuse(m);
     return OK;
 }
@@ -487,7 +473,7 @@ static err_t queue_settle(struct may *m, bool is_for_owner, struct fail *f)
 
     if (!queue->is_found)
         return queue_missing(queue, f);
-    level = queue_level(m, queue->experiment);
+    level = may_queue_level(m, queue->experiment);
     if (level < LEVEL_MANAGE && !(is_for_owner && level >= LEVEL_EDIT && queue_is_mine(m, queue)))
         may_refuse(m);
     return OK;
@@ -509,7 +495,7 @@ static err_t queue_edit(struct may *m, bool is_for_members, struct fail *f)
 
     if (!queue->is_found)
         return queue_missing(queue, f);
-    if (queue_level(m, queue->experiment) < LEVEL_EDIT ||
+    if (may_queue_level(m, queue->experiment) < LEVEL_EDIT ||
         (is_for_members && !queue_has_me(m, queue)))
         may_refuse(m);
     return OK;

@@ -1,6 +1,6 @@
 /*
  * otlp: ids are hex, times nanoseconds since the epoch in strings (64 bits do not fit JSON's numbers),
- * enums are numbers: kind 2 is a server's span, 3 a client's, 1 an internal one; status 2 an error, which
+ * enums are numbers: kind 2 is a server's span, 3 a client's, 5 a consumer's, 1 an internal one; status 2 an error, which
  * for a server is 5xx alone. Names of attributes are those of the semantic conventions 1.23 and later.
  */
 #include "gateway/otlp.h"
@@ -12,7 +12,7 @@
 #include "base/json.h"
 #include "gateway/version.h"
 
-enum { KIND_INTERNAL = 1, KIND_SERVER = 2, KIND_CLIENT = 3, STATUS_ERROR = 2 };
+enum { KIND_INTERNAL = 1, KIND_SERVER = 2, KIND_CLIENT = 3, KIND_CONSUMER = 5, STATUS_ERROR = 2 };
 
 static void write_id(struct json *j, const char *key, uint64_t id)
 {
@@ -22,11 +22,11 @@ static void write_id(struct json *j, const char *key, uint64_t id)
     json_pair_str(j, key, str_of(text));
 }
 
-static void write_trace(struct json *j, const struct span *s)
+static void write_trace(struct json *j, const uint64_t trace[2])
 {
     char text[33];
 
-    snprintf(text, sizeof(text), "%016" PRIx64 "%016" PRIx64, s->trace[0], s->trace[1]);
+    snprintf(text, sizeof(text), "%016" PRIx64 "%016" PRIx64, trace[0], trace[1]);
     json_pair_str(j, "traceId", str_of(text));
 }
 
@@ -69,7 +69,7 @@ static void write_wait(struct json *j, const struct span *s, unsigned i)
     bool is_sql = strcmp(w->name, "postgresql") == 0;
 
     json_open(j);
-    write_trace(j, s);
+    write_trace(j, s->trace);
     write_id(j, "spanId", s->first_wait + i);
     write_id(j, "parentSpanId", s->id);
     json_pair_str(j, "name", str_of(w->statement ? w->statement : w->name));
@@ -90,7 +90,7 @@ static void write_request(struct json *j, const struct span *s)
 
     snprintf(name, sizeof(name), "%s%s%s", s->method, *s->route ? " " : "", s->route);
     json_open(j);
-    write_trace(j, s);
+    write_trace(j, s->trace);
     write_id(j, "spanId", s->id);
     if (s->parent)
         write_id(j, "parentSpanId", s->parent);
@@ -112,6 +112,54 @@ static void write_request(struct json *j, const struct span *s)
     json_key(j, "status");
     json_open(j);
     if (s->status >= 500)
+        json_pair_i64(j, "code", STATUS_ERROR);
+    json_close(j);
+    json_close(j);
+}
+
+static void write_links(struct json *j, const struct trail *t)
+{
+    json_key(j, "links");
+    json_open_list(j);
+    for (unsigned i = 0; i < t->link_count; i++) {
+        json_open(j);
+        write_trace(j, t->links[i].trace);
+        write_id(j, "spanId", t->links[i].span);
+        json_close(j);
+    }
+    json_close_list(j);
+}
+
+static void write_flush(struct json *j, const struct span *s)
+{
+    const struct trail *t = &s->trail;
+
+    json_open(j);
+    write_trace(j, s->trace);
+    write_id(j, "spanId", s->id);
+    if (s->parent)
+        write_id(j, "parentSpanId", s->parent);
+    json_pair_str(j, "name", STR("flush"));
+    json_pair_i64(j, "kind", KIND_CONSUMER);
+    write_time(j, "startTimeUnixNano", s, s->begin_us);
+    write_time(j, "endTimeUnixNano", s, s->end_us);
+    json_key(j, "attributes");
+    json_open_list(j);
+    write_text(j, "db.system", "postgresql");
+    write_number(j, "sluice.flusher", t->flusher);
+    write_number(j, "sluice.entries", t->entries);
+    write_number(j, "sluice.points", t->points);
+    write_number(j, "sluice.rows", t->rows);
+    write_number(j, "sluice.runs", t->runs);
+    write_number(j, "sluice.repeats", t->repeats);
+    write_number(j, "sluice.transactions", t->transactions);
+    write_text(j, "sluice.path", t->is_staged ? "staged" : "direct");
+    write_number(j, "sluice.followed", t->followed);
+    json_close_list(j);
+    write_links(j, t);
+    json_key(j, "status");
+    json_open(j);
+    if (t->is_cut)
         json_pair_i64(j, "code", STATUS_ERROR);
     json_close(j);
     json_close(j);
@@ -166,7 +214,10 @@ void otlp_write(const struct otlp_resource *who, const struct span *spans, unsig
     json_key(&j, "spans");
     json_open_list(&j);
     for (unsigned i = 0; i < n; i++) {
-        write_request(&j, &spans[i]);
+        if (spans[i].is_flush)
+            write_flush(&j, &spans[i]);
+        else
+            write_request(&j, &spans[i]);
         for (unsigned k = 0; k < waits_told(&spans[i]); k++)
             write_wait(&j, &spans[i], k);
     }

@@ -95,18 +95,16 @@ void peers_park(struct req *r, enum req_park where, req_step next)
 static uint64_t peers_let_go(struct worker *w, struct parked *l, bool all)
 {
     uint64_t first_us = UINT64_MAX;
-    struct req *r = l->first;
+    struct parked_walk walk = req_walk(l);
+    struct req *r;
 
-    for (unsigned n = l->count; n > 0; n--) {
-        struct req *after = r->list_next;
-
+    while ((r = req_walk_next(&walk))) {
         if (all || r->wait_until_us <= w->now_us) {
             stat_add(w->stats, redis_skipped, 1);
             req_wake(r);
         } else if (r->wait_until_us < first_us) {
             first_us = r->wait_until_us;
         }
-        r = after;
     }
     return first_us;
 }

@@ -356,15 +356,13 @@ static bool target_is_given_up(struct peers *p, const struct req *r)
 
 void ask_again(struct peers *p)
 {
-    struct worker *w = p->w;
-    struct req *r = w->committed.first;
+    struct parked_walk walk = req_walk(&p->w->committed);
+    struct req *r;
     struct str *queues;
     size_t count = 0;
 
     p->is_again_set = false;
-    for (unsigned n = w->committed.count; n > 0; n--) {
-        struct req *after = r->list_next;
-
+    while ((r = req_walk_next(&walk))) {
         if (r->peers.targets && !peers_reached(r)) {
             if (target_is_given_up(p, r)) {
                 req_wake_behind(r);
@@ -374,7 +372,6 @@ void ask_again(struct peers *p)
                 ask_set_again(p);
             }
         }
-        r = after;
     }
     queues = arena_array(&p->ask_arena, p->ask_count, sizeof(*queues));
     for (unsigned i = 0; i < p->ask_count; i++) {

@@ -15,6 +15,9 @@
  * An answer in which something is not the caller's to see (withhold.h) goes through a sieve on its way; it is
  * asked for without a coding, and goes on in chunks.
  *
+ * Of a call that makes or deletes what permissions are granted on, nothing of the answer goes on before they
+ * are written (grant_behind.h); where its id is in the answer, the answer is held as a whole.
+ *
  * The first bytes of an answer are not held back for more: server-sent events pass as they come.
  *
  * Failures. A connection that cannot be had, or ends before the head of the answer, is 502; silence for
@@ -38,6 +41,7 @@
 #include "gateway/conn.h"
 #include "gateway/conn_io.h"
 #include "gateway/forwarded.h"
+#include "gateway/grant_behind.h"
 #include "gateway/policy.h"
 #include "gateway/proxy_head.h"
 #include "gateway/reply.h"
@@ -115,13 +119,27 @@ static err_t proxy_late(struct req *r, struct fail *f)
     return proxy_fail(r, ERR_DEADLINE, is_connecting ? "no connection in time" : "it is silent", f);
 }
 
+/* Permissions follow what the upstream has done; the answer waits for that. */
+static err_t proxy_permit(struct req *r, req_step next)
+{
+    struct proxy *p = r->data;
+    struct grant_behind *b = p->behind;
+
+    p->behind = NULL;
+    p->is_held = false;
+    return grant_behind_write(r, b, buf_str(&r->reply.body), next);
+}
+
 /* The answer is whole. */
-static err_t proxy_finish(struct req *r)
+static err_t proxy_finish(struct req *r, struct fail *f)
 {
     struct proxy *p = r->data;
     const struct answer_head *d = http_answer_head(p->up->answer);
     bool is_sent = p->has_sent_all && p->out[0].n + p->out[1].n + p->out[2].n == 0 && !p->is_deaf;
 
+    (void)f;
+    if (p->is_held)
+        return proxy_permit(r, proxy_finish);
     r->reply.trailers = proxy_trailers(&r->arena, http_answer_trailers(p->up->answer));
     upstream_put(p->up, d->is_keep_alive && is_sent);
     p->up = NULL;
@@ -244,7 +262,7 @@ static bool proxy_begin_sieve(struct req *r, const struct answer_head *d)
     if (is_coded || !str_starts(type, STR("application/json")))
         return false;
     p->sieve = arena_alloc(&r->arena, sizeof(*p->sieve));
-    sieve_init(p->sieve, p->withheld);
+    sieve_init(p->sieve, p->withheld, r);
     return true;
 }
 
@@ -273,6 +291,20 @@ static err_t proxy_take_head(struct req *r, const struct answer_head *d, struct 
 }
 
 enum pull { PULL_MORE, PULL_WAIT, PULL_DONE };
+
+/* The upstream has said yes or no. True: its answer waits, *e is what the step returns. */
+static bool proxy_begins_to_permit(struct req *r, const struct answer_head *d, err_t *e)
+{
+    struct proxy *p = r->data;
+
+    if (d->status >= 300)
+        p->behind = NULL;
+    p->is_held = p->behind && grant_behind_reads(p->behind);
+    if (!p->behind || p->is_held)
+        return false;
+    *e = proxy_permit(r, proxy_turn);
+    return true;
+}
 
 /* One look at what the upstream has said. PULL_DONE: *e is what the step returns. */
 static enum pull proxy_pull(struct req *r, err_t *e, struct fail *f)
@@ -303,8 +335,8 @@ static enum pull proxy_pull(struct req *r, err_t *e, struct fail *f)
         }
         *e = d->status == 101 ? proxy_fail(r, ERR_UPSTREAM, "it speaks another protocol", f)
                               : proxy_take_head(r, d, f);
-        return *e ? PULL_DONE : PULL_MORE;
-    case HTTP_END: *e = proxy_finish(r); return PULL_DONE;
+        return *e || proxy_begins_to_permit(r, d, e) ? PULL_DONE : PULL_MORE;
+    case HTTP_END: *e = proxy_finish(r, f); return PULL_DONE;
     case HTTP_ERROR:
         *e = proxy_fail(r, ERR_UPSTREAM, "its answer is not HTTP", f);
         return PULL_DONE;
@@ -312,7 +344,9 @@ static enum pull proxy_pull(struct req *r, err_t *e, struct fail *f)
     }
     if (!p->has_head || (r->reply.is_begun && buf_len(&r->reply.body) == 0))
         return PULL_WAIT;
-    *e = req_send(r, proxy_turn);
+    if (p->is_held && buf_len(&r->reply.body) <= GRANT_BEHIND_MOST)
+        return PULL_WAIT;
+    *e = p->is_held ? proxy_permit(r, proxy_turn) : req_send(r, proxy_turn);
     return PULL_DONE;
 }
 
@@ -329,7 +363,7 @@ static enum pull proxy_read(struct req *r, err_t *e, struct fail *f)
     }
     if (n < 0 && errno == EAGAIN)
         return PULL_WAIT;
-    *e = http_answer_ends_here(up->answer) && n == 0 ? proxy_finish(r)
+    *e = http_answer_ends_here(up->answer) && n == 0 ? proxy_finish(r, f)
                                                      : proxy_lost(r, "its connection ended", f);
     return PULL_DONE;
 }
@@ -443,7 +477,7 @@ static err_t proxy_ask(struct req *r, struct fail *f)
                               .wants_continue = r->conn->x->owes_continue && !p->has_all,
                               .has_all = p->has_all,
                               .body_bytes = p->body.n,
-                              .wants_plain = p->withheld != NULL};
+                              .wants_plain = p->wants_plain};
     struct buf head;
 
     if (r->scope.mark)
@@ -529,6 +563,8 @@ err_t proxy_handle(struct req *r, struct fail *f)
     p->body = r->input.body;
     p->guarded = arena_dup(&r->arena, buf_str(&r->reply.headers));
     p->withheld = withhold_rules(r);
+    p->behind = grant_behind_plan(r);
+    p->wants_plain = p->withheld || (p->behind && grant_behind_reads(p->behind));
     buf_init(&p->unsieved);
     r->data = p;
     r->over = proxy_over;

@@ -9,6 +9,7 @@
 #define GATEWAY_PROXY_H
 
 #include "gateway/req.h"
+#include "gateway/grant_behind.h"
 #include "gateway/json_sieve.h"
 #include "gateway/upstream.h"
 
@@ -33,6 +34,9 @@ struct proxy {
     const struct sieve_rule *const *withheld; /* NULL = the answer may go by as it is */
     struct json_sieve *sieve;                 /* through which it goes; NULL = none */
     struct buf unsieved;                      /* a piece of it; nothing between two turns */
+    struct grant_behind *behind;              /* when it says yes; NULL = nothing, or done */
+    bool is_held;                             /* the answer, until behind is done */
+    bool wants_plain;                         /* the answer is looked into */
 };
 
 /* The upstream has agreed to another protocol: bytes go through as they come. */

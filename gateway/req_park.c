@@ -67,6 +67,22 @@ static void parked_add(struct req *r, enum req_park where)
     l->count++;
 }
 
+struct parked_walk req_walk(const struct parked *l)
+{
+    return (struct parked_walk){.next = l->first, .left = l->count};
+}
+
+struct req *req_walk_next(struct parked_walk *walk)
+{
+    struct req *r = walk->left ? walk->next : NULL;
+
+    if (r) {
+        walk->next = r->list_next;
+        walk->left--;
+    }
+    return r;
+}
+
 void req_park(struct req *r, enum req_park where, uint64_t until_us, req_step next)
 {
     req_begin_wait(r, WAIT_PARKED, next);
@@ -133,16 +149,14 @@ void req_wake_parked(struct worker *w)
 /* Who waits for something of its own is told that it is late. */
 static void req_expire_events(struct worker *w)
 {
-    struct req *r = w->events.first;
+    struct parked_walk walk = req_walk(&w->events);
+    struct req *r;
 
-    for (unsigned n = w->events.count; n > 0; n--) {
-        struct req *after = r->list_next;
-
+    while ((r = req_walk_next(&walk))) {
         if (r->wait_until_us <= w->now_us) {
             r->is_late = true;
             req_wake(r);
         }
-        r = after;
     }
 }
 

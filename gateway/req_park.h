@@ -9,6 +9,17 @@
 
 #include "gateway/req.h"
 
+/* A walk through those that stand in a list when it begins: the one at hand may be woken or parked
+ * anew, at the end, where the walk does not come. */
+struct parked_walk {
+    /* private */
+    struct req *next;
+    unsigned left;
+};
+
+struct parked_walk req_walk(const struct parked *l);
+/* NULL: there is no further one. */
+struct req *req_walk_next(struct parked_walk *walk);
 /* Into the worker's list of that name, at its end; until_us is for whoever looks at the list. */
 void req_park(struct req *r, enum req_park where, uint64_t until_us, req_step next);
 /* From one list to the end of another. */

@@ -26,10 +26,10 @@
 must_check err_t req_rows(struct req *r, const struct sql_step *step, req_step next);
 /* While r->has_more_rows: the same with more of them, all within stream_timeout. */
 must_check err_t req_more_rows(struct req *r, req_step next);
-/* Runs two statements at the same time, on two sessions, each a transaction of its own; next follows
- * with r->sql.results[0] and what the second brought, until the next wait for SQL. */
-must_check err_t req_sql_both(struct req *r, const struct sql_step steps[2], req_step next);
-const PGresult *req_second(const struct req *r);
+/* Runs n statements on two sessions at the same time, the first ones on one and the rest on the
+ * other, each a transaction of its own; next follows with all results in the order of the steps. */
+must_check err_t req_sql_both(struct req *r, const struct sql_step *steps, unsigned n,
+                              unsigned first, req_step next);
 /* Sends what is written of a 200 with JSON; next follows when the peer has taken it, or at once while
  * it is too little. A peer that goes, or takes longer than request_timeout, ends the request here. */
 must_check err_t req_send_part(struct req *r, req_step next);

@@ -163,46 +163,37 @@ void req_wake_durable(struct worker *w)
  * timer only, because they are met in order but when a partition has no leader. */
 static void req_wake_scattered(struct worker *w)
 {
-    struct req *r = w->durable.first;
+    struct parked_walk walk = req_walk(&w->durable);
+    struct req *r;
 
-    for (unsigned n = w->durable.count; n > 0; n--) {
-        struct req *after = r->list_next;
-
+    while ((r = req_walk_next(&walk)))
         (void)req_wake_write(w, r);
-        r = after;
-    }
 }
 
-/* A step may park its request again, or another, at the end of the list: count says where the old
- * ones end. */
 void req_wake_committed(struct worker *w)
 {
-    struct req *r = w->committed.first;
+    struct parked_walk walk = req_walk(&w->committed);
+    struct req *r;
 
-    for (unsigned n = w->committed.count; n > 0; n--) {
-        struct req *after = r->list_next;
-
+    while ((r = req_walk_next(&walk))) {
         if (req_is_committed(r))
             req_wake(r);
         else
             req_hurry(r);
-        r = after;
     }
 }
 
 void req_expire_committed(struct worker *w)
 {
-    struct req *r = w->committed.first;
+    struct parked_walk walk = req_walk(&w->committed);
+    struct req *r;
 
-    for (unsigned n = w->committed.count; n > 0; n--) {
-        struct req *after = r->list_next;
-
+    while ((r = req_walk_next(&walk))) {
         if (r->wait_until_us <= w->now_us) {
             if (!req_is_committed(r))
                 req_note_behind(r);
             req_wake(r);
         }
-        r = after;
     }
 }
 

@@ -170,14 +170,12 @@ static void run_query_start(struct worker *w)
 /* Who waits for a run that is known goes on; for the others the query's own deadline is the bound. */
 static void run_query_expire(struct worker *w, struct parked *l)
 {
-    struct req *r = l->first;
+    struct parked_walk walk = req_walk(l);
+    struct req *r;
 
-    for (unsigned n = l->count; n > 0; n--) {
-        struct req *after = r->list_next;
-
+    while ((r = req_walk_next(&walk))) {
         if (r->wait_until_us <= w->now_us && !req_go_on_recalled(r))
             r->wait_until_us = UINT64_MAX;
-        r = after;
     }
 }
 

@@ -1,5 +1,5 @@
 /*
- * req_sql: a request's statements: one transaction, two at a time, or the rows of one as they come.
+ * req_sql: a request's statements: one transaction, two beside each other, or the rows of one as they come.
  *
  * The pool calls back once, always, also when it is closed under way; so a request that waits for SQL
  * needs no timer of its own. Results belong to the request until the next statement or its end.
@@ -14,7 +14,7 @@
 #include "gateway/worker_net.h"
 #include "schema/errors.h"
 
-/* The second of two statements. */
+/* The second of two calls. */
 struct req_both {
     struct sql_call call;
     unsigned under_way; /* of the two */
@@ -23,10 +23,6 @@ struct req_both {
 /* What the last wait for SQL brought is not looked at any more. */
 void req_drop_results(struct req *r)
 {
-    if (r->both) {
-        PQclear(r->both->call.results[0]);
-        r->both->call.results[0] = NULL;
-    }
     for (unsigned i = 0; i < r->sql.nsteps; i++) {
         PQclear(r->sql.results[i]);
         r->sql.results[i] = NULL;
@@ -83,6 +79,9 @@ static void req_on_both(struct sql_call *call)
         call->message = arena_dup(&r->arena, call->message);
     if (--r->both->under_way > 0)
         return;
+    memcpy(r->sql.results + r->sql.nsteps, second->results,
+           second->nsteps * sizeof(second->results[0]));
+    r->sql.nsteps += second->nsteps; /* for whoever drops them */
     if (!r->sql.err && second->err) {
         r->sql.err = second->err;
         r->sql.message = second->message;
@@ -91,32 +90,29 @@ static void req_on_both(struct sql_call *call)
     req_on_sql(&r->sql);
 }
 
-err_t req_sql_both(struct req *r, const struct sql_step steps[2], req_step next)
+err_t req_sql_both(struct req *r, const struct sql_step *steps, unsigned n, unsigned first,
+                   req_step next)
 {
+    check(first > 0 && n > first && n <= SQL_STEPS_MAX);
     if (r->worker->sql == NULL)
         return ERR_CLOSING;
     req_drop_results(r);
-    if (!r->both)
-        r->both = arena_zalloc(&r->arena, sizeof(*r->both));
+    r->both = arena_alloc(&r->arena, sizeof(*r->both)); /* anew: the arena may have been rewound */
     r->both->under_way = 2;
-    r->both->call = r->sql = (struct sql_call){.nsteps = 1,
+    r->both->call = r->sql = (struct sql_call){.nsteps = first,
                                                .done = req_on_both,
                                                .owner = r,
                                                .workspace = r->scope.workspace,
                                                .keeps_results = true,
                                                .application = trace_application(r)};
-    r->sql.steps[0] = steps[0];
-    r->both->call.steps[0] = steps[1];
+    r->both->call.nsteps = n - first;
+    memcpy(r->sql.steps, steps, first * sizeof(*steps));
+    memcpy(r->both->call.steps, steps + first, (n - first) * sizeof(*steps));
     r->sql_may_fail = false;
     req_begin_wait(r, WAIT_SQL, next);
     sql_call(r->worker->sql, &r->sql);
     sql_call(r->worker->sql, &r->both->call);
     return OK;
-}
-
-const PGresult *req_second(const struct req *r)
-{
-    return r->both->call.results[0];
 }
 
 err_t req_sql(struct req *r, const struct sql_step *steps, unsigned n, req_step next)

@@ -1,8 +1,7 @@
 /*
  * req_user: the list of requests that wait until it is known who sent them, and the users' database.
  *
- * Several wait for one question; whoever is woken looks again, and may wait once more, at the end of the
- * list: so a walk goes as far as the list was long when it began.
+ * Several wait for one question; whoever is woken looks again, and may wait once more.
  */
 #include "gateway/req_user.h"
 
@@ -18,27 +17,23 @@ void req_wait_user(struct req *r, uint64_t question, uint64_t until_us, req_step
 
 void req_wake_user(struct worker *w, uint64_t question)
 {
-    struct req *r = w->users_asked.first;
+    struct parked_walk walk = req_walk(&w->users_asked);
+    struct req *r;
 
-    for (unsigned n = w->users_asked.count; n > 0; n--) {
-        struct req *after = r->list_next;
-
+    while ((r = req_walk_next(&walk))) {
         if (r->wait_question == question)
             req_wake(r);
-        r = after;
     }
 }
 
 void req_expire_users(struct worker *w)
 {
-    struct req *r = w->users_asked.first;
+    struct parked_walk walk = req_walk(&w->users_asked);
+    struct req *r;
 
-    for (unsigned n = w->users_asked.count; n > 0; n--) {
-        struct req *after = r->list_next;
-
+    while ((r = req_walk_next(&walk))) {
         if (r->wait_until_us <= w->now_us)
             req_wake(r);
-        r = after;
     }
 }
 

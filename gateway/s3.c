@@ -394,7 +394,7 @@ static err_t s3_lost(struct req *r, struct fail *f)
 {
     const struct s3_call *c = r->s3;
 
-    log_warn("", "no answer from S3", "status=%d why=\"%s\"", c->status, c->why ? c->why : "late");
+    log_warn("", "no answer from S3", "status=%d why=%s", c->status, c->why ? c->why : "late");
     return SAY(&r->arena, f, ERR_STORAGE, STR("The artifact store gave no answer: "),
                str_of(c->why ? c->why : "it took longer than artifact_timeout"));
 }

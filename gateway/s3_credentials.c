@@ -78,7 +78,7 @@ static void keys_drop_request(struct s3_credentials *k)
 static void keys_failed(struct s3_credentials *k, const char *what, const char *why)
 {
     snprintf(k->why, sizeof(k->why), "no credentials for S3: %s: %s", what, why);
-    log_warn("", "no credentials for S3", "what=\"%s\" why=\"%s\"", what, why);
+    log_warn("", "no credentials for S3", "what=%s why=%s", what, why);
     k->pause_ms = clock_wall_ms() + PAUSE_MS;
     buf_reset(&k->answer);
     k->came(k->owner);

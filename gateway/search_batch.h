@@ -55,6 +55,10 @@ struct search_batch {
     struct arena_mark mark; /* behind it is what a batch takes */
 };
 
+/* For fetch: asks with these n statements, of which the first half are about half of the work, on two
+ * sessions at the same time when the batch is worth it, and goes on with search_batch_fetched. */
+must_check err_t search_batch_ask(struct req *r, const struct sql_step *steps, unsigned n,
+                                  unsigned half);
 /* Steps. */
 err_t search_batch_begin(struct req *r, struct fail *f);
 err_t search_batch_fetched(struct req *r, struct fail *f);

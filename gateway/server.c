@@ -489,6 +489,8 @@ static err_t server_start_flushers(struct server *sv, struct fail *f)
                                    .settings = sv->first,
                                    .pg_uri = sv->pg_uri,
                                    .stats = sv->flusher_stats[i],
+                                   .follower = sv->tracer ? tracer_follower(sv->tracer)
+                                                          : (struct follower){0},
                                    .index = i,
                                    .count = sv->flusher_count};
         err_t e = flusher_start(&c, &sv->flushers[i], f);
@@ -552,15 +554,19 @@ static err_t server_start(struct server *sv, struct fail *f)
         return e;
     sv->runs = runs_new(s->run_cache_entries);
     runs_raise_floor(sv->runs, queue_appended(sv->queue)); /* reads wait for what was replayed */
-    if ((e = pod_open(s, sv->queue, sv->runs, &sv->pod, f)) || (e = server_start_flushers(sv, f)))
+    if ((e = pod_open(s, sv->queue, sv->runs, &sv->pod, f)))
+        return e;
+    if (s->otlp_endpoint[0]) {
+        sv->tracer = tracer_start(s->otlp_endpoint, sv->pod->id, sv->tracer_stats);
+        tracer_sample(sv->tracer, s->otlp_sample);
+    }
+    if ((e = server_start_flushers(sv, f)))
         return e;
     if (queue_is_shared(sv->queue) && sv->url[0] &&
         (e = watcher_start(sv->queue, sv->pg_uri, s, &sv->watcher, f)))
         return e;
     server_raise_file_limit(sv);
     sv->helper = helper_start();
-    if (s->otlp_endpoint[0])
-        sv->tracer = tracer_start(s->otlp_endpoint, sv->pod->id, sv->tracer_stats);
     if (sv->url[0])
         listen_set_peer_timeout(sv->listen_fds, sv->worker_count, s->peer_timeout);
     if (sv->admin_url[0])
@@ -648,7 +654,7 @@ static void server_reload(struct server *sv)
 
     fail_init(&f, &s->arena);
     if (sv->source->load(sv->source->arg, s, &f) != OK) {
-        log_each(LOG_ERROR, "", "settings not reloaded, the old ones stay", "why=\"%.*s\"",
+        log_each(LOG_ERROR, "", "settings not reloaded, the old ones stay", "why=%.*s",
                  STR_ARG(f.text));
         settings_free(s);
         return;
@@ -662,6 +668,8 @@ static void server_reload(struct server *sv)
         worker_reload(sv->workers[i], s);
     for (unsigned i = 0; i < sv->flusher_count; i++)
         flusher_reload(sv->flushers[i], s);
+    if (sv->tracer)
+        tracer_sample(sv->tracer, s->otlp_sample);
     server_await_reload(sv);
     if (old != sv->first)
         settings_free(old);
@@ -786,13 +794,13 @@ static void server_stop(struct server *sv)
         sv->until_us = clock_us() + sv->current->drain_timeout;
     server_stop_workers(sv);
     helper_stop(sv->helper);
-    tracer_stop(sv->tracer);
     artifacts_close(&sv->artifacts);
     auth_shared_stop(sv->auth);
     sv->auth = NULL;
     if (sv->queue)
         queue_stop(sv->queue);
     server_stop_flushers(sv);
+    tracer_stop(sv->tracer);
     watcher_stop(sv->watcher);
     if (sv->queue)
         queue_close(sv->queue);

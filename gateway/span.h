@@ -1,6 +1,6 @@
 /*
  * span: what is recorded of one request that somebody follows: its own span, and one for each thing that
- * it waited for.
+ * it waited for; or of one flush.
  *
  * A value without pointers to anything that ends: names are constants of the program.
  */
@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/trail.h"
 
 enum { SPAN_WAITS = 12 };
 
@@ -26,9 +28,13 @@ struct span {
     const char *method, *route;    /* route: as its row has it; "" = none */
     int status;
     uint64_t received_bytes, sent_bytes;
-    unsigned wait_count; /* of them SPAN_WAITS are told */
+    bool is_flush;       /* then trail says all, but for the times and ids above */
+    unsigned wait_count; /* of them SPAN_WAITS are told; 0 of a flush */
     uint64_t first_wait; /* id of the first of them; the others follow */
-    struct span_wait waits[SPAN_WAITS];
+    union {
+        struct span_wait waits[SPAN_WAITS];
+        struct trail trail;
+    };
 };
 
 #endif

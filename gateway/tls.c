@@ -340,8 +340,7 @@ bool tls_reload(struct tls *t)
     if ((c = tls_make(t, &f)) == NULL) {
         t->keys = old;
         stat_add(t->stats, tls_reload_failures, 1);
-        log_error("", "certificate not reloaded, the old one stays", "why=\"%.*s\"",
-                  STR_ARG(f.text));
+        log_error("", "certificate not reloaded, the old one stays", "why=%.*s", STR_ARG(f.text));
         return false;
     }
     tls_take(t, c);

@@ -177,7 +177,7 @@ enum tls_greeting tls_greet(struct conn *c)
     code = ERR_peek_error();
     if (tls_failed(c, done) < 0 && errno == EAGAIN)
         return TLS_WAIT;
-    log_debug("", "no handshake", "worker=%u fd=%d why=\"%s\"", c->worker->index, c->fd,
+    log_debug("", "no handshake", "worker=%u fd=%d why=%s", c->worker->index, c->fd,
               code ? ERR_reason_error_string(code) : "cut off");
     stat_add(c->worker->stats, tls_failures, 1);
     return TLS_FAILED;

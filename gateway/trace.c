@@ -17,6 +17,7 @@
 #include "gateway/tracer.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
+#include "ingest/queue_share.h"
 
 /* False: not followed. */
 static bool trace_decide(struct req *r, struct traceparent *parent)
@@ -92,6 +93,15 @@ void trace_waited(struct req *r)
             .end_us = r->worker->now_us};
     }
     s->wait_count++;
+}
+
+void trace_appended(struct req *r, uint64_t end)
+{
+    struct worker *w = r->worker;
+
+    /* Of a shared queue positions are not what flushers read by, and its flushers may be elsewhere. */
+    if (w->tracer && !queue_is_shared(w->queue))
+        tracer_note(w->tracer, end, &r->trace->span);
 }
 
 void trace_end(struct req *r)

@@ -24,6 +24,8 @@ struct trace {
 void trace_begin(struct req *r);
 /* What it has waited for is there. Only when it is followed. */
 void trace_waited(struct req *r);
+/* Its points are in the queue, and end there. Likewise. */
+void trace_appended(struct req *r, uint64_t end);
 /* It is answered, and counted. Likewise. */
 void trace_end(struct req *r);
 /* Its points are durable: counts how long that took. */

@@ -23,6 +23,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/otlp.h"
+#include "gateway/trace.h"
+#include "gateway/traceparent.h"
+#include "gateway/tracks.h"
 #include "gateway/version.h"
 
 enum {
@@ -45,6 +48,9 @@ struct tracer {
     pthread_t thread;
     uint64_t pause_us; /* after the last failure; 0 = it went well */
     uint64_t retry_us;
+    struct tracks tracks;
+    _Atomic uint64_t sample; /* of flushes that nobody's request is in; 0 = none */
+    _Atomic uint64_t turn;   /* those so far */
 
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t wake;
@@ -66,6 +72,61 @@ bool tracer_put(struct tracer *t, const struct span *s)
     }
     pthread_mutex_unlock(&t->lock);
     return has_room;
+}
+
+void tracer_note(struct tracer *t, uint64_t end, const struct span *s)
+{
+    tracks_note(&t->tracks, end, &(struct trail_link){{s->trace[0], s->trace[1]}, s->id});
+}
+
+/* A flush begins: whose trace is it in? */
+static bool tracer_flush_begins(void *arg, const struct take *take, struct trail *out)
+{
+    struct tracer *t = arg;
+    struct trail_link found[1 + TRAIL_LINKS];
+    struct traceparent own;
+    uint64_t sample = atomic_load_explicit(&t->sample, memory_order_relaxed);
+    unsigned n = tracks_find(&t->tracks, take, found, array_len(found));
+
+    if (n == 0 && (sample == 0 || atomic_fetch_add(&t->turn, 1) % sample != sample - 1))
+        return false;
+    own = traceparent_new();
+    if (n > 0) {
+        memcpy(own.trace, found[0].trace, sizeof(own.trace));
+        out->parent = found[0].span;
+        out->link_count = n < array_len(found) ? n - 1 : TRAIL_LINKS;
+        memcpy(out->links, found + 1, out->link_count * sizeof(out->links[0]));
+    }
+    own.flags = TRACE_SAMPLED;
+    out->followed = n;
+    out->self = (struct trail_link){{own.trace[0], own.trace[1]}, own.span};
+    memcpy(out->application, TRACE_APPLICATION, strlen(TRACE_APPLICATION));
+    traceparent_write(&own, out->application + strlen(TRACE_APPLICATION));
+    return true;
+}
+
+static bool tracer_flush_ends(void *arg, const struct trail *t)
+{
+    struct span s = {.trace = {t->self.trace[0], t->self.trace[1]},
+                     .id = t->self.span,
+                     .parent = t->parent,
+                     .begin_us = t->begin_us,
+                     .end_us = t->end_us,
+                     .wall_us = clock_wall_ms() * 1000,
+                     .is_flush = true,
+                     .trail = *t};
+
+    return tracer_put(arg, &s);
+}
+
+struct follower tracer_follower(struct tracer *t)
+{
+    return (struct follower){t, tracer_flush_begins, tracer_flush_ends};
+}
+
+void tracer_sample(struct tracer *t, uint64_t sample)
+{
+    atomic_store(&t->sample, sample);
 }
 
 /* The next spans, out of the ring. */
@@ -250,6 +311,7 @@ struct tracer *tracer_start(const char *endpoint, const char *instance, struct s
         t->host[0] = '\0';
     t->who = (struct otlp_resource){service && *service ? service : "sluice", instance, t->host};
     t->stats = stats;
+    tracks_init(&t->tracks);
     t->url = tracer_url(endpoint);
     tracer_open_curl(t);
     check(pthread_create(&t->thread, NULL, tracer_main, t) == 0);
@@ -271,6 +333,7 @@ void tracer_stop(struct tracer *t)
     curl_global_cleanup();
     pthread_cond_destroy(&t->wake);
     pthread_mutex_destroy(&t->lock);
+    tracks_fini(&t->tracks);
     free(t->ring);
     free(t->url);
     free(t);

@@ -542,7 +542,7 @@ void upstream_bad(struct upstream *u, uint64_t now_us, const char *why)
     if (!breaker_bad(&u->breaker, now_us, (unsigned)s->upstream_failures, s->upstream_pause))
         return;
     stat_set(u->stats, upstream_given_up, 1);
-    log_warn("", "upstream does not answer: given up for upstream_pause", "why=\"%s\"", why);
+    log_warn("", "upstream does not answer: given up for upstream_pause", "why=%s", why);
 }
 
 void upstream_unknown(struct upstream *u)

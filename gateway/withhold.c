@@ -3,28 +3,41 @@
  *
  * MLflow parses the whole answer, clears fields and writes it anew. What it clears is told by the rule of the
  * call and by which kinds are denied to the caller, both known before the upstream is asked; so it is a path in
- * JSON, and a sieve takes it out as the bytes pass (json_sieve.h). Where rows would have to be judged one by
- * one the call is refused instead (may_trace.c, may_gateway.c).
+ * JSON, and a sieve takes it out as the bytes pass (json_sieve.h). Where rows are judged one by one the path
+ * has a judge (show.c).
  */
 #include "gateway/withhold.h"
 
 #include "gateway/entity.h"
 #include "gateway/may.h"
 #include "gateway/may_rule.h"
+#include "gateway/show.h"
 
 #define HIDE_ANYBODY 0
 
 struct withhold_row {
     enum may_rule rule;
     unsigned hides;
+    bool (*when)(struct req *r); /* of a judge; NULL: hides says it */
     struct sieve_rule at;
 };
 
 static const struct withhold_row rows[] = {
-#define WITHHOLD(rule, hides, ...) {MAY_RULE_##rule, HIDE_##hides, {{__VA_ARGS__, NULL}}},
+#define WITHHOLD(rule, hides, ...) \
+    {MAY_RULE_##rule, HIDE_##hides, NULL, {{__VA_ARGS__, NULL}, NULL}},
+#define SHOW(rule, when, judge, ...) \
+    {MAY_RULE_##rule, 0, show_when_##when, {{__VA_ARGS__, NULL}, show_##judge}},
 #include "gateway/withhold.def"
 #undef WITHHOLD
+#undef SHOW
 };
+
+static bool withhold_is_due(struct req *r, const struct withhold_row *row, unsigned hidden)
+{
+    if (row->when)
+        return r->may->grants && row->when(r);
+    return row->hides == HIDE_ANYBODY || (row->hides & hidden);
+}
 
 const struct sieve_rule *const *withhold_rules(struct req *r)
 {
@@ -35,8 +48,7 @@ const struct sieve_rule *const *withhold_rules(struct req *r)
     if (!r->may)
         return NULL;
     for (size_t i = 0; i < array_len(rows); i++) {
-        if (rows[i].rule != r->may->path.rule ||
-            (rows[i].hides != HIDE_ANYBODY && !(rows[i].hides & hidden)))
+        if (rows[i].rule != r->may->path.rule || !withhold_is_due(r, &rows[i], hidden))
             continue;
         if (!found)
             found = arena_array(&r->arena, SIEVE_RULES + 1, sizeof(struct sieve_rule *));

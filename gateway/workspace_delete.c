@@ -17,6 +17,7 @@
 
 #include "gateway/grant_write.h"
 #include "gateway/news.h"
+#include "gateway/req_user.h"
 #include "gateway/worker.h"
 #include "gateway/workspace.h"
 #include "schema/errors.h"
@@ -107,6 +108,22 @@ static err_t not_found(struct str name, struct fail *f)
     return fail(f, ERR_NOT_FOUND, "Workspace '%.*s' not found", STR_ARG(name));
 }
 
+static err_t missing_now(struct req *r, struct fail *f)
+{
+    const struct deletion *d = r->asked;
+
+    return not_found(d->name, f);
+}
+
+/* It is not there. Where the users are elsewhere its roles go in a second commit, and this process may have
+ * ended before that one: who deletes it again brings it to its end. */
+static err_t missing(struct req *r, const struct deletion *d, struct fail *f)
+{
+    if (!r->user || req_users_are_here(r))
+        return not_found(d->name, f);
+    return grant_workspace_gone(r, d->name, missing_now);
+}
+
 static err_t refused(struct req *r, const struct deletion *d, struct fail *f)
 {
     static const char *const modes[] = {"RESTRICT", "SET_DEFAULT", "CASCADE"};
@@ -133,7 +150,7 @@ static err_t deleted(struct req *r, struct fail *f)
     if (r->sql.err)
         return req_sql_fail(r, f);
     if (PQntuples(r->sql.results[0]) == 0)
-        return not_found(d->name, f);
+        return missing(r, d, f);
     workspace_changed(r->worker, d->name);
     runs_forget_all(r->worker->runs);
     news_tell(r->worker, NEWS_RUNS, d->name);
@@ -189,7 +206,7 @@ static err_t looked(struct req *r, struct fail *f)
     const PGresult *res = r->sql.results[0];
 
     if (PQntuples(res) == 0 || !sql_is_null(res, 0, 1))
-        return not_found(d->name, f);
+        return missing(r, d, f);
     if (PQntuples(res) == 1 || d->mode == WORKSPACE_CASCADE)
         return delete_now(r, d);
     if (d->mode == WORKSPACE_SET_DEFAULT)

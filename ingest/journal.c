@@ -113,12 +113,11 @@ static void journal_set_aside(struct journal *j, pos_t base, uint64_t bytes, con
     snprintf(aside, sizeof(aside), "%.16s.bad", name);
     stat_add(j->stats, journal_quarantined_bytes, bytes);
     log_error("", "a journal file is no segment and was set aside",
-              "file=%s as=%s bytes=%" PRIu64 " reason=\"%.*s\"", name, aside, bytes,
-              STR_ARG(f->text));
+              "file=%s as=%s bytes=%" PRIu64 " reason=%.*s", name, aside, bytes, STR_ARG(f->text));
     /* When it has that name already (segment_keep), rename() does nothing and says that it did. */
     if (renameat(j->dir, name, j->dir, aside) < 0 ||
         (unlinkat(j->dir, name, 0) < 0 && errno != ENOENT))
-        log_error("", "setting it aside failed", "file=%s error=\"%m\"", name);
+        log_error("", "setting it aside failed", "file=%s error=%m", name);
 }
 
 static uint64_t journal_file_bytes(const struct journal *j, pos_t base)
@@ -253,7 +252,7 @@ static err_t journal_survey(struct journal *j, const pos_t *bases, size_t count,
         return OK;
     /* Without it the next start asks the segments again: no reason not to start. */
     if (journal_dir_write_id(j->dir, j->id, &why))
-        log_warn("", "the journal's id was not written", "reason=\"%.*s\"", STR_ARG(why.text));
+        log_warn("", "the journal's id was not written", "reason=%.*s", STR_ARG(why.text));
     else
         log_info("", "the journal's id was written anew", "id=%s", j->id);
     return OK;
@@ -262,7 +261,7 @@ static err_t journal_survey(struct journal *j, const pos_t *bases, size_t count,
 static void journal_remove_file(const struct journal *j, const char *name)
 {
     if (unlinkat(j->dir, name, 0) < 0 && errno != ENOENT)
-        log_error("", "a journal file cannot be removed", "file=%s error=\"%m\"", name);
+        log_error("", "a journal file cannot be removed", "file=%s error=%m", name);
 }
 
 static void journal_spare_name(unsigned n, char out[JOURNAL_NAME])
@@ -378,7 +377,7 @@ err_t journal_open(const char *data_dir, uint64_t segment_bytes, uint64_t max_by
     journal_dir_unmark(j->dir);
     /* On a full disk what is here must still be flushed, or it would never get room again. */
     if (journal_roll(j, j->start, &why))
-        log_error("", "no journal segment could be begun, will try again", "reason=\"%.*s\"",
+        log_error("", "no journal segment could be begun, will try again", "reason=%.*s",
                   STR_ARG(why.text));
     else
         journal_tidy(j);
@@ -396,7 +395,7 @@ void journal_close(struct journal *j)
         return;
     if (j->fd >= 0) {
         if (ftruncate(j->fd, (off_t)j->used) < 0 || fsync(j->fd) < 0)
-            log_warn("", "the last journal segment could not be shortened", "error=\"%m\"");
+            log_warn("", "the last journal segment could not be shortened", "error=%m");
         close(j->fd);
     }
     /* Only the owner of the lock may touch the others' files. */
@@ -623,7 +622,7 @@ static bool journal_retire(struct journal *j, const struct journal_segment *s)
     }
     if (unlinkat(j->dir, name, 0) == 0 || errno == ENOENT)
         return true;
-    log_error("", "a journal segment cannot be removed", "file=%s error=\"%m\"", name);
+    log_error("", "a journal segment cannot be removed", "file=%s error=%m", name);
     return false;
 }
 
@@ -645,7 +644,7 @@ void journal_trim(struct journal *j, pos_t committed)
     fail_init(&f, NULL);
     if (!journal_dir_sync(j->dir, &f))
         return;
-    log_error("", "journal directory not synced", "reason=\"%.*s\"", STR_ARG(f.text));
+    log_error("", "journal directory not synced", "reason=%.*s", STR_ARG(f.text));
     journal_remove_temporaries(j);
 }
 

@@ -56,7 +56,7 @@ static void journal_dir_sync_name(int data_dir)
     if (above < 0)
         return;
     if (fsync(above) < 0)
-        log_warn("", "the name of data_dir could not be synced", "error=\"%m\"");
+        log_warn("", "the name of data_dir could not be synced", "error=%m");
     close(above);
 }
 
@@ -109,7 +109,7 @@ err_t journal_dir_lock(int dir, const char *data_dir, int *lock, struct fail *f)
     n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
     /* For the message only: a full disk must not keep the backlog from being flushed. */
     if (ftruncate(*lock, 0) < 0 || pwrite(*lock, text, (size_t)n, 0) != n)
-        log_warn("", "the process id could not be noted", "file=journal/lock error=\"%m\"");
+        log_warn("", "the process id could not be noted", "file=journal/lock error=%m");
     return OK;
 }
 
@@ -194,7 +194,7 @@ void journal_dir_unmark(int dir)
 
     journal_dir_adopted(dir, text);
     if (text[0])
-        log_info("", "this journal was adopted while its owner was away", "by=\"%s\"", text);
+        log_info("", "this journal was adopted while its owner was away", "by=%s", text);
     if (unlinkat(dir, "adopted", 0) < 0 && errno != ENOENT)
-        log_warn("", "the mark could not be removed", "file=journal/adopted error=\"%m\"");
+        log_warn("", "the mark could not be removed", "file=journal/adopted error=%m");
 }

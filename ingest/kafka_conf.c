@@ -15,6 +15,10 @@
  *                                led; once it is back it answers whoever believed it as a follower
  *                                does, without an error, up to a mark that is not moved in a partition
  *                                that nobody writes to: the last messages stay unread for so long
+ *   coordinator.query.interval.ms 10 s
+ *                                (10 min) a coordinator that hangs while it has our wish to join: its
+ *                                answer is waited for as long as max.poll.interval.ms (5 min), unless
+ *                                another is found to have its place
  *   group.id sluice-TOPIC        two installations on one topic, with a database each, choose two
  *   queued.max.messages.kbytes   (64 MiB) 16 MiB of messages fetched ahead, for each flusher
  *
@@ -52,6 +56,7 @@ static const struct conf_row defaults[] = {
     {"queued.max.messages.kbytes", "16384"},
     {"fetch.error.backoff.ms", "100"},
     {"topic.metadata.refresh.interval.ms", "10000"},
+    {"coordinator.query.interval.ms", "10000"},
     {"log.connection.close", "false"},
 };
 
@@ -77,11 +82,11 @@ static void conf_on_log(const rd_kafka_t *rk, int level, const char *facility, c
     if (strcmp(facility, "CONFWARN") == 0 && strstr(text, "will be ignored by this"))
         return; /* a consumer's setting, given to a producer, or the reverse: we give all to both */
     if (level <= 4)
-        log_warn("", "kafka client", "about=%s text=\"%s\"", facility, text);
+        log_warn("", "kafka client", "about=%s text=%s", facility, text);
     else if (level <= 6)
-        log_info("", "kafka client", "about=%s text=\"%s\"", facility, text);
+        log_info("", "kafka client", "about=%s text=%s", facility, text);
     else
-        log_debug("", "kafka client", "about=%s text=\"%s\"", facility, text);
+        log_debug("", "kafka client", "about=%s text=%s", facility, text);
 }
 
 void kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value)

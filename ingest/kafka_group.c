@@ -111,7 +111,7 @@ static rd_kafka_resp_err_t group_subscribe(struct kafka_reader *r)
 /* For what cannot be done step by step: gives back everything and joins the group anew. */
 static void group_start_over(struct kafka_reader *r, const char *why)
 {
-    log_warn("", "all partitions are given back", "why=\"%s\"", why);
+    log_warn("", "all partitions are given back", "why=%s", why);
     group_drop_arriving(r);
     group_forget(r, UINT64_MAX);
     rd_kafka_unsubscribe(r->rk);
@@ -222,6 +222,7 @@ err_t kafka_reader_begin(struct queue_reader *reader, const pos_t *from, struct 
         }
         at->offset = r->begins_at_end ? RD_KAFKA_OFFSET_END : (int64_t)from[at->partition];
         r->cursors[at->partition] = from[at->partition];
+        r->lapses[at->partition].entries = 0;
     }
     if (!group_assign(r, r->arriving, f))
         return ERR_UNAVAILABLE;

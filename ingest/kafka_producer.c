@@ -146,8 +146,8 @@ static void producer_on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void
 
     if (m->err) {
         stat_add(p->config.stats, kafka_failures, 1);
-        log_warn("", "an entry could not be delivered, its writer is told",
-                 "partition=%d why=\"%s\"", (int)m->partition, rd_kafka_err2str(m->err));
+        log_warn("", "an entry could not be delivered, its writer is told", "partition=%d why=%s",
+                 (int)m->partition, rd_kafka_err2str(m->err));
         if (!is_about_message(m->err)) {
             atomic_store(&p->is_healthy, false);
             p->is_suspect = true;
@@ -171,8 +171,7 @@ static void producer_on_error(rd_kafka_t *rk, int error, const char *why, void *
         p->is_fatal = true;
     else if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
         p->is_suspect = true;
-    log_warn("", "kafka", "error=%s why=\"%s\"", rd_kafka_err2name((rd_kafka_resp_err_t)error),
-             why);
+    log_warn("", "kafka", "error=%s why=%s", rd_kafka_err2name((rd_kafka_resp_err_t)error), why);
 }
 
 /* -- the client ------------------------------------------------------------------------------- */

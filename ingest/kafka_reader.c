@@ -133,10 +133,10 @@ static bool reader_find(struct kafka_reader *r, unsigned p)
         return false;
     if (r->cursors[p] > (pos_t)high) {
         log_error("", "a partition is held: PostgreSQL has a position behind the topic's end",
-                  "partition=%u position=%" PRIu64 " end=%" PRId64
-                  " remedy=\"was the topic made again? stop all gateways and flushers, delete "
-                  "queue_id %s, partition %u from sluice.positions, start them\"",
-                  p, r->cursors[p], high, r->queue->id, p);
+                  "partition=%u position=%" PRIu64 " end=%" PRId64 " queue_id=%s remedy=%s", p,
+                  r->cursors[p], high, r->queue->id,
+                  "was the topic made again? stop all gateways and flushers, delete this queue_id "
+                  "and partition from sluice.positions, start them");
         return false;
     }
     if (r->cursors[p] < (pos_t)low) {
@@ -144,8 +144,8 @@ static bool reader_find(struct kafka_reader *r, unsigned p)
 
         log_error("", "the topic's retention removed entries before they were flushed",
                   "partition=%u entries=%" PRIu64, p, gap);
-        stat_add(r->queue->stats, kafka_expired, gap);
-        r->cursors[p] = (pos_t)low;
+        r->lapses[p].end = r->cursors[p] = (pos_t)low;
+        r->lapses[p].entries += gap;
         r->has_gap = true;
     }
     return kafka_group_read_again(r, p);
@@ -229,7 +229,7 @@ static void reader_see_error(struct kafka_reader *r, const rd_kafka_message_t *m
         reader_set_astray(r, bit);
         return;
     }
-    log_warn("", "kafka consumer", "error=%s why=\"%s\"", rd_kafka_err2name(m->err),
+    log_warn("", "kafka consumer", "error=%s why=%s", rd_kafka_err2name(m->err),
              rd_kafka_message_errstr(m));
 }
 
@@ -344,6 +344,17 @@ void kafka_reader_wake(struct queue_reader *reader)
     inbox_ring(&r->slot->inbox);
 }
 
+/* Not when it is found: whoever gets the partition before this finds it as well. */
+static void reader_count_lapse(struct kafka_reader *r, unsigned p, pos_t position)
+{
+    struct kafka_lapse *lapse = &r->lapses[p];
+
+    if (lapse->entries == 0 || position < lapse->end)
+        return;
+    stat_add(r->queue->stats, kafka_expired, lapse->entries);
+    lapse->entries = 0;
+}
+
 void kafka_reader_commit(struct queue_reader *reader, const pos_t *cursors, uint64_t points)
 {
     struct kafka_reader *r = kafka_reader_of(reader);
@@ -353,6 +364,7 @@ void kafka_reader_commit(struct queue_reader *reader, const pos_t *cursors, uint
     for (unsigned p = 0; p < QUEUE_PARTITIONS_MAX; p++) {
         if (!(r->told >> p & 1))
             continue;
+        reader_count_lapse(r, p, cursors[p]);
         tickets_reach(r->queue->tickets, p, cursors[p]);
         kafka_note(r->queue, p);
     }

@@ -12,6 +12,12 @@
 #include "base/arena.h"
 #include "ingest/queue_kafka.h"
 
+/* What retention removed of a partition before it was flushed; counted once the position is past it. */
+struct kafka_lapse {
+    pos_t end;
+    uint64_t entries; /* 0: none */
+};
+
 struct kafka_reader {
     struct reader_head head;
     struct kafka_queue *queue;
@@ -29,6 +35,7 @@ struct kafka_reader {
     bool has_gap;                     /* passed what retention removed; until the next commit */
     bool begins_at_end;               /* a test breaks the promise on purpose */
     pos_t gaps[QUEUE_PARTITIONS_MAX]; /* the cursor + 1 at which a gap was asked about; 0 = none */
+    struct kafka_lapse lapses[QUEUE_PARTITIONS_MAX];
     pos_t cursors[QUEUE_PARTITIONS_MAX]; /* the next to hand out */
     pos_t begin[QUEUE_PARTITIONS_MAX];   /* cursors when this take began */
     struct arena arena;                  /* payloads of the last take */

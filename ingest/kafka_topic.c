@@ -216,7 +216,7 @@ static err_t topic_see_configs(rd_kafka_event_t *answer, const char *name, struc
     }
     if (e) {
         log_warn("", "the topic's settings could not be asked for: its durability is not known",
-                 "topic=%s why=\"%s\"", name, rd_kafka_err2str(e));
+                 "topic=%s why=%s", name, rd_kafka_err2str(e));
         return OK;
     }
     entries = rd_kafka_ConfigResource_configs(resources[0], &count);

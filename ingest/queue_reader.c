@@ -250,7 +250,7 @@ static err_t reader_find_file(struct queue_reader *r, pos_t durable, struct fail
     if (e == ERR_DISK && r->cursor >= r->needed)
         return fail(f, e, "the journal cannot be read: %.*s", STR_ARG(why.text));
     if (e == ERR_CORRUPT)
-        log_error("", "a journal segment is damaged and passed over", "reason=\"%.*s\"",
+        log_error("", "a journal segment is damaged and passed over", "reason=%.*s",
                   STR_ARG(why.text));
     /* Not there: committed and removed, or set aside at the start. */
     if (e)

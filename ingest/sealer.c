@@ -212,7 +212,7 @@ static void sealer_break(struct sealer *s, pos_t limit, const struct fail *why)
 
     atomic_store(&q->is_healthy, false);
     journal_poison(s->journal, atomic_load(&q->durable));
-    log_error("", "the journal failed", "reason=\"%.*s\"", STR_ARG(why->text));
+    log_error("", "the journal failed", "reason=%.*s", STR_ARG(why->text));
     s->retry_us = SEALER_RETRY_US;
     s->retry_at_us = clock_us() + s->retry_us;
     sealer_lose(s, limit);
@@ -228,7 +228,7 @@ static void sealer_recover(struct sealer *s)
         return;
     fail_init(&why, NULL);
     if (journal_roll(s->journal, atomic_load(&q->durable), &why)) {
-        log_warn("", "the journal still fails", "reason=\"%.*s\"", STR_ARG(why.text));
+        log_warn("", "the journal still fails", "reason=%.*s", STR_ARG(why.text));
         s->retry_us = 2 * s->retry_us < SEALER_RETRY_MAX_US ? 2 * s->retry_us : SEALER_RETRY_MAX_US;
         s->retry_at_us = clock_us() + s->retry_us;
         return;

@@ -220,7 +220,7 @@ void segment_keep(int dir, pos_t base)
     if (linkat(dir, name, dir, kept, 0) == 0)
         log_info("", "a damaged journal segment is kept", "file=%s as=%s", name, kept);
     else if (errno != EEXIST)
-        log_warn("", "a damaged journal segment cannot be kept", "file=%s error=\"%m\"", name);
+        log_warn("", "a damaged journal segment cannot be kept", "file=%s error=%m", name);
 }
 
 /* -- reading ------------------------------------------------------------------------------- */
@@ -310,7 +310,7 @@ static size_t segment_read(struct segment_cursor *c, char *out, size_t n, uint64
 
             if (page > n - have)
                 page = n - have;
-            log_error("", "a page of the journal cannot be read", "offset=%" PRIu64 " error=\"%m\"",
+            log_error("", "a page of the journal cannot be read", "offset=%" PRIu64 " error=%m",
                       offset + have);
             memset(out + have, 0, page);
             have += page;

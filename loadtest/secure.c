@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdint.h>
 
 #include "schema/errors.h"
 
@@ -61,7 +62,9 @@ SSL *secure_session(SSL_CTX *context, int fd, const char *host)
     param = SSL_get0_param(session);
     /* An address is no name: it is not sent, and held against other fields of the certificate. */
     if (X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1) {
-        SSL_set_tlsext_host_name(session, host);
+        /* SSL_set_tlsext_host_name(), without its cast of a const that OpenSSL only copies. */
+        SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 (void *)(uintptr_t)host);
         check(X509_VERIFY_PARAM_set1_host(param, host, 0) == 1);
     }
     SSL_set_connect_state(session);

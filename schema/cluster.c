@@ -228,7 +228,7 @@ static void cluster_link(const struct cluster_place *p)
     if (!p->is_elsewhere || cluster_path(link, NULL, "%s/pg", p->data_dir))
         return;
     if (symlink(p->dir, link) != 0 && errno != EEXIST)
-        log_warn("", "no link to the private PostgreSQL", "link=%s error=\"%s\"", link,
+        log_warn("", "no link to the private PostgreSQL", "link=%s error=%s", link,
                  strerror(errno));
 }
 
@@ -520,7 +520,7 @@ void cluster_tend(struct cluster *c)
     c->pause_us = c->pause_us * 2 < CLUSTER_PAUSE_MAX_US ? c->pause_us * 2 : CLUSTER_PAUSE_MAX_US;
     fail_init(&why, NULL);
     if (cluster_start(c, &why))
-        log_error("", "the private PostgreSQL could not be started", "error=\"%.*s\"",
+        log_error("", "the private PostgreSQL could not be started", "error=%.*s",
                   STR_ARG(why.text));
     else
         log_info("", "the private PostgreSQL was started again", "pid=%d", (int)c->pid);

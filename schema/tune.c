@@ -11,6 +11,19 @@
  * statement for the first one to end, or both wait for each other. Hence a lock that is tried, not waited
  * for. The lock is the session's: when the program is killed, the server goes on with the index until it
  * notices, and holds the lock until then.
+ *
+ * The primary key of metrics. Which columns it has decides what may be stored, in which order they stand
+ * decides what an insert costs: MLflow's begins with (key, timestamp), so the rows of a window, sorted by run,
+ * go to far places of it, and reads need a second index. Ours begins with (run, key, step): it is that index as
+ * well. Applied in three steps, reverted in the mirror of them, each of which leaves a table that is whole:
+ *
+ *    sluice_metric_pk is built beside the key, CONCURRENTLY; both refuse what is there already
+ *    in one ALTER TABLE it becomes metric_pk, and the old one goes: ACCESS EXCLUSIVE, no row is read
+ *    the index that it covers is dropped, CONCURRENTLY (reverting, it is made first)
+ *
+ * The lock of the second step waits for whoever reads or writes metrics, and all others wait behind it. So it is
+ * asked for with a limit and given up, for as long again, a number of times. What an interruption leaves is
+ * told from the catalog: an index of ours that is whole and right is not built again.
  */
 #include "schema/tune.h"
 
@@ -32,6 +45,11 @@ const struct tune_change tune_changes[] = {
 #undef TUNE
 };
 const size_t tune_count = array_len(tune_changes);
+
+enum {
+    SWAP_WAIT_MS = 2000, /* more than deadlock_timeout, after which autovacuum gives way */
+    SWAP_TRIES = 30      /* two minutes */
+};
 
 enum object_state { OBJECT_AWAY, OBJECT_THERE, OBJECT_BROKEN };
 
@@ -115,12 +133,163 @@ static err_t tune_look_object(PGconn *c, const struct tune_change *t, enum objec
     return OK;
 }
 
+/* -- the primary key ------------------------------------------------------------------------- */
+
+/* What there is of the key and of the index that ours covers. */
+struct key_look {
+    bool is_stock;
+    bool is_ours;
+    bool has_spare;     /* of whatever kind */
+    bool is_spare_ours; /* whole, and in that order */
+    bool is_spare_stock;
+    bool has_covered; /* of whatever kind */
+    bool is_covered_whole;
+    long long bytes;
+};
+
+/* The columns of a unique index that is whole, NULL for any other. */
+#define KEY_COLUMNS(index)                                                        \
+    "(SELECT pg_catalog.string_agg(a.attname, ', ' ORDER BY k.place) FROM"        \
+    " pg_catalog.pg_index AS i CROSS JOIN LATERAL pg_catalog.unnest(i.indkey)"    \
+    " WITH ORDINALITY AS k (number, place) JOIN pg_catalog.pg_attribute AS a"     \
+    " ON a.attrelid = i.indrelid AND a.attnum = k.number"                         \
+    " WHERE i.indexrelid = pg_catalog.to_regclass('" index "') AND i.indisunique" \
+    " AND i.indisvalid AND i.indisready AND i.indislive)"
+
+static err_t key_look(PGconn *c, const struct tune_change *t, struct key_look *l, struct fail *f)
+{
+    static const char sql[] =
+        "SELECT k = '" TUNE_KEY_STOCK "', k = '" TUNE_KEY_OURS "', spare IS NOT NULL,"
+        " s = '" TUNE_KEY_OURS "', s = '" TUNE_KEY_STOCK "', covered IS NOT NULL,"
+        " EXISTS (SELECT 1 FROM pg_catalog.pg_index WHERE indexrelid = covered"
+        " AND indisvalid AND indisready AND indislive),"
+        " coalesce(pg_catalog.pg_relation_size(pg_catalog.to_regclass('" TUNE_KEY "')), 0)"
+        " FROM (SELECT " KEY_COLUMNS(TUNE_KEY) " AS k, " KEY_COLUMNS(
+            TUNE_KEY_SPARE) " AS s,"
+                            " pg_catalog.to_regclass('" TUNE_KEY_SPARE "') AS spare,"
+                            " pg_catalog.to_regclass('" TUNE_KEY_COVERED "') AS covered) AS l";
+    bool *const fields[] = {&l->is_stock,        &l->is_ours,        &l->has_spare,
+                            &l->is_spare_ours,   &l->is_spare_stock, &l->has_covered,
+                            &l->is_covered_whole};
+    PGresult *r;
+    err_t e;
+
+    if ((e = tune_run(c, sql, NULL, t->name, &r, f)))
+        return e;
+    for (size_t i = 0; i < array_len(fields); i++)
+        *fields[i] = PQgetvalue(r, 0, (int)i)[0] == 't';
+    l->bytes = strtoll(PQgetvalue(r, 0, array_len(fields)), NULL, 10);
+    PQclear(r);
+    return OK;
+}
+
+static enum tune_state key_state(const struct key_look *l)
+{
+    if (!l->is_stock && !l->is_ours)
+        return TUNE_CANNOT;
+    if (l->has_spare)
+        return TUNE_IS_BROKEN;
+    if (l->is_ours && !l->has_covered)
+        return TUNE_IS_ON;
+    return l->is_stock && l->is_covered_whole ? TUNE_IS_OFF : TUNE_IS_BROKEN;
+}
+
+/* The lock is asked for so long, then whoever waits behind us goes first. */
+static err_t key_swap(PGconn *c, const struct tune_change *t, struct fail *f)
+{
+    char wait[64], pause[64];
+    err_t e, after;
+
+    snprintf(wait, sizeof(wait), "SET lock_timeout = %d", SWAP_WAIT_MS);
+    snprintf(pause, sizeof(pause), "SELECT pg_catalog.pg_sleep(%d)", SWAP_WAIT_MS / 1000);
+    if ((e = tune_run(c, wait, NULL, t->name, NULL, f)))
+        return e;
+    for (int tries = 1;; tries++) {
+        PGresult *r = PQexec(c, TUNE_KEY_SWAP);
+        const char *sqlstate = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+        bool is_locked = sqlstate && strcmp(sqlstate, "55P03") == 0;
+
+        e = PQresultStatus(r) == PGRES_COMMAND_OK ? OK : tune_refused(c, r, t->name, f);
+        PQclear(r);
+        if (!is_locked || tries == SWAP_TRIES)
+            break;
+        if ((e = tune_run(c, pause, NULL, t->name, NULL, f)))
+            return e;
+    }
+    after = tune_run(c, "SET lock_timeout = 0", NULL, t->name, NULL, f);
+    return e ? e : after;
+}
+
+/* Brings the key into the order that build makes. */
+static err_t key_bring(PGconn *c, const struct tune_change *t, bool is_ours, struct fail *f)
+{
+    static const char drop[] = "DROP INDEX CONCURRENTLY " TUNE_KEY_SPARE;
+    struct key_look l;
+    err_t e;
+
+    if ((e = key_look(c, t, &l, f)))
+        return e;
+    if (is_ours ? l.is_ours : l.is_stock)
+        return l.has_spare ? tune_run(c, drop, NULL, t->name, NULL, f) : OK;
+    if (!l.is_ours && !l.is_stock)
+        return fail(f, ERR_SCHEMA,
+                    "%s: metrics has no primary key " TUNE_KEY " with the columns of MLflow's",
+                    t->name);
+    if (!(is_ours ? l.is_spare_ours : l.is_spare_stock)) {
+        if (l.has_spare && (e = tune_run(c, drop, NULL, t->name, NULL, f)))
+            return e;
+        if ((e = tune_run(c,
+                          is_ours ? TUNE_KEY_BUILD(TUNE_KEY_OURS) : TUNE_KEY_BUILD(TUNE_KEY_STOCK),
+                          NULL, t->name, NULL, f)))
+            return e;
+    }
+    return key_swap(c, t, f);
+}
+
+static err_t key_apply(PGconn *c, const struct tune_change *t, struct fail *f)
+{
+    err_t e;
+
+    if ((e = key_bring(c, t, true, f)))
+        return e;
+    return tune_run(c, "DROP INDEX CONCURRENTLY IF EXISTS " TUNE_KEY_COVERED, NULL, t->name, NULL,
+                    f);
+}
+
+static err_t key_revert(PGconn *c, const struct tune_change *t, struct fail *f)
+{
+    struct key_look l;
+    err_t e;
+
+    if ((e = key_look(c, t, &l, f)))
+        return e;
+    if (l.has_covered && !l.is_covered_whole &&
+        (e = tune_run(c, "DROP INDEX CONCURRENTLY " TUNE_KEY_COVERED, NULL, t->name, NULL, f)))
+        return e;
+    if (!l.is_covered_whole && (e = tune_run(c,
+                                             "CREATE INDEX CONCURRENTLY " TUNE_KEY_COVERED
+                                             " ON metrics (run_uuid, key, step)",
+                                             NULL, t->name, NULL, f)))
+        return e;
+    return key_bring(c, t, false, f);
+}
+
+/* -- every change ---------------------------------------------------------------------------- */
+
 err_t tune_look(PGconn *c, const struct tune_change *t, enum tune_state *state, long long *bytes,
                 struct fail *f)
 {
     enum object_state object;
+    struct key_look key;
     err_t e;
 
+    if (t->kind == TUNE_PRIMARY) {
+        if ((e = key_look(c, t, &key, f)))
+            return e;
+        *state = key_state(&key);
+        *bytes = key.bytes;
+        return OK;
+    }
     if ((e = tune_look_object(c, t, &object, bytes, f)))
         return e;
     if (object == OBJECT_BROKEN)
@@ -195,6 +364,8 @@ static err_t tune_object(PGconn *c, const struct tune_change *t, bool is_wanted,
 
 err_t tune_apply(PGconn *c, const struct tune_change *t, struct fail *f)
 {
+    if (t->kind == TUNE_PRIMARY)
+        return key_apply(c, t, f);
     if (t->kind == TUNE_NO_INDEX)
         return tune_object(c, t, false, t->revert, t->apply, f);
     return tune_object(c, t, true, t->apply, t->revert, f);
@@ -202,6 +373,8 @@ err_t tune_apply(PGconn *c, const struct tune_change *t, struct fail *f)
 
 err_t tune_revert(PGconn *c, const struct tune_change *t, struct fail *f)
 {
+    if (t->kind == TUNE_PRIMARY)
+        return key_revert(c, t, f);
     if (t->kind == TUNE_NO_INDEX)
         return tune_object(c, t, true, t->revert, t->apply, f);
     return tune_object(c, t, false, t->apply, t->revert, f);

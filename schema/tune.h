@@ -26,7 +26,20 @@
 
 #define TUNE_FILL "50"
 
-enum tune_kind { TUNE_INDEX, TUNE_NO_INDEX, TUNE_STATISTICS, TUNE_TABLE };
+/* The primary key of metrics in MLflow's order of columns, and in the order of its reads; the index under
+ * which the other one is built beside it; and the one that ours makes superfluous. */
+#define TUNE_KEY         "metric_pk"
+#define TUNE_KEY_STOCK   "key, timestamp, step, run_uuid, value, is_nan"
+#define TUNE_KEY_OURS    "run_uuid, key, step, timestamp, value, is_nan"
+#define TUNE_KEY_SPARE   "sluice_metric_pk"
+#define TUNE_KEY_COVERED "index_metrics_run_uuid_key_step"
+#define TUNE_KEY_BUILD(columns) \
+    "CREATE UNIQUE INDEX CONCURRENTLY " TUNE_KEY_SPARE " ON metrics (" columns ")"
+#define TUNE_KEY_SWAP                                                            \
+    "ALTER TABLE metrics DROP CONSTRAINT " TUNE_KEY ", ADD CONSTRAINT " TUNE_KEY \
+    " PRIMARY KEY USING INDEX " TUNE_KEY_SPARE
+
+enum tune_kind { TUNE_INDEX, TUNE_NO_INDEX, TUNE_STATISTICS, TUNE_TABLE, TUNE_PRIMARY };
 
 /* One row. */
 struct tune_change {
@@ -43,8 +56,8 @@ struct tune_change {
 enum tune_state {
     TUNE_IS_OFF,
     TUNE_IS_ON,
-    TUNE_IS_BROKEN, /* an index that an interrupted apply or revert left; either mends it */
-    TUNE_CANNOT     /* this PostgreSQL is too old for it */
+    TUNE_IS_BROKEN, /* what an interrupted apply or revert left; either mends it */
+    TUNE_CANNOT     /* this PostgreSQL is too old for it, or the key is not MLflow's */
 };
 
 extern const struct tune_change tune_changes[];

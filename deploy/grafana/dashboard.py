@@ -97,6 +97,7 @@ ROWS = [
         ("Flushers", "short", "Connected, and those that hold until somebody acts.",
          [(f"sum (sluice_flusher_connected{JOB})", "connected"),
           (f"sum (sluice_flusher_held{JOB})", "held"),
+          (f"sum (sluice_flusher_overdue{JOB})", "overdue"),
           (f"sum (sluice_deadletter_held{JOB})", "held by dead letters")]),
         ("Statements", "short", "Run, and failed, a second.",
          [(rate("sluice_sql_calls_total"), "calls"), (rate("sluice_sql_errors_total"), "errors"),

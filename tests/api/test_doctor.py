@@ -85,6 +85,11 @@ def test_what_is_wrong_in_the_database(data, postgres):
     assert examine(data, uri)["schema"][0] == "warn"  # empty
     assert sluice("schema", "create", "--pg-uri", uri)[0] == 0
     with psycopg.connect(uri, autocommit=True) as pg:
+        assert sluice("schema", "tune", "metrics_run_uuid", "metrics_primary_key", "--pg-uri", uri)[0] == 0
+        verdict, said = examine(data, uri)["indexes"]
+        assert verdict == "ok" and "schema tune" in said  # the key covers both
+        assert sluice("schema", "untune", "--pg-uri", uri)[0] == 0
+        assert examine(data, uri)["indexes"] == ("ok", "all of MLflow's are there: ")
         pg.execute("DROP INDEX index_metrics_run_uuid_key_step")
         pg.execute("DROP INDEX index_metrics_run_uuid")
         verdict, said = examine(data, uri)["indexes"]
@@ -165,6 +170,18 @@ def test_an_upstream_that_is_well_hangs_and_is_gone(data, uri, tls, tmp_path):
         assert verdict == "warn" and "connection refused" in words, words
         verdict, words = seen("", trusted, "--pg-uri", "sqlite:///x.db")
         assert verdict == "fail" and "All is passed on" in words, words
+
+
+def test_an_upstream_with_other_workspaces(data, uri):
+    """What says server-info behind is held against enable_workspaces, both ways."""
+    for theirs, words in (([], "runs without workspaces, and this server with"),
+                          (["--enable-workspaces"], "runs with workspaces, and this server without")):
+        with Sluice(uri, args=theirs) as other:
+            same = examine(data, uri, "--upstream", other.url, *theirs)["upstream"]
+            assert same[0] == "ok" and "workspaces" not in same[1], same
+            ours = [] if theirs else ["--enable-workspaces"]
+            found = examine(data, uri, "--upstream", other.url, *ours)["upstream"]
+            assert found[0] == "warn" and words in found[1], found
 
 
 def test_a_port_that_is_taken(data, uri):

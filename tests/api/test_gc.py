@@ -641,6 +641,22 @@ def test_the_largest_run_goes_by_a_cursor_and_killed_amid_it_is_finished(large):
     assert_same(left(uri, folder), expected)
 
 
+def test_partitions_of_somebody_elses_making_are_refused(state):
+    """A row is named by its ctid, and each partition has a row of that name."""
+    uri, folder = state.copy()
+    with psycopg.connect(uri, autocommit=True) as pg:
+        pg.execute("ALTER TABLE metrics RENAME TO whole")
+        pg.execute("CREATE TABLE metrics (LIKE whole) PARTITION BY HASH (run_uuid)")
+        for n in range(4):
+            pg.execute(f"CREATE TABLE metrics_{n} PARTITION OF metrics FOR VALUES WITH (MODULUS 4, REMAINDER {n})")
+        pg.execute("INSERT INTO metrics SELECT * FROM whole")
+        pg.execute("DROP TABLE whole")
+    before = left(uri, folder)
+    done = gc(uri)
+    assert done.returncode == 1 and "partitioned" in done.stderr
+    assert left(uri, folder) == before
+
+
 def test_two_at_once_are_refused(state):
     uri, folder = state.copy()
     with psycopg.connect(uri) as other:

@@ -75,6 +75,54 @@ def test_a_followed_request_is_told_with_all_it_waited_for(postgres, collector):
         assert server.stat("sluice_spans_dropped_total") == 0
 
 
+def flushes_of(collector, trace):
+    return [s for s in collector.spans if s.trace == trace and s.name == "flush"]
+
+
+def history(server, run):
+    """Asks for what was written, which has to be flushed for that."""
+    return requests.get(server.url + API + "metrics/get-history", params={"run_id": run, "metric_key": "m"},
+                        timeout=30).json()["metrics"]
+
+
+def test_a_flush_stands_in_the_trace_of_whose_points_it_moves(postgres, collector):
+    with Sluice(postgres.create_database("flush"), args=["--otlp-endpoint", collector.endpoint]) as server:
+        run = create_run(server)
+        points = [{"key": "m", "value": n, "timestamp": n, "step": n} for n in range(3)]
+        for _ in range(2):  # the second time they are all there already
+            answer = requests.post(server.url + API + "runs/log-batch", json={"run_id": run, "metrics": points},
+                                   headers=SAMPLED, timeout=30)
+            assert answer.status_code == 200 and len(history(server, run)) == 3
+        wait_until(lambda: len(flushes_of(collector, TRACE)) == 2, 30, "spans of two flushes")
+        first, again = sorted(flushes_of(collector, TRACE), key=lambda s: s.begin)
+        asked = {s.id: s for s in collector.spans if s.kind == 2}
+        for flush in (first, again):
+            assert flush.kind == 5 and not flush.is_error and flush.links == []
+            assert asked[flush.parent].trace == TRACE and asked[flush.parent].begin <= flush.begin <= flush.end
+            assert {k: flush.attributes["sluice." + k] for k in ("entries", "points", "runs", "followed")} == {
+                "entries": 1, "points": 3, "runs": 1, "followed": 1}
+        assert first.parent != again.parent
+        told = ("rows", "repeats", "transactions", "path")
+        assert [first.attributes["sluice." + k] for k in told] == [3, 0, 1, "direct"]
+        assert [again.attributes["sluice." + k] for k in told] == [0, 3, 2, "staged"]
+
+
+def test_a_flush_links_all_requests_whose_points_it_moves(postgres, collector):
+    args = ["--otlp-endpoint", collector.endpoint, "--otlp-sample", "0", "--flush-interval", "60s"]
+    with Sluice(postgres.create_database("links"), args=args) as server:
+        run = create_run(server)
+        traces = [f"{n:032x}" for n in range(1, 4)]
+        for step, trace in enumerate(traces):
+            assert log_point(server, run, step, headers={"traceparent": f"00-{trace}-{CALLER}-01"}).status_code == 200
+            log_point(server, run, 10 + step)  # nobody's
+        assert len(history(server, run)) == 6
+        flush = wait_until(lambda: flushes_of(collector, traces[0]), 30, "a span")[0]
+        asked = {s.trace: s.id for s in collector.spans if s.kind == 2}
+        assert flush.parent == asked[traces[0]]
+        assert flush.links == [(trace, asked[trace]) for trace in traces[1:]]
+        assert flush.attributes["sluice.points"] == 6 and flush.attributes["sluice.followed"] == 3
+
+
 def test_who_is_not_to_be_followed_is_not(postgres, collector):
     args = ["--otlp-endpoint", collector.endpoint, "--otlp-sample", "0"]
     with Sluice(postgres.create_database("untraced"), args=args) as server:
@@ -192,6 +240,25 @@ def test_postgresql_s_log_names_the_trace_and_only_of_its_own(logging_postgres):
         pooled = logging_postgres.connect("named").execute(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'sluice 00-%'").fetchone()
         assert pooled == (0,)
+
+
+def test_postgresql_s_log_names_the_trace_of_a_flush(logging_postgres, collector):
+    args = ["--otlp-endpoint", collector.endpoint, "--otlp-sample", "0"]
+    with Sluice(logging_postgres.create_database("flushes"), args=args) as server:
+        run = create_run(server)
+        before = len(postgres_log(logging_postgres))
+        for step, headers in enumerate((SAMPLED, {}, UNSAMPLED)):
+            log_point(server, run, step, headers=headers)
+            assert len(history(server, run)) == step + 1
+        flush = wait_until(lambda: flushes_of(collector, TRACE), 30, "a span")[0]
+
+        def copies():
+            return re.findall(r"^\[([^]]*)\] LOG: +statement: COPY metrics\b", postgres_log(logging_postgres)[before:],
+                              re.M)
+
+        names = wait_until(lambda: len(copies()) >= 3 and copies(), 30, "three flushes")
+        assert names[0] == f"sluice 00-{TRACE}-{flush.id}-01"
+        assert not [n for n in names[1:] if "00-" in n], names
 
 
 def lines_of(server):

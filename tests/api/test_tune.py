@@ -5,6 +5,7 @@ import itertools
 import math
 import subprocess
 import sys
+import threading
 import uuid
 
 import psycopg
@@ -227,6 +228,99 @@ def test_killed_half_way_it_is_gone_on_with(copy):
     assert states(copy)["params_value"] == "broken"
     assert "now applied" in done(copy, "tune", "params_value")
     assert states(copy)["params_value"] == "applied"
+
+
+# --- the primary key of metrics -----------------------------------------------------------------
+
+KEY = "metrics_primary_key"
+SWAP_WAITS = ("SELECT pid FROM pg_stat_activity WHERE query LIKE 'ALTER TABLE metrics DROP CONSTRAINT%'"
+              " AND wait_event_type = 'Lock' AND datname = 'tuned'")
+
+
+def points(step):
+    return [{"key": key, "value": 100.0 * step + n, "timestamp": 1_700_000_000_000 + step, "step": step}
+            for n, key in enumerate("abc")]
+
+
+def log(url, run, step):
+    answer = requests.post(url + "/api/2.0/mlflow/runs/log-batch", timeout=60,
+                           json={"run_id": run, "metrics": points(step)})
+    assert answer.status_code == 200, answer.text
+
+
+def new_run(url):
+    answer = requests.post(url + "/api/2.0/mlflow/runs/create", json={"experiment_id": "0"}, timeout=60)
+    return answer.json()["run"]["info"]["run_id"]
+
+
+def assert_once(pg, run, steps):
+    """Each point of the steps is one row, and the last one is the latest."""
+    rows = pg.execute("SELECT key, step, value FROM metrics WHERE run_uuid = %s", (run,)).fetchall()
+    assert sorted(rows) == sorted((p["key"], p["step"], p["value"]) for s in range(steps) for p in points(s))
+    latest = pg.execute("SELECT key, step FROM latest_metrics WHERE run_uuid = %s", (run,)).fetchall()
+    assert sorted(latest) == [(key, steps - 1) for key in "abc"]
+
+
+def test_the_key_is_turned_under_those_who_write(copy):
+    """Sluice and a stock server write the same points, so every one is a repeat of another's."""
+    with Sluice(copy) as server, Stock(copy) as stock, psycopg.connect(copy, autocommit=True) as pg:
+        run, is_over, wrote, broke = new_run(server.url), threading.Event(), [0, 0], []
+
+        def write(n, url):
+            try:
+                while not is_over.is_set():
+                    if wrote[n] < wrote[1 - n] + 20 or broke or is_over.wait(0.01):  # the faster one waits
+                        log(url, run, wrote[n])
+                        wrote[n] += 1
+            except (AssertionError, requests.RequestException) as error:
+                broke.append(error)
+
+        writers = [threading.Thread(target=write, args=(n, s.url)) for n, s in enumerate((server, stock))]
+        for writer in writers:
+            writer.start()
+        for words in (("tune", KEY), ("untune", KEY), ("tune", KEY)):
+            seen = list(wrote)
+            assert "now " in done(copy, *words)
+            wait_until(lambda seen=seen: broke or (wrote[0] > seen[0] and wrote[1] > seen[1]), 60, "both write")
+        is_over.set()
+        for writer in writers:
+            writer.join(60)
+        assert not broke
+        for step in range(min(wrote), max(wrote)):  # the one behind, and the other once more
+            log(stock.url, run, step)
+            log(server.url, run, step)
+        wait_until(lambda: server.stat("sluice_backlog_points") == 0, 60, "all applied")
+        assert server.stat("sluice_deadletter_points_total") == 0
+        assert_once(pg, run, max(wrote))
+    assert states(copy)[KEY] == "applied"
+
+
+def test_the_swap_waits_for_readers_and_goes_on_after_a_kill(copy):
+    with Sluice(copy) as server, psycopg.connect(copy) as reader, psycopg.connect(copy, autocommit=True) as pg:
+        run = new_run(server.url)
+        log(server.url, run, 0)
+        reader.execute("SELECT count(*) FROM metrics")  # and stays: no ALTER gets past it
+        command = [BINARY, "schema", "tune", KEY, "--pg-uri", copy]
+        with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.DEVNULL) as tune:
+            pid = wait_until(lambda: pg.execute(SWAP_WAITS).fetchone(), 30, "the swap waits")[0]
+            tune.kill()
+        pg.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        wait_until(lambda: not pg.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone(), 20,
+                   "its session ended")
+        assert states(copy)[KEY] == "broken"
+        spare = pg.execute("SELECT 'sluice_metric_pk'::regclass::oid").fetchone()[0]
+        log(server.url, run, 1)
+        wait_until(lambda: server.stat("sluice_backlog_points") == 0, 30, "writes go on")
+        with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True) as tune:
+            wait_until(lambda: pg.execute(SWAP_WAITS).fetchone(), 30, "the swap waits again")
+            log(server.url, run, 2)
+            reader.commit()
+            said = tune.communicate(timeout=60)[0]
+        assert "now applied" in said and tune.returncode == 0
+        assert pg.execute("SELECT 'metric_pk'::regclass::oid").fetchone()[0] == spare  # not built again
+        log(server.url, run, 1)  # a repeat is one still
+        wait_until(lambda: server.stat("sluice_backlog_points") == 0, 30, "all applied")
+        assert_once(pg, run, 3)
 
 
 def test_a_database_that_is_not_mlflows_is_left_alone(postgres):

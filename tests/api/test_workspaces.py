@@ -358,3 +358,29 @@ def test_a_workspace_and_its_roles_are_one_transaction(pair):
         finally:
             pg.execute("DROP FUNCTION refuse CASCADE")
     assert ask(server, ADMIN, "DELETE", MANY + "/whole?mode=CASCADE").status_code == 204
+
+
+def test_roles_left_by_a_half_deletion_go_when_it_is_deleted_again(postgres):
+    """With users elsewhere the roles go in a second commit. Where that never came (kill -9 before it, or as
+    here a database that refuses it) they wait for the next DELETE, which says 404 and takes them."""
+    names = ("workspaces_half", "workspaces_half_users")
+    uri, users = [postgres.create_database(name) for name in names]
+
+    def roles():
+        with psycopg.connect(users) as pg:
+            return pg.execute("SELECT count(*) FROM roles WHERE workspace = 'left'").fetchone()[0]
+
+    with guarded(uri, *ON, "--auth-pg-uri", users) as server:
+        assert ask(server, ADMIN, "POST", MANY, body={"name": "left"}).status_code == 201
+        assert roles() == 2
+        with psycopg.connect(users, autocommit=True) as pg:
+            pg.execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                       " $$ BEGIN RAISE 'refused'; END $$")
+            pg.execute("CREATE TRIGGER refuse BEFORE DELETE ON roles FOR EACH ROW EXECUTE FUNCTION refuse()")
+            assert ask(server, ADMIN, "DELETE", MANY + "/left").status_code == 204
+            assert roles() == 2
+            pg.execute("DROP FUNCTION refuse CASCADE")
+        assert ask(server, ADMIN, "DELETE", MANY + "/left").status_code == 404
+        assert roles() == 0
+    for name in names:
+        postgres.drop_database(name)

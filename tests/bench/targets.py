@@ -6,8 +6,8 @@
   memory       resident size of the program before anybody came, and of another one after a closed loop of batches
   overload     three times the peak, open loop, nobody retries: accepted points to those of the peak, and what
                else than 200 and 429 was answered
-  tuned        applied points/s after `schema tune metrics_run_uuid latest_metrics_fill` and after all of it, beside psql \\copy into
-               the untuned schema, in turns
+  tuned        applied points/s after `schema tune metrics_run_uuid metrics_primary_key latest_metrics_fill` and after all of it,
+               beside psql \\copy into the untuned schema, in turns
   large        applied points/s on top of --large points already in `metrics`, beside an empty table, in turns
 
 All by build/sluice-loadtest but the last two, which send what the apply measurement of bench.py sends.
@@ -151,7 +151,7 @@ def applied(cluster, folder, options, tools, say):
     names = ("copied", "lean", "tuned", "large")
     uris = {name: cluster.create_database(f"target_{name}", template="target_plain") for name in names}
     uris["plain"] = uri
-    tune(uris["lean"], "metrics_run_uuid", "latest_metrics_fill")
+    tune(uris["lean"], "metrics_run_uuid", "metrics_primary_key", "latest_metrics_fill")
     tune(uris["tuned"])
     tools.fill(cluster, "target_large", options.large)
     servers = {name: tools.Sluice(uris[name], args=options.args.split()) for name in ("plain", "lean", "tuned", "large")}

@@ -9,17 +9,40 @@
 #include "tests/fuzz/fuzz.h"
 #include "yyjson.h"
 
-static const struct sieve_rule NAMED = {{"a", "*", "b", NULL}};
-static const struct sieve_rule TOP = {{"s", NULL}};
-static const struct sieve_rule KEYED = {{"l", "=k", NULL}};
-static const struct sieve_rule *const rules[] = {&NAMED, &TOP, &KEYED, NULL};
+static const struct sieve_rule NAMED = {{"a", "*", "b", NULL}, NULL};
+static const struct sieve_rule TOP = {{"s", NULL}, NULL};
+static const struct sieve_rule KEYED = {{"l", "=k", NULL}, NULL};
+
+static int judged_for; /* what the judges are about */
+
+/* Objects with a member "x" go, of those with "y" that is taken. */
+static enum sieve_verdict judge_row(void *about, yyjson_mut_doc *doc)
+{
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
+
+    check(about == &judged_for);
+    if (yyjson_mut_obj_get(root, "x"))
+        return SIEVE_GOES;
+    return yyjson_mut_obj_remove_key(root, "y") ? SIEVE_CHANGED : SIEVE_STAYS;
+}
+
+static enum sieve_verdict judge_member(void *about, yyjson_mut_doc *doc)
+{
+    check(about == &judged_for);
+    return yyjson_mut_obj_remove_key(yyjson_mut_doc_get_root(doc), "y") ? SIEVE_CHANGED
+                                                                        : SIEVE_STAYS;
+}
+
+static const struct sieve_rule ROWS = {{"r", "*", NULL}, judge_row};
+static const struct sieve_rule MEMBER = {{"m", NULL}, judge_member};
+static const struct sieve_rule *const rules[] = {&NAMED, &TOP, &KEYED, &ROWS, &MEMBER, NULL};
 
 static bool sift(struct str text, size_t piece, struct buf *out)
 {
     struct json_sieve s;
     bool is_good = true;
 
-    sieve_init(&s, rules);
+    sieve_init(&s, rules, &judged_for);
     while (text.n && is_good) {
         size_t n = piece < text.n ? piece : text.n;
         char *copy = fuzz_copy(str_head(text, n));
@@ -48,6 +71,12 @@ static void check_sieved(yyjson_val *root)
     {
         check(!yyjson_equals_str(yyjson_obj_get(item, "key"), "k"));
     }
+    list = yyjson_obj_get(root, "r");
+    yyjson_arr_foreach(list, i, max, item)
+    {
+        check(yyjson_obj_get(item, "x") == NULL && yyjson_obj_get(item, "y") == NULL);
+    }
+    check(yyjson_obj_get(yyjson_obj_get(root, "m"), "y") == NULL);
 }
 
 static void fuzz_one(struct arena *a, struct str in)

@@ -194,8 +194,52 @@ def check_deployment_checklist():
         yield f"docs/deployment-checklist.md: {rows} rows are not all"
 
 
+LOG_CALL = re.compile(r"\b(log_error|log_warn|log_info|log_debug|log_each|LOG_AT)\(")
+CONVERSION = re.compile(r"%[-+ #0-9.*]*(?:hh?|ll?|[jzt])?(.)")
+STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+def arguments(text, begin):
+    """What stands between the commas of the call whose first argument begins there."""
+    found, depth, last = [], 0, begin
+    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)\'|[(),{}\[\]]', text[begin:]):
+        at = begin + token.start()
+        depth += token[0] in "([{"
+        if depth == 0 and token[0] in ",)":
+            found.append(text[last:at])
+            last = at + 1
+            if token[0] == ")":
+                break
+        depth -= token[0] in ")]}"
+    return found
+
+
+def check_log_pairs():
+    """The pairs of a log line are key=value, never quoted by hand: base/log.c does it."""
+    for path in sources("*.c", "*.h"):
+        text = "\n".join(lines_of(path))
+        for call in LOG_CALL.finditer(text):
+            given = arguments(text, call.end())
+            place = 3 if call[1] in ("log_each", "LOG_AT") else 2
+            if path == "base/log.h" or len(given) <= place:
+                continue
+            where = f"{path}:{text.count(chr(10), 0, call.start()) + 1}"
+            pairs = "".join(STRING.findall(re.sub(r"\bPRI[diuxX]\w+", '"d"', given[place])))
+            if not pairs and given[place].strip() != '""':
+                yield f"{where}: pairs made elsewhere are given as \"%s\""
+            for kind in CONVERSION.findall(pairs):
+                if kind not in "diuxXocfeEgGaAspm%":
+                    yield f"{where}: base/log.c does not know %{kind}"
+            if "\\" in pairs:
+                yield f"{where}: a quoted value: {pairs}"
+            for word in pairs.split():
+                if not re.match(r"[\w.]+=.|%s$|%\.\*s$", word):
+                    yield f"{where}: no key=value: {word}"
+
+
 CHECKS = [check_folder_graph, check_function_size, check_file_size, check_header_size,
-          check_essays, check_unfinished, check_unit_tests, check_generated_docs, check_deployment_checklist]
+          check_essays, check_unfinished, check_unit_tests, check_log_pairs,
+          check_generated_docs, check_deployment_checklist]
 
 
 def main():

@@ -88,8 +88,9 @@ class Reader(threading.Thread):
 
     @staticmethod
     def skips(*pods):
-        """How often they went on without Redis, which was too slow for redis_wait, and counted it."""
-        return [pod.stat("sluice_redis_skipped_total") for pod in pods]
+        """How often they went on without Redis, which was too slow for redis_wait, and counted it. A count
+        dies with its process: one that has been killed since may have gone on without saying so."""
+        return [(pod.process.pid, pod.stat("sluice_redis_skipped_total")) for pod in pods]
 
     def turn(self):
         writer, reader = self.random.sample(self.all.fronts, 2)
@@ -118,7 +119,10 @@ class Reader(threading.Thread):
             self.counts["unpromised"] += 1
         else:
             self.counts["stale"] += 1
-            self.examples.append(f"{self.run_id}: acked {self.least}, read {seen}")
+            ago = time.monotonic() - self.all.redis_part.changed
+            self.examples.append(f"{self.run_id}: acked {self.least} at {writer.url}, read {seen} at {reader.url}, "
+                                 f"which took {time.monotonic() - begin:.3f} s, {ago:.0f} s after Redis changed; "
+                                 f"pids and skips {skipped}")
 
     def run(self):
         while not self.all.is_over.wait(0.02):

@@ -158,6 +158,36 @@ def follower_hung(suite):
                 f"{acked + scene.sound(load, least=200)} points acked")
 
 
+def coordinator_hung(suite):
+    """The group's coordinator hangs while it has a flusher's wish to join: it is asked of another soon."""
+    # The one that is killed stays in the group for that long, and the wish unanswered.
+    session = ["--kafka.session.timeout.ms", "25000"]
+    with Three(suite, "coordinator_hung", args=PATIENT + session) as scene:
+        group = "sluice-" + scene.topic
+        front = scene.pod(*FRONT)
+        first = scene.pod(*FLUSHER)
+        wait_until(lambda: first.holds(PARTITIONS), 60, "the partitions")
+        load = scene.steady(front)
+        first.kill()
+        second = scene.pod(*FLUSHER)
+        state = None
+
+        def is_joining():
+            nonlocal state
+            state = scene.kafka.group_state(group)
+            return state[1] == "PreparingRebalance"
+
+        wait_until(is_joining, 60, "a group that waits for the dead")
+        coordinator, _ = state
+        coordinator.pause()
+        assert not second.holds(1)
+        more(load, 200, "with a hung coordinator")
+        acked = scene.sound(load, least=500, only=[200])
+        assert coordinator.is_paused and second.holds(PARTITIONS)
+        scene.healed()
+        return f"broker {coordinator.node} hung, {acked} points acked"
+
+
 def all_hung(suite):
     """All brokers hang: writes are 503 at once, reads go on, and all recovers by itself."""
     with Three(suite, "all_hung") as scene:
@@ -298,5 +328,5 @@ def caught_failed_ack(suite):
         return must_be_lost(scene, load)
 
 
-SCENARIOS = [leader_killed, controller_killed, leaders_move, follower_hung, all_hung, cut_gateway,
+SCENARIOS = [leader_killed, controller_killed, leaders_move, follower_hung, coordinator_hung, all_hung, cut_gateway,
              cut_brokers, cut_flusher, forgotten_producer, caught_acks_one, caught_failed_ack]

@@ -37,6 +37,7 @@ class Span:
         self.name, self.kind = span.name, span.kind
         self.begin, self.end = span.start_time_unix_nano, span.end_time_unix_nano
         self.attributes = {a.key: value_of(a.value) for a in span.attributes}
+        self.links = [(link.trace_id.hex(), link.span_id.hex()) for link in span.links]
         self.is_error = span.status.code == span.status.STATUS_CODE_ERROR
         self.resource = {a.key: value_of(a.value) for a in resource.attributes}
 

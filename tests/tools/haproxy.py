@@ -13,8 +13,8 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 
+from daemon import Daemon
 from server import ROOT, free_port, is_port_open, wait_until
 
 
@@ -25,20 +25,19 @@ def documented():
     return found[1]
 
 
-class HAProxy:
+class HAProxy(Daemon):
     def __init__(self, ports):
         """Name of each pod -> the port of its `listen`."""
-        self.folder = tempfile.mkdtemp(prefix="haproxy-")
+        super().__init__("haproxy-")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.control = os.path.join(self.folder, "control")
-        self.process = None
+        self.control = self.path("control")
         text, count = re.subn(r"bind .*", f"bind 127.0.0.1:{self.port}", documented())
         assert count == 1, "one bind"
         lines = [line for line in text.splitlines() if not re.match(r"\s+server ", line)]
         lines += [f"    server {name} 127.0.0.1:{port}" for name, port in ports.items()]
         lines.insert(0, f"global\n    stats socket {self.control} mode 600 level admin\n    nbthread 1")
-        self.config = os.path.join(self.folder, "haproxy.cfg")
+        self.config = self.path("haproxy.cfg")
         with open(self.config, "w", encoding="utf-8") as f:
             f.write("\n".join(lines) + "\n")
 
@@ -51,31 +50,16 @@ class HAProxy:
         rows = csv.DictReader(text.lstrip("# ").splitlines())
         return {row["svname"]: row["status"] for row in rows}
 
-    def __enter__(self):
+    def start(self):
         program = shutil.which("haproxy") or "/usr/sbin/haproxy"
-        try:
-            with open(os.path.join(self.folder, "log"), "ab") as log:
-                self.process = subprocess.Popen([program, "-db", "-f", self.config], stdout=log,
-                                                stderr=log, stdin=subprocess.DEVNULL,
-                                                cwd=self.folder, start_new_session=True)
+        with open(self.path("log"), "ab") as log:
+            self.process = subprocess.Popen([program, "-db", "-f", self.config], stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, cwd=self.folder, start_new_session=True)
 
-            def is_up():
-                assert self.process.poll() is None, self.output()
-                # The socket gets its name last of all.
-                return os.path.exists(self.control) and is_port_open(self.port)
+        def is_up():
+            assert self.process.poll() is None, self.output()
+            # The socket gets its name last of all.
+            return os.path.exists(self.control) and is_port_open(self.port)
 
-            wait_until(is_up, 60, "HAProxy listens")
-            return self
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def output(self):
-        with open(os.path.join(self.folder, "log"), encoding="utf-8", errors="replace") as f:
-            return f.read()
-
-    def __exit__(self, *unused):
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(timeout=30)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        wait_until(is_up, 60, "HAProxy listens")
+        return self

@@ -248,6 +248,13 @@ class Kafka:
                         self.alive(), "describe", "--status")
         return self.brokers[int(re.search(r"LeaderId:\s+(\d+)", text)[1]) - 1]
 
+    def group_state(self, group):
+        """(its coordinator's broker, its state) of a consumer group."""
+        text = self.run("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+                        "--bootstrap-server", self.alive(), "--describe", "--state", "--group", group)
+        found = re.search(r"\((\d+)\)\s+(?:\S+\s+)?(\w+)\s+\d+\s*$", text, re.M)
+        return self.brokers[int(found[1]) - 1], found[2]
+
     def elect_preferred(self, topic, replicas):
         """Moves leaders at once: the first of the replicas of each partition, given as lists."""
         parts = [{"topic": topic, "partition": p, "replicas": order}

@@ -12,19 +12,18 @@ import pwd
 import re
 import shutil
 import subprocess
-import tempfile
 
 import psycopg
 
 from cluster import USER
+from daemon import Daemon
 from server import free_port, wait_until
 
 
-class PgBouncer:
+class PgBouncer(Daemon):
     def __init__(self, cluster, mode="transaction", sessions=8, settings=None):
-        self.folder = tempfile.mkdtemp(prefix="pgbouncer-")
+        super().__init__("pgbouncer-")
         self.port = free_port()
-        self.process = None
         self.settings = {
             "listen_addr": "", "listen_port": str(self.port), "unix_socket_dir": self.folder,
             "auth_type": "any", "pool_mode": mode, "default_pool_size": str(sessions),
@@ -35,7 +34,7 @@ class PgBouncer:
             owner = pwd.getpwnam("postgres")
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
             self._as.update(user=owner.pw_uid, group=owner.pw_gid, extra_groups=[])
-        self.config = os.path.join(self.folder, "pgbouncer.ini")
+        self.config = self.path("pgbouncer.ini")
         with open(self.config, "w", encoding="utf-8") as f:
             f.write(f"[databases]\n* = host={cluster.folder} user={USER}\n[pgbouncer]\n")
             f.writelines(f"{k} = {v}\n" for k, v in self.settings.items())
@@ -46,7 +45,7 @@ class PgBouncer:
 
     def start(self):
         program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-        with open(os.path.join(self.folder, "log"), "ab") as log:
+        with open(self.path("log"), "ab") as log:
             self.process = subprocess.Popen([program, self.config], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, **self._as)
 
@@ -65,23 +64,3 @@ class PgBouncer:
         with psycopg.connect(f"postgresql://admin@/pgbouncer?host={self.folder}&port={self.port}",
                              autocommit=True, cursor_factory=psycopg.ClientCursor) as console:
             return console.execute("SHOW " + what).fetchall()
-
-    def output(self):
-        with open(os.path.join(self.folder, "log"), encoding="utf-8", errors="replace") as f:
-            return f.read()
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(timeout=30)
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *unused):
-        if self.process and self.process.poll() is None:
-            self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)

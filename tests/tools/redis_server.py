@@ -7,23 +7,20 @@ Without persistence: one that was killed comes back empty. tls: only TLS, with a
 the process id that was started.
 """
 
-import os
-import shutil
 import signal
 import subprocess
-import tempfile
 
+from daemon import Daemon
 from server import free_port, wait_until
 
 PASSWORD = "s3cret@/"
 
 
-class RedisServer:
+class RedisServer(Daemon):
     def __init__(self, tls=False):
-        self.folder = tempfile.mkdtemp(prefix="redis-")
+        super().__init__("redis-")
         self.port = free_port()
         self.tls = tls
-        self.process = None
         self.uri = f"redis://127.0.0.1:{self.port}"
         self.args = ["--redis-uri", self.uri]
         if tls:
@@ -35,9 +32,6 @@ class RedisServer:
                             "-keyout", self.path("key.pem"), "-out", self.path("ca.pem")],
                            check=True, capture_output=True)
 
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
     def start(self):
         command = ["redis-server", "--bind", "127.0.0.1", "-::1", "--save", "", "--dir", self.folder]
         if self.tls:
@@ -47,7 +41,7 @@ class RedisServer:
                         "--requirepass", PASSWORD]
         else:
             command += ["--port", str(self.port)]
-        with open(self.path("output"), "ab") as out:
+        with open(self.path("log"), "ab") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out,
                                             stdin=subprocess.DEVNULL)
         wait_until(lambda: self.command("PING") == "PONG", 30, "redis answers")
@@ -60,20 +54,8 @@ class RedisServer:
                                 capture_output=True, text=True, timeout=30)
         return result.stdout.strip()
 
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(timeout=30)
-
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *unused):
-        if self.process.poll() is None:
-            self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)

@@ -10,11 +10,9 @@ flags. Where `make` has not fetched it (build/s3/weed), starting it fails.
 
 import json
 import os
-import shutil
-import signal
 import subprocess
-import tempfile
 
+from daemon import Daemon
 from server import free_port, is_port_open, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -24,20 +22,19 @@ KEY, SECRET = "test-key", "test-secret/with+signs"
 SERVICES = ("master", "volume", "filer", "s3")
 
 
-class S3:
+class S3(Daemon):
     def __init__(self, certificate=None, more=()):
         self.more = list(more)
         if certificate:
             self.more += [f"-s3.cert.file={certificate[0]}", f"-s3.key.file={certificate[1]}"]
-        self.folder = tempfile.mkdtemp(prefix="s3-")
-        self.process = None
+        super().__init__("s3-")
         self.ports = {name: free_port() for name in SERVICES}
         self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.ports['s3']}"
         self.env = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET,
                     "AWS_DEFAULT_REGION": "us-east-1", "MLFLOW_S3_ENDPOINT_URL": self.url}
 
     def start(self):
-        identities = os.path.join(self.folder, "s3.json")
+        identities = self.path("s3.json")
         with open(identities, "w", encoding="ascii") as f:
             json.dump({"identities": [{"name": "test", "actions": ["Admin"], "credentials": [
                 {"accessKey": KEY, "secretKey": SECRET}]}]}, f)
@@ -49,7 +46,7 @@ class S3:
         command += self.more
         for name, port in self.ports.items():
             command += [f"-{name}.port={port}", f"-{name}.port.grpc={free_port()}"]
-        with open(os.path.join(self.folder, "output"), "wb") as out:
+        with open(self.path("log"), "wb") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT,
                                             stdin=subprocess.DEVNULL, cwd=self.folder)
         wait_until(self.is_up, 60, "the S3 server listens")
@@ -57,8 +54,7 @@ class S3:
 
     def is_up(self):
         if self.process.poll() is not None:
-            with open(os.path.join(self.folder, "output"), encoding="utf-8", errors="replace") as f:
-                raise AssertionError(f"the S3 server has ended:\n{f.read()[-3000:]}")
+            raise AssertionError(f"the S3 server has ended:\n{self.output()[-3000:]}")
         return is_port_open(self.ports["s3"])
 
     def curl(self, method, path, *more):
@@ -76,19 +72,3 @@ class S3:
         wait_until(lambda: self.curl("PUT", f"/{name}/probe", "-d", "x")[0] == 200, 60,
                    "an object is stored")
         assert self.curl("DELETE", f"/{name}/probe")[0] == 204
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(timeout=30)
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *unused):
-        if self.process and self.process.poll() is None:
-            self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)

@@ -109,7 +109,9 @@ static PGTEST_UNUSED pos_t flushtest_append(const char *run, struct point *point
     pos_t end;
 
     fail_init(&f, NULL);
-    if (!run_id_set(&b.run, str_of(run)) || queue_append(flushtest.queue, 0, &b, &end, &f))
+    if (!run_id_set(&b.run, str_of(run)))
+        pgtest_die("run_id_set", run);
+    if (queue_append(flushtest.queue, 0, &b, &end, &f))
         pgtest_die("queue_append", f.small);
     flushtest_until(flushtest_is_durable, end, "durable");
     return end;

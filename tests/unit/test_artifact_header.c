@@ -1,28 +1,14 @@
 /* artifact_header: held against MLflow 3.17.2 on Python 3.11 and Starlette. */
 #include "gateway/artifact_header.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
-
-static struct arena arena;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static bool same(const char *x, const char *y)
 {
@@ -129,7 +115,7 @@ static void test_ranges_are_read_as_by_starlette(void **state)
         {"bytes=x,0-1", RANGE_PART, 0, 2},
     };
     char many[600] = "bytes=";
-    const char *why;
+    const char *words;
     uint64_t from, n;
 
     (void)state;
@@ -137,7 +123,7 @@ static void test_ranges_are_read_as_by_starlette(void **state)
         enum range_kind kind;
 
         from = n = 0;
-        kind = artifact_header_range(str_of(rows[i].field), 5, &from, &n, &why);
+        kind = artifact_header_range(str_of(rows[i].field), 5, &from, &n, &words);
         if (kind != rows[i].kind ||
             (kind == RANGE_PART && (from != rows[i].from || n != rows[i].n)))
             fail_msg("%s: %d, %llu, %llu", rows[i].field, kind, (unsigned long long)from,
@@ -145,8 +131,8 @@ static void test_ranges_are_read_as_by_starlette(void **state)
     }
     for (int i = 0; i < 101; i++)
         strcat(many, "0-0,");
-    assert_int_equal(artifact_header_range(str_of(many), 5, &from, &n, &why), RANGE_WHOLE);
-    assert_int_equal(artifact_header_range(STR("bytes=0-"), 0, &from, &n, &why), RANGE_BEYOND);
+    assert_int_equal(artifact_header_range(str_of(many), 5, &from, &n, &words), RANGE_WHOLE);
+    assert_int_equal(artifact_header_range(STR("bytes=0-"), 0, &from, &n, &words), RANGE_BEYOND);
 }
 
 int main(void)
@@ -157,5 +143,5 @@ int main(void)
         cmocka_unit_test(test_ranges_are_read_as_by_starlette),
     };
 
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

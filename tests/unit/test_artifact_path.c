@@ -1,28 +1,14 @@
 /* artifact_path: held against validate_path_is_safe of MLflow 3.17.2. */
 #include "gateway/artifact_path.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
-
-static struct arena arena;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 /* What is sent, as the HTTP layer decoded it once, and what is kept; NULL = refused. */
 static void test_paths_are_kept_or_refused_as_by_mlflow(void **state)
@@ -144,5 +130,5 @@ int main(void)
         cmocka_unit_test(test_a_name_that_resolves_to_another_is_told_so),
     };
 
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

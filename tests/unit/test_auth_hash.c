@@ -53,7 +53,7 @@ static void test_a_hash_of_no_known_form_matches_nothing(void **state)
         "$",
         "$$",
         "plain",
-        "plain$salt$" PASSWORD,
+        ("plain$salt$" PASSWORD),
         "md5$salt$0",
         "scrypt$salt",
         "scrypt:32768:8$salt$00",

@@ -251,7 +251,7 @@ static void test_closed_directory_gets_its_cluster_elsewhere(void **state)
 
     (void)state;
     if (geteuid() != 0)
-        skip();
+        skip(); /* a folder of one's own is not closed to oneself */
     snprintf(closed, sizeof(closed), "%s/closed/var", work_dir);
     snprintf(moved, sizeof(moved), "%s/closed/moved", work_dir);
     shell("mkdir -p -m 700 %s/closed", work_dir);

@@ -77,7 +77,7 @@ static void test_closed_directory_sends_it_elsewhere_always_the_same(void **stat
 
     (void)state;
     if (geteuid() != 0)
-        skip();
+        skip(); /* a folder of one's own is not closed to oneself */
     shell("chmod 700 %s/closed", work_dir);
     assert_int_equal(cluster_place_find(dir, &place, &why), OK);
     assert_true(place.is_elsewhere);

@@ -215,6 +215,14 @@ static void test_an_unknown_revision_holds_until_it_is_known(void **state)
     stop(flusher, 1000000);
 }
 
+static void restart(void)
+{
+    queue_stop(flushtest.queue);
+    queue_close(flushtest.queue);
+    flushtest_open_queue();
+    flusher = start(0, 1);
+}
+
 static void test_a_restart_goes_on_where_the_positions_are(void **state)
 {
     pos_t end = 0;
@@ -227,10 +235,7 @@ static void test_a_restart_goes_on_where_the_positions_are(void **state)
     stop(flusher, 1000000);
     for (int i = 50; i < 100; i++)
         flushtest_point("run01", "k", 1, i);
-    queue_stop(flushtest.queue);
-    queue_close(flushtest.queue);
-    flushtest_open_queue();
-    flusher = start(0, 1);
+    restart();
     for (int i = 100; i < 150; i++)
         end = flushtest_point("run01", "k", 1, i);
     flushtest_until(flushtest_is_committed, end, "the commit after the restart");
@@ -238,6 +243,55 @@ static void test_a_restart_goes_on_where_the_positions_are(void **state)
     assert_rows(150);
     assert_int_equal(atomic_load(&flushtest.stats->repeated_points), 0);
     assert_int_equal(atomic_load(&flushtest.stats->applied_points), 150);
+}
+
+/* Fifty points are in; then PostgreSQL is as a standby that lacks all of them from step 20 on. */
+static void lose_commits(void)
+{
+    pos_t since = 0, end = 0;
+    char sql[256];
+
+    flusher = start(0, 1);
+    for (int i = 0; i < 20; i++)
+        since = flushtest_point("run01", "k", 1, i);
+    for (int i = 20; i < 50; i++)
+        end = flushtest_point("run01", "k", 1, i);
+    flushtest_until(flushtest_is_committed, end, "the commit");
+    stop(flusher, 1000000);
+    snprintf(sql, sizeof(sql),
+             "DELETE FROM metrics WHERE step >= 20; UPDATE latest_metrics SET step = 19;"
+             "UPDATE sluice.positions SET position = %llu",
+             (unsigned long long)since);
+    pgtest_sql(sql);
+}
+
+static void assert_a_restart_brings_them_back(void)
+{
+    pos_t end;
+
+    restart();
+    end = flushtest_point("run01", "k", 1, 50);
+    flushtest_until(flushtest_is_committed, end, "the commit after the restart");
+    assert_rows(51);
+    stop(flusher, 1000000);
+}
+
+static void test_lost_commits_are_applied_again_from_the_journal(void **state)
+{
+    (void)state;
+    lose_commits();
+    assert_a_restart_brings_them_back();
+    assert_int_equal(atomic_load(&flushtest.stats->repeated_points), 0);
+}
+
+/* A window that was committed meanwhile hides what is missing. */
+static void test_without_positions_the_whole_journal_is_applied_again(void **state)
+{
+    (void)state;
+    lose_commits();
+    pgtest_sql("DELETE FROM sluice.positions");
+    assert_a_restart_brings_them_back();
+    assert_int_equal(atomic_load(&flushtest.stats->repeated_points), 20);
 }
 
 /* Somebody else has come further by this many bytes. */
@@ -341,6 +395,8 @@ int main(void)
         TEST(test_connections_cut_at_any_moment_cost_nothing),
         TEST(test_an_unknown_revision_holds_until_it_is_known),
         TEST(test_a_restart_goes_on_where_the_positions_are),
+        TEST(test_lost_commits_are_applied_again_from_the_journal),
+        TEST(test_without_positions_the_whole_journal_is_applied_again),
         TEST(test_positions_ahead_of_the_journal_hold),
         TEST(test_positions_moved_by_somebody_else_hold),
         TEST(test_a_hurry_closes_the_window),

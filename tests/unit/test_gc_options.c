@@ -1,28 +1,15 @@
 /* gc_options: ages and lists as `mlflow gc` reads them; the numbers are Python's. */
 #include "gateway/gc_options.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 #undef fail /* cmocka has a macro of that name */
 
-static struct arena arena;
 static char space[8]; /* MLFLOW_WORKSPACE */
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static char *get(const char *name)
 {
@@ -136,5 +123,5 @@ int main(void)
         cmocka_unit_test(test_other_words_are_refused),
     };
 
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

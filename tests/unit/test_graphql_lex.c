@@ -1,6 +1,8 @@
 /* graphql_lex: tokens as graphql-core cuts them, strings, blocks, and what is refused. */
 #include "gateway/graphql_lex.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,22 +57,6 @@ static const struct row refused[] = {
     {"\"\\u{D800}\"", "column 2: Invalid Unicode escape sequence"},
     {"\"\\u{000000000041}\"", "column 2: Invalid Unicode escape sequence"},
 };
-
-static struct arena arena;
-
-static int set_up(void **state)
-{
-    (void)state;
-    arena_init(&arena, 4096);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static void test_tokens_are_graphqls(void **state)
 {
@@ -145,5 +131,5 @@ int main(void)
         cmocka_unit_test(test_tokens_are_bounded),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

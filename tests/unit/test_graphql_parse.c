@@ -1,6 +1,8 @@
 /* graphql_parse: documents written back from their trees, what is refused, and the bounds. */
 #include "gateway/graphql_parse.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +10,6 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
-
-static struct arena arena;
 
 /* -- a tree as text -------------------------------------------------------------------------- */
 
@@ -271,20 +271,6 @@ static void test_cut_documents_are_refused(void **state)
     assert_int_equal(graphql_parse(&arena, str_of(whole), &doc, NULL), OK);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    arena_init(&arena, 4096);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,5 +282,5 @@ int main(void)
         cmocka_unit_test(test_cut_documents_are_refused),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

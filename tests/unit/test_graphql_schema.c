@@ -1,27 +1,13 @@
 /* graphql_schema: the table's own rules, and what a misspelt name may have meant. */
 #include "gateway/graphql_schema.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-static struct arena arena;
-
-static int set_up(void **state)
-{
-    (void)state;
-    arena_init(&arena, 4096);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static void test_names_are_unique(void **state)
 {
@@ -119,5 +105,5 @@ int main(void)
         cmocka_unit_test(test_long_names_are_not_measured),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

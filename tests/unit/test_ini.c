@@ -1,6 +1,8 @@
 /* ini: the values that Python's configparser finds, and its errors. */
 #include "gateway/ini.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,18 +10,15 @@
 
 #include <cmocka.h>
 
-static struct arena arena;
-static struct fail f;
-
 static err_t get(const char *text, const char *section, const char *name, struct str *out)
 {
     struct ini ini;
     err_t e;
 
-    fail_init(&f, &arena);
-    if ((e = ini_read(&ini, str_of(text), &arena, &f)))
+    fail_init(&why, &arena);
+    if ((e = ini_read(&ini, str_of(text), &arena, &why)))
         return e;
-    return ini_get(&ini, str_of(section), str_of(name), out, &f);
+    return ini_get(&ini, str_of(section), str_of(name), out, &why);
 }
 
 static const struct {
@@ -82,20 +81,6 @@ static void test_errors(void **state)
         assert_int_equal(get(bad[i], "mlflow", "key", &value), ERR_SETTING);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,5 +88,5 @@ int main(void)
         cmocka_unit_test(test_errors),
     };
 
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

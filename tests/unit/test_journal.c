@@ -665,7 +665,7 @@ static void test_a_frame_longer_than_a_segment_has_its_own(void **state)
 
     append(1);
     for (size_t i = 0; i < array_len(points); i++)
-        points[i].key = (struct str){"a rather long key number 0123456789" + i % 10, 25};
+        points[i].key = (struct str){&"a rather long key number 0123456789"[i % 10], 25};
     assert_true(record_bound(&b) > SEGMENT_BYTES);
     static char bytes[256 << 10];
     uint64_t head[FRAME_HEAD_WORDS];

@@ -8,12 +8,13 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-static const struct sieve_rule SOURCE = {{"trace", "trace_metadata", "mlflow.sourceRun", NULL}};
-static const struct sieve_rule MODEL = {{"trace", "trace_metadata", "mlflow.modelId", NULL}};
-static const struct sieve_rule SAID = {{"traces", "*", "assessments", NULL}};
+static const struct sieve_rule SOURCE = {{"trace", "trace_metadata", "mlflow.sourceRun", NULL},
+                                         NULL};
+static const struct sieve_rule MODEL = {{"trace", "trace_metadata", "mlflow.modelId", NULL}, NULL};
+static const struct sieve_rule SAID = {{"traces", "*", "assessments", NULL}, NULL};
 static const struct sieve_rule OLD = {
-    {"traces", "*", "request_metadata", "=mlflow.sourceRun", NULL}};
-static const struct sieve_rule TOP = {{"secret", NULL}};
+    {"traces", "*", "request_metadata", "=mlflow.sourceRun", NULL}, NULL};
+static const struct sieve_rule TOP = {{"secret", NULL}, NULL};
 static const struct sieve_rule *const rules[] = {&SOURCE, &MODEL, &SAID, &OLD, &TOP, NULL};
 
 /* The text in pieces of so many bytes. */
@@ -24,7 +25,7 @@ static bool sift(const char *text, size_t piece, struct buf *out)
     bool is_good = true;
 
     buf_reset(out);
-    sieve_init(&s, rules);
+    sieve_init(&s, rules, NULL);
     while (rest.n && is_good) {
         is_good = sieve_feed(&s, str_head(rest, piece), out);
         rest = str_skip(rest, piece < rest.n ? piece : rest.n);
@@ -147,6 +148,95 @@ static void test_what_is_no_json_is_refused(void **state)
     buf_fini(&out);
 }
 
+static unsigned judged;
+
+/* Rows without a "show" go; what is secret is taken out of those that stay. */
+static enum sieve_verdict judge_row(void *about, yyjson_mut_doc *doc)
+{
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
+
+    assert_ptr_equal(about, &judged);
+    judged++;
+    if (!yyjson_mut_obj_get(root, "show"))
+        return SIEVE_GOES;
+    return yyjson_mut_obj_remove_key(root, "secret") ? SIEVE_CHANGED : SIEVE_STAYS;
+}
+
+static enum sieve_verdict judge_value(void *about, yyjson_mut_doc *doc)
+{
+    (void)about;
+    return yyjson_mut_obj_remove_key(yyjson_mut_doc_get_root(doc), "secret") ? SIEVE_CHANGED
+                                                                             : SIEVE_STAYS;
+}
+
+static const struct sieve_rule ROWS = {{"rows", "*", NULL}, judge_row};
+static const struct sieve_rule VALUE = {{"value", NULL}, judge_value};
+static const struct sieve_rule ROOT = {{NULL}, judge_value};
+
+static void judges(const struct sieve_rule *const *by, const char *text, const char *want)
+{
+    struct buf out;
+    struct json_sieve s;
+
+    buf_init(&out);
+    for (size_t piece = 1; piece <= strlen(text); piece++) {
+        struct str rest = str_of(text);
+
+        buf_reset(&out);
+        sieve_init(&s, by, &judged);
+        for (; rest.n; rest = str_skip(rest, piece < rest.n ? piece : rest.n))
+            assert_true(sieve_feed(&s, str_head(rest, piece), &out));
+        sieve_fini(&s);
+        buf_add_byte(&out, '\0');
+        assert_string_equal(buf_str(&out).p, want);
+    }
+    buf_fini(&out);
+}
+
+static void test_rows_and_values_have_judges(void **state)
+{
+    static const struct sieve_rule *const rows[] = {&ROWS, &VALUE, NULL};
+    static const struct sieve_rule *const root[] = {&ROOT, NULL};
+
+    (void)state;
+    judges(rows,
+           "{\"rows\":[{\"a\":1},{\"show\":1.50},{\"b\":{}},{\"show\":[ 2 "
+           "],\"secret\":\"x\"}],\"n\":1}",
+           "{\"rows\":[{\"show\":1.50},{\"show\":[2]}],\"n\":1}");
+    judges(rows, "{\"rows\":[{\"a\":1}, 7, \"show\"]}", "{\"rows\":[]}");
+    judges(rows, "{\"value\":{\"secret\":1,\"n\":12345678901234567890.0},\"rows\":[]}",
+           "{\"value\":{\"n\":12345678901234567890.0},\"rows\":[]}");
+    judges(rows, "{\"value\": 7 ,\"rows\":{\"*\":{}}}", "{\"value\":7,\"rows\":{\"*\":{}}}");
+    judges(root, "{\"secret\":{\"rows\":[]},\"rows\":[{}]}", "{\"rows\":[{}]}");
+    judges(root, "7", "7");
+    judges(root, "null", "null");
+    judges(root, "[{\"secret\": 1}]", "[{\"secret\": 1}]");
+    assert_true(judged > 0);
+}
+
+/* A row that is too long ends the text: it is neither shown unseen nor left out unsaid. */
+static void test_a_row_too_long_to_be_judged_ends_it(void **state)
+{
+    static const struct sieve_rule *const rows[] = {&ROWS, NULL};
+    struct json_sieve s;
+    struct buf out, text;
+
+    (void)state;
+    buf_init(&out);
+    buf_init(&text);
+    sieve_init(&s, rows, &judged);
+    assert_true(sieve_feed(&s, STR("{\"rows\":[{\"show\":1,\"x\":\""), &out));
+    for (size_t n = 0; n < SIEVE_JUDGED / 2; n++)
+        buf_add_byte(&text, 'x');
+    assert_true(sieve_feed(&s, buf_str(&text), &out));
+    assert_false(sieve_feed(&s, buf_str(&text), &out));
+    assert_true(buf_len(&s.held) <= SIEVE_JUDGED);
+    assert_int_equal(buf_len(&out), strlen("{\"rows\":["));
+    sieve_fini(&s);
+    buf_fini(&text);
+    buf_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +246,8 @@ int main(void)
         cmocka_unit_test(test_the_rest_is_the_same),
         cmocka_unit_test(test_long_names_and_elements),
         cmocka_unit_test(test_what_is_no_json_is_refused),
+        cmocka_unit_test(test_rows_and_values_have_judges),
+        cmocka_unit_test(test_a_row_too_long_to_be_judged_ends_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

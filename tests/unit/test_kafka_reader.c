@@ -147,15 +147,18 @@ static void test_what_retention_removed_is_counted_and_passed_over(void **state)
     wait_for((take_once(1000, 50000), take.count > 0));
     first = take.entries[0].pos;
     assert_in_range(first, 5, 15);
-    assert_int_equal(atomic_load(&fixture_stats->kafka_expired), first);
+    assert_int_equal(atomic_load(&fixture_stats->kafka_expired), 0); /* another may have to find it */
     for (seen = take.count; seen < 20 - first; seen += take.count)
         take_once(1000, 50000);
     assert_int_equal(take.cursors[2], 20);
     assert_int_equal(atomic_load(&kafka_->held), 0);
     assert_true(take.has_gap); /* until the positions are past it */
     queue_commit_each(reader, take.cursors, 0);
+    assert_int_equal(atomic_load(&fixture_stats->kafka_expired), first);
     take_once(1000, 1000);
     assert_false(take.has_gap);
+    queue_commit_each(reader, take.cursors, 0);
+    assert_int_equal(atomic_load(&fixture_stats->kafka_expired), first);
     /* It is read on. */
     kafkatest_produce(2, STR("more"));
     wait_for((take_once(1000, 50000), take.count > 0));

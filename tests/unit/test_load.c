@@ -381,22 +381,67 @@ static void test_unreadable_records_become_letters(void **state)
     assert_int_equal(pgtest_number("SELECT min(position) FROM sluice.positions"), 192);
 }
 
+/* From now on a statement that changes latest_metrics takes a minute when the rows in n are so. */
+static void slow_when(const char *condition)
+{
+    char sql[600];
+
+    snprintf(sql, sizeof(sql),
+             "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+             " IF (SELECT %s FROM n) THEN PERFORM pg_sleep(60); END IF; RETURN NULL; END $$;"
+             "CREATE TRIGGER slow AFTER INSERT ON latest_metrics REFERENCING NEW TABLE AS n"
+             " FOR EACH STATEMENT EXECUTE FUNCTION slow();"
+             "ALTER TABLE latest_metrics ENABLE ALWAYS TRIGGER slow",
+             condition);
+    pgtest_sql(sql);
+    assert_int_equal(pg_run(&link_.session.pg, "SET statement_timeout = '300ms'", NULL), OK);
+}
+
 static void test_a_window_too_slow_is_halved(void **state)
 {
     (void)state;
-    /* A second for two rows in one statement, nothing for one. */
-    pgtest_sql("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-               " IF (SELECT count(*) FROM n) > 1 THEN PERFORM pg_sleep(60); END IF;"
-               " RETURN NULL; END $$;"
-               "CREATE TRIGGER slow AFTER INSERT ON latest_metrics REFERENCING NEW TABLE AS n"
-               " FOR EACH STATEMENT EXECUTE FUNCTION slow();"
-               "ALTER TABLE latest_metrics ENABLE ALWAYS TRIGGER slow");
-    assert_int_equal(pg_run(&link_.session.pg, "SET statement_timeout = '300ms'", NULL), OK);
+    slow_when("count(*) > 1");
     flushtest_point("run01", "k", 1, 1);
     flushtest_point("run02", "k", 1, 1);
     apply();
     assert_rows(2);
     assert_int_equal(counted(&flushtest.stats->windows), 2);
+}
+
+/* On a thread of its own: takes the cause away once somebody is told. */
+static void *mend_when_told(void *arg)
+{
+    uint64_t deadline_us = clock_us() + FLUSHTEST_PATIENCE_US;
+    struct inbox none;
+
+    (void)arg;
+    check(inbox_init(&none) == 0);
+    while (counted(&flushtest.stats->flusher_overdue) == 0) {
+        if (clock_us() > deadline_us)
+            pgtest_die("waited in vain", "flusher_overdue");
+        inbox_wait(&none, clock_us() + 2000);
+    }
+    inbox_fini(&none);
+    pgtest_sql("DROP TRIGGER slow ON latest_metrics");
+    return NULL;
+}
+
+static void test_an_entry_too_slow_alone_is_told_of_and_never_dropped(void **state)
+{
+    pthread_t mender;
+
+    (void)state;
+    slow_when("bool_or(key = 'slow')");
+    flushtest_point("run01", "k", 1, 1);
+    flushtest_point("run02", "slow", 1, 1);
+    flushtest_point("run01", "k", 1, 2);
+    assert_int_equal(pthread_create(&mender, NULL, mend_when_told, NULL), 0);
+    apply(); /* comes back when it is mended */
+    assert_int_equal(pthread_join(mender, NULL), 0);
+    assert_rows(3);
+    assert_int_equal(flushtest_letters(letter), 0);
+    assert_true(counted(&flushtest.stats->window_retries) >= LOAD_SLOW);
+    assert_int_equal(counted(&flushtest.stats->flusher_overdue), 0);
 }
 
 static void test_stopping_leaves_the_rest_for_the_next(void **state)
@@ -509,6 +554,7 @@ int main(void)
         TEST(test_a_lost_connection_is_made_again),
         TEST(test_unreadable_records_become_letters),
         TEST(test_a_window_too_slow_is_halved),
+        TEST(test_an_entry_too_slow_alone_is_told_of_and_never_dropped),
         TEST(test_stopping_leaves_the_rest_for_the_next),
         TEST(test_no_room_for_letters_holds_the_window),
         TEST(test_a_lock_that_is_never_given_back_is_a_hold),

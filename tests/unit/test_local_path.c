@@ -1,6 +1,8 @@
 /* local_path: what is local, and where links lead. */
 #include "gateway/local_path.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,25 +12,8 @@
 #include <sys/stat.h>
 #include <cmocka.h>
 
-static struct arena arena;
-static struct fail why;
 static char folder[] = "/tmp/test_local_path.XXXXXX";
 static char real[PATH_MAX]; /* folder, when /tmp is a link */
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    fail_init(&why, &arena);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 /* real/in -> run, real/out -> /, real/up -> .., real/loop -> loop */
 static int make_folder(void **state)
@@ -127,10 +112,10 @@ static void test_long_paths_cost_little(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_what_is_local, begin, end),
-        cmocka_unit_test_setup_teardown(test_resolving, begin, end),
-        cmocka_unit_test_setup_teardown(test_within, begin, end),
-        cmocka_unit_test_setup_teardown(test_long_paths_cost_little, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_is_local, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_resolving, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_within, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_long_paths_cost_little, arena_begin, arena_end),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

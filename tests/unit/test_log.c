@@ -1,7 +1,8 @@
 /* log: the form of a line, levels, and repeats. Standard error is a pipe meanwhile. */
 #include "base/log.c"
 
-#include <fcntl.h>
+#include "tests/unit/log_capture.h"
+
 #include <stdlib.h>
 
 #include <setjmp.h>
@@ -9,42 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-static int pipe_ends[2];
-static int real_stderr;
-static char got[65536];
-
-static int begin(void **state)
-{
-    (void)state;
-    real_stderr = dup(STDERR_FILENO);
-    if (pipe(pipe_ends))
-        return -1;
-    fcntl(pipe_ends[0], F_SETFL, O_NONBLOCK);
-    dup2(pipe_ends[1], STDERR_FILENO);
-    log_set_level(LOG_INFO);
-    log_set_json(false);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    dup2(real_stderr, STDERR_FILENO);
-    close(real_stderr);
-    close(pipe_ends[0]);
-    close(pipe_ends[1]);
-    return 0;
-}
-
-/* What was logged since the last call. */
-static const char *logged(void)
-{
-    ssize_t n = read(pipe_ends[0], got, sizeof(got) - 1);
-
-    got[n > 0 ? n : 0] = '\0';
-    return got;
-}
 
 /* The line from " level=" on, because the time differs; the time's form is checked here. */
 static const char *logged_after_time(void)
@@ -82,6 +47,15 @@ static void test_every_kind_of_value(void **state)
     assert_non_null(strstr(logged_after_time(),
                            " msg=x d=-1 u=2 ld=-3 lu=4 lld=-5 zu=6 x=0xff c=q f=0.12 "
                            "s=\"two words\" cut=abc pct=50% wide=00042 hh=200 neg=whole\n"));
+}
+
+static void test_errno_is_what_the_caller_left(void **state)
+{
+    (void)state;
+    errno = ENOSPC;
+    log_warn("", "x", "file=%s error=%m", "a b");
+    assert_non_null(
+        strstr(logged_after_time(), " msg=x file=\"a b\" error=\"No space left on device\"\n"));
 }
 
 static void test_values_cannot_forge_pairs_or_lines(void **state)
@@ -180,15 +154,24 @@ static void test_debug_lines_do_not_collapse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_the_documented_form, begin, end),
-        cmocka_unit_test_setup_teardown(test_every_kind_of_value, begin, end),
-        cmocka_unit_test_setup_teardown(test_values_cannot_forge_pairs_or_lines, begin, end),
-        cmocka_unit_test_setup_teardown(test_pairs_made_elsewhere, begin, end),
-        cmocka_unit_test_setup_teardown(test_long_values_are_cut_not_overrun, begin, end),
-        cmocka_unit_test_setup_teardown(test_json_lines, begin, end),
-        cmocka_unit_test_setup_teardown(test_levels, begin, end),
-        cmocka_unit_test_setup_teardown(test_repeats_collapse_to_one_line_with_a_count, begin, end),
-        cmocka_unit_test_setup_teardown(test_debug_lines_do_not_collapse, begin, end),
+        cmocka_unit_test_setup_teardown(test_the_documented_form, log_capture_begin,
+                                        log_capture_end),
+        cmocka_unit_test_setup_teardown(test_every_kind_of_value, log_capture_begin,
+                                        log_capture_end),
+        cmocka_unit_test_setup_teardown(test_errno_is_what_the_caller_left, log_capture_begin,
+                                        log_capture_end),
+        cmocka_unit_test_setup_teardown(test_values_cannot_forge_pairs_or_lines, log_capture_begin,
+                                        log_capture_end),
+        cmocka_unit_test_setup_teardown(test_pairs_made_elsewhere, log_capture_begin,
+                                        log_capture_end),
+        cmocka_unit_test_setup_teardown(test_long_values_are_cut_not_overrun, log_capture_begin,
+                                        log_capture_end),
+        cmocka_unit_test_setup_teardown(test_json_lines, log_capture_begin, log_capture_end),
+        cmocka_unit_test_setup_teardown(test_levels, log_capture_begin, log_capture_end),
+        cmocka_unit_test_setup_teardown(test_repeats_collapse_to_one_line_with_a_count,
+                                        log_capture_begin, log_capture_end),
+        cmocka_unit_test_setup_teardown(test_debug_lines_do_not_collapse, log_capture_begin,
+                                        log_capture_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* Tests of ingest/model_names.c: each rule's two sides, and MLflow's words. */
 #include "ingest/model_names.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <string.h>
 
 #include <setjmp.h>
@@ -10,24 +12,6 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
-
-static struct arena arena;
-static struct fail why;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    fail_init(&why, &arena);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static void assert_refused(err_t e, err_t want, const char *message)
 {
@@ -174,11 +158,11 @@ static void test_stages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_names, begin, end),
-        cmocka_unit_test_setup_teardown(test_tags, begin, end),
-        cmocka_unit_test_setup_teardown(test_aliases, begin, end),
-        cmocka_unit_test_setup_teardown(test_versions, begin, end),
-        cmocka_unit_test_setup_teardown(test_stages, begin, end),
+        cmocka_unit_test_setup_teardown(test_names, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_tags, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_aliases, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_versions, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_stages, arena_begin, arena_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,30 +1,14 @@
 /* model_source: the rules one by one, answered as a stock server of MLflow 3.17.2 does. */
 #include "gateway/model_source.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
-
-static struct arena arena;
-static struct fail why;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    fail_init(&why, &arena);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 /* What the message ends with. */
 #define GOOD      ""
@@ -232,13 +216,13 @@ static void test_who_needs_the_owner(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_paths, begin, end),
-        cmocka_unit_test_setup_teardown(test_run, begin, end),
-        cmocka_unit_test_setup_teardown(test_no_source_at_all, begin, end),
-        cmocka_unit_test_setup_teardown(test_logged_model, begin, end),
-        cmocka_unit_test_setup_teardown(test_references, begin, end),
-        cmocka_unit_test_setup_teardown(test_prompts, begin, end),
-        cmocka_unit_test_setup_teardown(test_who_needs_the_owner, begin, end),
+        cmocka_unit_test_setup_teardown(test_paths, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_run, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_no_source_at_all, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_logged_model, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_references, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_prompts, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_who_needs_the_owner, arena_begin, arena_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

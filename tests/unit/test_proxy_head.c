@@ -1,28 +1,14 @@
 /* proxy_head: what of a head goes on, and what is put in. */
 #include "gateway/proxy_head.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
-
-static struct arena arena;
-
-static int set_up(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static struct proxy_peer peer = {.address = STR_INIT("10.0.0.7"), .scheme = STR_INIT("https")};
 
@@ -191,5 +177,5 @@ int main(void)
         cmocka_unit_test(test_trailers_that_route_or_frame_are_dropped),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

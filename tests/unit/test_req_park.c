@@ -66,9 +66,53 @@ static void test_who_pauses_goes_on_in_turn(void **state)
     stats_free(w.stats);
 }
 
+static unsigned looked, late;
+
+/* Waits for its event again, whenever it is woken. */
+static err_t look_again(struct req *r, struct fail *f)
+{
+    (void)f;
+    looked++;
+    late += r->is_late;
+    return req_wait_event(r, 0, look_again);
+}
+
+static void test_a_walk_ends_where_the_list_ended(void **state)
+{
+    struct worker_net net = {.worker_count = 1};
+    struct worker w = {.stats = stats_new(), .net = &net};
+    struct parked_walk walk;
+    struct req *r;
+    struct fail f;
+
+    (void)state;
+    fail_init(&f, NULL);
+    walk = req_walk(&w.events);
+    assert_null(req_walk_next(&walk));
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(req_wait_event(request_running(&w, i, &f), 0, look_again), OK);
+    walk = req_walk(&w.events);
+    for (size_t i = 0; i < 2; i++) {
+        r = req_walk_next(&walk);
+        assert_ptr_equal(r, &exchanges[i].req);
+        req_wake(r); /* it stands at the end again, and is not met twice */
+    }
+    assert_null(req_walk_next(&walk));
+    req_expire_events(&w);
+    assert_int_equal(looked, 4);
+    assert_int_equal(late, 2); /* by the walk of those whose time is over, and not by req_wake */
+    assert_int_equal(w.events.count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        (void)req_end_wait(&exchanges[i].req);
+        req_fini(&exchanges[i].req);
+    }
+    stats_free(w.stats);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_walk_ends_where_the_list_ended),
         cmocka_unit_test(test_who_pauses_goes_on_in_turn),
     };
 

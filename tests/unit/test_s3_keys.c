@@ -1,27 +1,13 @@
 /* s3_keys: which keys are below a path, and what S3 is asked about them. */
 #include "gateway/s3_keys.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 #undef fail /* cmocka has a macro of that name */
-
-static struct arena arena;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static void test_only_the_path_and_what_is_below_it(void **state)
 {
@@ -109,5 +95,5 @@ int main(void)
         cmocka_unit_test(test_a_key_that_stayed_is_a_failure),
     };
 
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

@@ -1,26 +1,12 @@
 /* s3_url: held against the example in Amazon's documentation of signature version 4. */
 #include "gateway/s3_url.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
-
-static struct arena arena;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static struct s3_conf amazon(void)
 {
@@ -109,5 +95,5 @@ int main(void)
         cmocka_unit_test(test_styles),
     };
 
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

@@ -1,28 +1,14 @@
 /* s3_xml: documents as S3 servers send them, and as nobody should. */
 #include "gateway/s3_xml.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
-
-static struct arena arena;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static void test_a_list_is_read(void **state)
 {
@@ -83,5 +69,5 @@ int main(void)
         cmocka_unit_test(test_what_is_none_ends),
     };
 
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

@@ -20,6 +20,7 @@ static void fresh(void)
 {
     PQfinish(conn);
     conn = PQconnectdb(pgtest_database());
+    PQclear(PQexec(conn, "SET client_min_messages = warning")); /* tune_lock does that */
     fail_init(&why, &arena);
 }
 
@@ -67,7 +68,7 @@ static void test_a_broken_index_is_made_again_or_removed(void **state)
     for (size_t i = 0; i < tune_count; i++) {
         const struct tune_change *t = &tune_changes[i];
 
-        if (t->kind == TUNE_STATISTICS || t->kind == TUNE_TABLE)
+        if (t->kind == TUNE_STATISTICS || t->kind == TUNE_TABLE || t->kind == TUNE_PRIMARY)
             continue;
         if (t->kind == TUNE_INDEX)
             assert_int_equal(tune_apply(conn, t, &why), OK);
@@ -81,6 +82,93 @@ static void test_a_broken_index_is_made_again_or_removed(void **state)
         assert_int_equal(tune_revert(conn, t, &why), OK);
         assert_int_equal(state_of(t), TUNE_IS_OFF);
     }
+}
+
+/* The key and the indexes beside it, as text. */
+static void assert_key(const char *columns, bool has_covered)
+{
+    char sql[512];
+
+    snprintf(sql, sizeof(sql),
+             "SELECT count(*) FROM pg_index WHERE indrelid = 'metrics'::regclass AND indisprimary"
+             " AND indisvalid AND indexrelid = 'metric_pk'::regclass"
+             " AND replace(pg_get_indexdef(indexrelid), '\"', '') LIKE '%%(%s)'",
+             columns);
+    assert_int_equal(pgtest_number(sql), 1);
+    assert_int_equal(pgtest_number("SELECT count(*) FROM pg_index WHERE indrelid ="
+                                   " 'metrics'::regclass AND indisvalid"),
+                     has_covered ? 3 : 2);
+    assert_int_equal(pgtest_number("SELECT count(*) FROM pg_constraint WHERE conrelid ="
+                                   " 'metrics'::regclass AND conname = 'metric_pk'"),
+                     1);
+}
+
+/* Whatever an interruption left beside the key, both ways lead on from there. */
+static void test_the_key_is_turned_from_every_state_that_a_kill_leaves(void **state)
+{
+    static const char *const left[] = {
+        "SELECT 1",
+        TUNE_KEY_BUILD(TUNE_KEY_OURS),
+        TUNE_KEY_BUILD(TUNE_KEY_STOCK),
+        TUNE_KEY_BUILD(TUNE_KEY_OURS) "|broken",
+        "CREATE INDEX IF NOT EXISTS " TUNE_KEY_COVERED " ON metrics (run_uuid, key, step)",
+    };
+    const struct tune_change *t = tune_find("metrics_primary_key");
+
+    (void)state;
+    for (size_t i = 0; i < 4 * array_len(left); i++) {
+        const char *sql = left[i / 4];
+        const char *bar = strchr(sql, '|');
+        char text[256];
+
+        fresh();
+        if (i & 1) /* as found from there */
+            assert_int_equal(tune_apply(conn, t, &why), OK);
+        snprintf(text, sizeof(text), "%.*s", bar ? (int)(bar - sql) : (int)strlen(sql), sql);
+        pgtest_sql(text);
+        if (bar)
+            break_index(TUNE_KEY_SPARE);
+        if (strstr(sql, TUNE_KEY_SPARE))
+            assert_int_equal(state_of(t), TUNE_IS_BROKEN);
+        if (i & 2) {
+            assert_int_equal(tune_revert(conn, t, &why), OK);
+            assert_int_equal(state_of(t), TUNE_IS_OFF);
+            assert_key(TUNE_KEY_STOCK, true);
+        } else {
+            assert_int_equal(tune_apply(conn, t, &why), OK);
+            assert_int_equal(state_of(t), TUNE_IS_ON);
+            assert_key(TUNE_KEY_OURS, false);
+        }
+    }
+}
+
+static void test_a_key_that_is_whole_is_not_built_again(void **state)
+{
+    const struct tune_change *t = tune_find("metrics_primary_key");
+    int64_t oid;
+
+    (void)state;
+    fresh();
+    pgtest_sql(TUNE_KEY_BUILD(TUNE_KEY_OURS));
+    oid = pgtest_number("SELECT '" TUNE_KEY_SPARE "'::regclass::oid::int8");
+    assert_int_equal(tune_apply(conn, t, &why), OK);
+    assert_int_equal(pgtest_number("SELECT '" TUNE_KEY "'::regclass::oid::int8"), oid);
+}
+
+static void test_another_key_is_left_alone(void **state)
+{
+    const struct tune_change *t = tune_find("metrics_primary_key");
+
+    (void)state;
+    fresh();
+    pgtest_sql("ALTER TABLE metrics DROP CONSTRAINT metric_pk,"
+               " ADD CONSTRAINT metric_pk PRIMARY KEY (run_uuid, key, step)");
+    assert_int_equal(state_of(t), TUNE_CANNOT);
+    assert_int_equal(tune_apply(conn, t, &why), ERR_SCHEMA);
+    assert_int_equal(state_of(t), TUNE_CANNOT);
+    assert_int_equal(pgtest_number("SELECT count(*) FROM pg_index WHERE indrelid ="
+                                   " 'metrics'::regclass AND indnkeyatts = 3"),
+                     2);
 }
 
 static void test_only_one_works_at_a_time(void **state)
@@ -153,6 +241,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_change_is_applied_and_reverted),
         cmocka_unit_test(test_a_broken_index_is_made_again_or_removed),
+        cmocka_unit_test(test_the_key_is_turned_from_every_state_that_a_kill_leaves),
+        cmocka_unit_test(test_a_key_that_is_whole_is_not_built_again),
+        cmocka_unit_test(test_another_key_is_left_alone),
         cmocka_unit_test(test_only_one_works_at_a_time),
         cmocka_unit_test(test_a_refusal_is_told),
         cmocka_unit_test(test_updates_of_latest_metrics_leave_the_index_alone),

@@ -1,28 +1,14 @@
 /* uri: held against urllib.parse of Python 3.11. */
 #include "gateway/uri.c"
 
+#include "tests/unit/arena_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
-
-static struct arena arena;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static void test_parts(void **state)
 {
@@ -111,10 +97,10 @@ static void test_decoding_is_linear(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_parts, begin, end),
-        cmocka_unit_test_setup_teardown(test_local_hosts, begin, end),
-        cmocka_unit_test_setup_teardown(test_decoding, begin, end),
-        cmocka_unit_test_setup_teardown(test_decoding_is_linear, begin, end),
+        cmocka_unit_test_setup_teardown(test_parts, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_local_hosts, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_decoding, arena_begin, arena_end),
+        cmocka_unit_test_setup_teardown(test_decoding_is_linear, arena_begin, arena_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,9 +12,10 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 into=$(realpath -m "$1")
 shift
-cache=${SLUICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}
+# Of an absolute path: it is used from other folders, and go refuses a GOCACHE that is none.
+cache=$(realpath -m "${SLUICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}")
 need=1.26
-export GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS="-buildvcs=false -p=2"
+export GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0 GOFLAGS="-buildvcs=false -p=2"
 
 have=$(go env GOVERSION 2>/dev/null || true)
 if [ "$(printf '%s\n' "$need" "${have#go}" | sort -V | head -n 1)" != $need ]; then
@@ -25,10 +26,13 @@ fi
 mkdir -p "$into/bin" "$cache"
 exec 9>"$cache/.lock"
 flock 9
+# What a list of before has brought would be applied, too.
+rm -rf "$into/crds" "$into/stages" "$into/compose"
 while read -r module sum files folder; do
     case $module in '' | '#'*) continue ;; esac
     mkdir -p "$into/$folder"
-    said=$(cd "$cache" && GOFLAGS=-mod=mod nice go mod download -json "$module")
+    said=$(cd "$cache" && GOFLAGS=-mod=mod nice go mod download -json "$module") ||
+        { echo "fetch.sh: $said" >&2; exit 1; } # go says in its answer why
     [[ $said == *"\"Sum\": \"$sum\""* ]] || { echo "fetch.sh: $module is not $sum" >&2; exit 1; }
     from=$(sed -n 's/^\t"Dir": "\(.*\)",$/\1/p' <<<"$said")
     # Braces are expanded by eval: both words come from sources.txt beside us.
