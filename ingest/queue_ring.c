@@ -319,6 +319,9 @@ static err_t ring_append(struct queue *q, unsigned producer, const struct batch 
         ring_put(q, pos + FRAME_HEAD, payload.p, payload.n);
         /* Before the frame can be seen, so that the backlog is never below what has gone. */
         atomic_store(&p->points, atomic_load(&p->points) + b->npoints);
+        atomic_store_explicit(&p->entries,
+                              atomic_load_explicit(&p->entries, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
         *end = pos + n;
     }
     /* A refused attempt may have held the sealer back as well: it looks again in either case. */

@@ -24,9 +24,10 @@ enum {
 
 /* One appending thread's own line. */
 struct producer {
-    _Atomic pos_t pending;   /* the hazard word: nothing below it is being written by this one */
-    _Atomic uint64_t points; /* appended by it so far */
-    char *scratch;           /* its thread's; where a record is encoded before its place is known */
+    _Atomic pos_t pending;    /* the hazard word: nothing below it is being written by this one */
+    _Atomic uint64_t points;  /* appended by it so far */
+    _Atomic uint64_t entries; /* and in so many calls */
+    char *scratch; /* its thread's; where a record is encoded before its place is known */
     size_t scratch_bytes;
 } __attribute__((aligned(64)));
 

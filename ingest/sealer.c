@@ -1,12 +1,18 @@
 /*
  * sealer: the thread that makes entries durable, many with one fdatasync.
  *
- *   wait for the inbox -> limit = what producers have completed -> write [durable, limit) -> sync
- *   -> durable = limit -> ring workers and readers -> trim -> again
+ *   wait for the inbox -> gather -> limit = what producers have completed -> write [durable, limit)
+ *   -> sync -> durable = limit -> ring workers and readers -> trim -> again
  *
  * While it syncs, producers go on; what they appended meanwhile is the next group. So a group is
  * as large as the disk is slow, and an idle system syncs each entry at once. The ring's bytes are
  * written as they lie, at most two pieces where the ring wraps.
+ *
+ * Gathering. Clients that were answered together send their next requests together: the first of them
+ * would have a sync of its own, and all others wait for it. So when the last groups had several
+ * entries, a group smaller than the larger of them is waited for: in short naps, as long as each brings
+ * somebody and GATHER_US are not over. A lone writer never waits, and neither does anybody where the disk
+ * is so quick that groups stay small.
  *
  * Segments end at frame boundaries: when a group does not fit, the frames that do are written and
  * synced, then the next segment begins. A frame longer than a segment gets one of its own.
@@ -29,10 +35,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "schema/errors.h"
 #include "schema/record.h"
 
@@ -40,7 +49,12 @@ enum {
     SEALER_RETRY_US = 100000,
     SEALER_RETRY_MAX_US = 2000000,
     SEALER_AGE_STEP_US = 20000,
-    SEALER_AGES = 1024
+    SEALER_AGES = 1024,
+    SEALER_SLICE_US = 200, /* it is mostly asleep, and everybody waits for it */
+    GATHER_LEAST = 4,      /* entries of a group that others are waited for */
+    GATHER_US = 240,
+    GATHER_NAP_US = 60,
+    GATHER_SLACK_NS = 5000 /* of 50 000 that a nap may last longer otherwise */
 };
 
 #define SEALER_IDLE_US ((uint64_t)3600 * 1000000)
@@ -58,6 +72,9 @@ struct sealer {
     uint64_t retry_at_us; /* LOSING: when a new segment is tried */
     uint64_t retry_us;    /* and how long after that again */
     bool acks_early;      /* a test broke it on purpose */
+    uint64_t entries;     /* that producers had appended when the last group was taken */
+    uint64_t group;       /* entries of that group */
+    uint64_t group_before;
     struct age ages[SEALER_AGES];
     size_t age_count;
 };
@@ -282,6 +299,52 @@ static void sealer_seal(struct sealer *s, pos_t limit)
         sealer_break(s, limit, &why);
 }
 
+/* -- gathering ----------------------------------------------------------------------------- */
+
+static uint64_t sealer_entries(const struct queue *q)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < q->producer_count; i++)
+        sum += atomic_load_explicit(&q->producers[i].entries, memory_order_relaxed);
+    return sum;
+}
+
+/* Gives those time who are likely to come, as long as some do; returns the naps it took. */
+static unsigned sealer_gather(const struct sealer *s)
+{
+    static const struct timespec nap = {.tv_nsec = GATHER_NAP_US * 1000L};
+    const struct queue *q = s->queue;
+    uint64_t likely = s->group > s->group_before ? s->group : s->group_before;
+    uint64_t come = sealer_entries(q) - s->entries, before;
+    uint64_t until_us = clock_us() + GATHER_US;
+    unsigned naps = 0;
+
+    if (likely < GATHER_LEAST || atomic_load(&q->reserved) == atomic_load(&q->durable))
+        return 0;
+    while (come < likely && clock_us() < until_us && !atomic_load(&q->is_closing)) {
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+        naps++;
+        before = come;
+        come = sealer_entries(q) - s->entries;
+        if (come == before)
+            break;
+    }
+    return naps;
+}
+
+/* What has come by now is the next group. */
+static void sealer_note_group(struct sealer *s)
+{
+    uint64_t entries = sealer_entries(s->queue);
+
+    if (entries == s->entries)
+        return; /* rung for something else */
+    s->group_before = s->group;
+    s->group = entries - s->entries;
+    s->entries = entries;
+}
+
 static void sealer_trim(struct sealer *s)
 {
     struct queue *q = s->queue;
@@ -300,10 +363,16 @@ static void *sealer_main(void *data)
     struct sealer *s = data;
     struct queue *q = s->queue;
 
+    (void)prctl(PR_SET_TIMERSLACK, GATHER_SLACK_NS);
+    (void)slice_set_us(SEALER_SLICE_US);
     for (;;) {
         /* Asked before the limit: what was appended before the question is sealed below. */
         bool is_closing = atomic_load(&q->is_closing);
-        pos_t limit = sealer_limit(q);
+        pos_t limit;
+
+        (void)sealer_gather(s);
+        sealer_note_group(s);
+        limit = sealer_limit(q);
 
         if (!atomic_load(&q->is_healthy))
             sealer_recover(s);

@@ -36,6 +36,36 @@ static void test_what_came_during_a_sync_is_one_group(void **state)
     queue_close(queue);
 }
 
+/* Others are waited for only when groups had several entries of late, and never for ever. */
+static void test_gathers_those_who_are_likely_to_come(void **state)
+{
+    (void)state;
+    struct sealer s = {.entries = 10};
+
+    assert_ok(queue_open(&fixture_settings, 1, fixture_stats, &queue, &fixture_fail));
+    s.queue = queue;
+    sealer_stop(queue); /* this thread is the sealer now */
+    atomic_store(&queue->is_closing, false);
+    atomic_store(&queue->producers[0].entries, 11);
+    s.group = GATHER_LEAST;
+    assert_int_equal(sealer_gather(&s), 0); /* nothing waits for a sync */
+    atomic_fetch_add(&queue->reserved, 64);
+    s.group = s.group_before = GATHER_LEAST - 1;
+    assert_int_equal(sealer_gather(&s), 0);
+    s.group_before = 2 * GATHER_LEAST;
+    assert_int_equal(sealer_gather(&s), 1); /* nobody came meanwhile */
+    atomic_store(&queue->producers[0].entries, 10 + 2 * GATHER_LEAST);
+    assert_int_equal(sealer_gather(&s), 0);
+    sealer_note_group(&s);
+    sealer_note_group(&s); /* a ring for nothing is no group */
+    assert_int_equal(s.group, 2 * GATHER_LEAST);
+    assert_int_equal(s.group_before, GATHER_LEAST - 1);
+    atomic_store(&queue->producers[0].entries, 11 + 2 * GATHER_LEAST);
+    atomic_store(&queue->is_closing, true);
+    assert_int_equal(sealer_gather(&s), 0); /* the end does not wait */
+    queue_close(queue);
+}
+
 /* A producer between reserving and copying holds the durable mark back, and nothing else does. */
 static void test_a_hole_is_not_sealed(void **state)
 {
@@ -156,6 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
         CASE(test_what_came_during_a_sync_is_one_group),
+        CASE(test_gathers_those_who_are_likely_to_come),
         CASE(test_a_hole_is_not_sealed),
         CASE(test_no_frame_is_cut),
         CASE(test_ages_are_thinned_and_stay_in_order),
