@@ -345,7 +345,7 @@ test-deploy: setup-deploy
 test-deploy-full: setup-cluster
 	@$(MAKE) --no-print-directory all build/docgen venv $(KUBE) $(S3)
 	@tests/deploy/kube/fetch.sh build/cluster kubernetes kwok kubeconform helm-unittest
-	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose cluster
+	@$(PYTHON) tests/run.py deploy-clean chart chart-tools compose cluster acceptance
 
 # The commands and links of README.md and docs/.
 check-docs: all venv build/ui/files/index.html

@@ -3,7 +3,7 @@
 
     tests/run.py [lint] [unit] [fuzz] [wire] [api] [hostile] [conform] [conform-full] [workspaces] [edge] [ui]
                  [crash] [crash-asan] [states] [fault] [fault-long] [load] [pods] [pods-long]
-                 [deploy] [deploy-clean] [chart] [chart-tools] [compose] [cluster] [docs]
+                 [deploy] [deploy-clean] [chart] [chart-tools] [compose] [cluster] [acceptance] [docs]
                  [tsan] [valgrind]
 
 Each suite stays a program of its own that can be run alone; this one only starts them in order
@@ -188,6 +188,7 @@ SUITES = {
                                     "--tools"], 600),
     "compose": lambda: counted([VENV, "tests/deploy/compose.py"], 600),
     "cluster": lambda: counted([VENV, "tests/deploy/in_cluster.py"], 1800),
+    "acceptance": lambda: counted([VENV, "tests/deploy/acceptance.py"], 1800),
     "deploy-clean": lambda: counted([VENV, "tests/deploy/run.py", "--clean"], 1200),
     "tsan": tsan,
     "valgrind": valgrind,

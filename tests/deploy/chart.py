@@ -314,6 +314,8 @@ def dialects():
                               "basicAuth": {"enabled": True, "adminPassword": "long enough 1"}},
            "extraEnv": [{"name": "A", "value": "1"}]}
     first, second = template(official), template(ack)
+    keys = [one(objects, "Secret", "rel-sluice-key")["data"].pop("secret-key") for objects in (first, second)]
+    assert keys[0] != keys[1], "each installation makes its own"
     assert first == second
     variables = env_of(gateway(first))
     assert variables["SLUICE_WORKERS"] == "4" and variables["SLUICE_LISTEN"] == "0.0.0.0:5050"
@@ -374,8 +376,19 @@ def modes():
     assert "--gunicorn-opts=--timeout 60" in args
     # Helm's rule for names: a release that is called like the chart is not called twice.
     assert one(template(STORE, release="sluice"), "StatefulSet")["metadata"]["name"] == "sluice"
-    secret = one(template(CASES["ack"]), "Secret", "rel-sluice-auth")
-    assert "p%%40ss" in secret["stringData"]["basic_auth.ini"]
+    ack = template(CASES["ack"])
+    assert "p%%40ss" in one(ack, "Secret", "rel-sluice-auth")["stringData"]["basic_auth.ini"]
+    # A server with users does not start without a key, which is the user's own or made once.
+    key = {"name": "MLFLOW_FLASK_SERVER_SECRET_KEY", "valueFrom": {"secretKeyRef": {
+        "name": "rel-sluice-key", "key": "secret-key"}}}
+    assert key in gateway(ack)["spec"]["containers"][0]["env"]
+    assert len(one(ack, "Secret", "rel-sluice-key")["data"]["secret-key"]) > 60
+    named = template(merged(STORE, {"auth": {"enabled": True, "adminPassword": "long enough 1"}, "env": [
+        {"name": key["name"], "valueFrom": {"secretKeyRef": {"name": "mlflow-auth-secret", "key": "secret-key"}}}]}))
+    assert not of_kind(named, "Secret", "rel-sluice-key") and not of_kind(template(STORE), "Secret", "rel-sluice-key")
+    assert [e for e in gateway(named)["spec"]["containers"][0]["env"] if e["name"] == key["name"]] != [key]
+    # Where all is passed on, a pod is ready when the server behind it answers.
+    assert "5099/health" in str(gateway(quick)["spec"]["containers"][1]["readinessProbe"])
     ingress = one(template(CHART + "/presets/values-postgres-s3.yaml"), "Ingress")
     assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"] == "0"
 

@@ -6,18 +6,20 @@
 
 The servers are real: what they admit, default, create, roll out and evict is what a cluster does. The nodes
 are not: kwok says of every pod that it runs and is ready, of a job's pod that it has succeeded, and
-deletes one at once. No container, no network and no volume is behind them. All listen on free ports of
-127.0.0.1, and are ended by the process ids that were started.
+deletes one at once. No container, no network and no volume is behind them; with forwards=, kwok leaves the pods to
+kubelet.py. All listen on free ports of 127.0.0.1, and are ended by the process ids that were started.
 
 Needs etcd (the package etcd-server) and what tests/deploy/kube/fetch.sh has brought to build/cluster.
 """
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import tempfile
 
+from certificates import Authority
 from server import free_port, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -30,7 +32,10 @@ NODES = [("one", "a"), ("two", "a"), ("three", "b")]
 
 
 class ControlPlane:
-    def __init__(self):
+    def __init__(self, forwards=None):
+        """forwards: {namespace: address}: another runs the pods, and kwok's part of `kubectl port-forward` goes to
+        that address for pods of that namespace. None: kwok says that pods run."""
+        self.forwards = forwards
         self.folder = tempfile.mkdtemp(prefix="plane-")
         # Nothing here has to last, and a busy disk holds every controller up for a minute.
         self.store = tempfile.mkdtemp(prefix="etcd-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
@@ -106,14 +111,7 @@ class ControlPlane:
         self.spawn("kube-scheduler", f"--kubeconfig={self.config}", "--leader-elect=false",
                    "--bind-address=127.0.0.1", f"--secure-port={free_port()}",
                    f"--cert-dir={self.path('scheduler')}", "--authentication-skip-lookup")
-        stages = []
-        for name in sorted(os.listdir(os.path.join(BUILT, "stages"))):
-            with open(os.path.join(BUILT, "stages", name), encoding="utf-8") as f:
-                stages.append(f.read())
-        self.spawn("kwok", "--kubeconfig", self.config, "--manage-all-nodes=true",
-                   f"--server-address=127.0.0.1:{free_port()}",
-                   "--node-lease-duration-seconds=40",
-                   "--config", self.write("stages.yaml", "\n---\n".join(stages)))
+        self.start_kwok()
         for name, zone in NODES:
             self.apply([{"apiVersion": "v1", "kind": "Node", "metadata": {
                 "name": name, "annotations": {"kwok.x-k8s.io/node": "fake"},
@@ -128,6 +126,27 @@ class ControlPlane:
             for c in crd.get("status", {}).get("conditions") or []) for crd in self.get("crd")["items"]),
             60, "the custom resources are served")
         return self
+
+    def start_kwok(self):
+        stages, port = [], free_port()
+        for name in sorted(os.listdir(os.path.join(BUILT, "stages"))):
+            if self.forwards is not None and name.startswith("pod-"):
+                continue
+            with open(os.path.join(BUILT, "stages", name), encoding="utf-8") as f:
+                stages.append(f.read())
+        for namespace, address in (self.forwards or {}).items():
+            stages.append(json.dumps({
+                "apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "ClusterPortForward", "metadata": {"name": namespace},
+                "spec": {"selector": {"matchNamespaces": [namespace]},
+                         "forwards": [{"ports": [5000], "target": {"port": 5000, "address": address}}]}}))
+        flags = []
+        if self.forwards is not None:  # the API server calls it as it calls a kubelet
+            certificate, key = Authority(pathlib.Path(self.folder), "nodes").sign("node")
+            flags = ["--node-ip=127.0.0.1", f"--node-port={port}", f"--tls-cert-file={certificate}",
+                     f"--tls-private-key-file={key}"]
+        self.spawn("kwok", "--kubeconfig", self.config, "--manage-all-nodes=true",
+                   f"--server-address=127.0.0.1:{port}", "--node-lease-duration-seconds=40", *flags,
+                   "--config", self.write("stages.yaml", "\n---\n".join(stages)))
 
     def is_up(self):
         for name, process in self.processes:

@@ -354,15 +354,15 @@ def dashboard_queries():
 
 
 class Prometheus:
-    """A scraper of one target, with the rules, on a port of its own."""
+    """A scraper of one job, with the rules, on a port of its own."""
 
-    def __init__(self, folder, target):
+    def __init__(self, folder, targets, path="/metrics"):
         self.url = f"http://127.0.0.1:{free_port()}"
         with open(folder + "/prometheus.yml", "w", encoding="utf-8") as f:
             json.dump({"global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
                        "rule_files": [RULES],
-                       "scrape_configs": [{"job_name": "sluice",
-                                           "static_configs": [{"targets": [target]}]}]}, f)
+                       "scrape_configs": [{"job_name": "sluice", "metrics_path": path,
+                                           "static_configs": [{"targets": targets}]}]}, f)
         with open(folder + "/log", "wb") as log:
             self.process = subprocess.Popen(
                 ["prometheus", f"--config.file={folder}/prometheus.yml",
@@ -460,7 +460,7 @@ def scrape(suite):
         os.chmod(folder, 0o755)
         with server_behind() as behind, \
                 Sluice(data_dir=folder + "/data", binary=ROOT + "/build/sluice", args=["--upstream", behind]) as server, \
-                Prometheus(folder, server.admin_url[7:]) as prometheus:
+                Prometheus(folder, [server.admin_url[7:]]) as prometheus:
             text = requests.get(server.admin_url + "/metrics", timeout=30).text
             said = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=False,
                                   capture_output=True, timeout=60)

@@ -90,9 +90,25 @@
 {{- end }}
 {{- end }}
 
+{{/* MLflow's servers with users do not start without a key that all of them share: made, unless the user names one in env. */}}
+{{- define "sluice.makesKey" -}}
+{{- $named := false -}}
+{{- range concat .Values.env .Values.extraEnv }}{{ if eq .name "MLFLOW_FLASK_SERVER_SECRET_KEY" }}{{ $named = true }}{{ end }}{{ end -}}
+{{- if and (include "sluice.auth" . | fromJson).enabled (not $named) -}}true{{- end -}}
+{{- end }}
+
+{{- define "sluice.keyEnv" -}}
+{{- if include "sluice.makesKey" . }}
+- name: MLFLOW_FLASK_SERVER_SECRET_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ include "sluice.fullname" . }}-key, key: secret-key}
+{{- end }}
+{{- end }}
+
 {{- define "sluice.env" -}}
 {{- $plain := include "sluice.plainEnv" . | fromYaml -}}
 {{- with include "sluice.storeEnv" .root }}{{ . | trim }}{{ end }}
+{{- if eq .component "gateway" }}{{ include "sluice.keyEnv" .root }}{{ end }}
 - name: POD_IP  # $(POD_IP) below
   valueFrom:
     fieldRef: {fieldPath: status.podIP}

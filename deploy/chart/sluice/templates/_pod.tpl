@@ -200,6 +200,9 @@ topologySpreadConstraints:
     {{- with include "sluice.storeEnv" . | trim }}
     {{- . | nindent 4 }}
     {{- end }}
+    {{- with include "sluice.keyEnv" . | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- with concat $v.env $v.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -212,6 +215,16 @@ topologySpreadConstraints:
   readinessProbe:
     httpGet: {path: {{ include "sluice.staticPrefix" . }}/health, port: upstream}
     periodSeconds: 10
+  {{- else if include "sluice.passThrough" . }}
+  # Nothing is answered without it, and it listens where a kubelet cannot ask.
+  readinessProbe:
+    exec:
+      command:
+        - python
+        - -c
+        - import urllib.request; urllib.request.urlopen("http://127.0.0.1:5099{{ include "sluice.staticPrefix" . }}/health", timeout=4)
+    periodSeconds: 5
+    timeoutSeconds: 5
   {{- end }}
   resources: {{- toYaml $v.upstream.resources | nindent 4 }}
   securityContext: {{- toYaml $v.securityContext | nindent 4 }}
