@@ -94,6 +94,7 @@ class Container:
         self.name = spec["name"]
         self.process = None
         self.restarts = -1
+        self.env = {}  # of its start
         self.log = os.path.join(pod.folder, self.name + ".log")
         self.not_before = 0
 
@@ -102,9 +103,6 @@ class Container:
         found = [image for key, image in self.pod.machine.images.items() if key in name]
         assert len(found) == 1, f"no image for {name}"
         return found[0]
-
-    def environment(self):
-        return {"PATH": PATH, **self.image().env, **self.pod.variables(self.spec)}
 
     def words(self, image):
         if self.spec.get("command"):
@@ -138,7 +136,7 @@ class Container:
                 script += f'mount -o remount,bind,ro "$D/root"{target}\n'
         if context.get("readOnlyRootFilesystem"):
             script += 'mount -o remount,ro "$D/root"\n'
-        env = self.environment()
+        env = self.env = {"PATH": PATH, **image.env, **pod.variables(self.spec)}
         groups = f" --groups={context['fsGroup']}" if "fsGroup" in context else " --groups="
         script += (f"cd /; exec ip netns exec {pod.network} env -i " +
                    " ".join(shlex.quote(f"{k}={v}") for k, v in env.items()) +
@@ -175,7 +173,7 @@ class Container:
         if "Uid:\t0" in status:
             return False  # on its way there
         user, group = (re.search(rf"^{word}:\t(\d+)", status, re.M)[1] for word in ("Uid", "Gid"))
-        env = [f"{k}={v}" for k, v in self.environment().items()]
+        env = [f"{k}={v}" for k, v in self.env.items()]
         done = subprocess.run(["nsenter", "-t", pid, "-m", "-n", "-r", "-S", user, "-G", group, "env", "-i", *env,
                                *words], check=False, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
         return done.returncode == 0
@@ -334,7 +332,11 @@ class Pod:
                 continue
             if c.process is None or again == "Always" or (again == "OnFailure" and c.process.returncode):
                 c.not_before = time.monotonic() + 2  # for the next time
-                c.start()
+                try:
+                    c.start()
+                except requests.HTTPError as e:  # a Secret is not there, or not any more: later
+                    if e.response.status_code != 404:
+                        raise
         self.tell()
         return True
 
@@ -465,7 +467,9 @@ class Kubelet:
         for s in self.get("/api/v1/services")["items"]:
             meta, spec = s["metadata"], s["spec"]
             rows = behind.get((meta["namespace"], meta["name"]), {})
-            if spec.get("clusterIP") == "None":
+            if "clusterIP" not in spec:  # ExternalName
+                continue
+            if spec["clusterIP"] == "None":
                 names += [(meta["namespace"], meta["name"], a.partition(":")[0])
                           for a in next(iter(rows.values()), [])]
                 continue
