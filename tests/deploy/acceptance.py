@@ -69,7 +69,7 @@ POSTGRES = r"""
 grep -q ^host.all.all.all "$PGDATA/pg_hba.conf" || echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
 export PGPASSWORD="$POSTGRES_PASSWORD"
 postgres --single -D "$PGDATA" -c fsync=off postgres <<<"CREATE DATABASE \"$POSTGRES_DB\"" >/dev/null 2>&1 || true
-exec postgres -D "$PGDATA" -h 0.0.0.0 -k /tmp -c fsync=off
+exec postgres -D "$PGDATA" -h 0.0.0.0 -k /var/run/postgresql -c fsync=off
 """
 MINIO = r"""
 cat >/tmp/s3.json <<END
@@ -609,7 +609,7 @@ def images(folder):
                 "PATH": f"{bin_dir()}:{PATH}", "PGDATA": "/var/lib/postgresql/data"}),
             "minio/minio:": Image(program=["bash", "-c", MINIO], is_ours=False,
                                   env={"PATH": f"{ROOT}/build/s3:{PATH}"}),
-            "minio/mc:": Image(env={"PATH": f"{tools}:{PATH}"})}
+            "minio/mc:": Image(tools=tools)}
 
 
 @contextlib.contextmanager

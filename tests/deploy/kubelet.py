@@ -36,6 +36,7 @@ from control_plane import ADMIN
 
 BRIDGE, NETWORK, SERVICES = "pods", "10.77", "10.96.0.0/16"
 HOME = NETWORK + ".0.1"  # this side of the bridge
+API_SERVER = "10.96.0.1"  # of the Service kubernetes
 POLL_S = 0.2
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 RUN = r"""
@@ -64,21 +65,24 @@ def make_network():
     command("ip", "addr", "add", HOME + "/16", "dev", BRIDGE)
     command("ip", "link", "set", BRIDGE, "up")
     command("ip", "route", "add", SERVICES, "dev", BRIDGE)
-    for name, value in (("ip_forward", "1"), (f"conf/{BRIDGE}/send_redirects", "0")):
+    for name, value in (("ip_forward", "1"), (f"conf/{BRIDGE}/send_redirects", "0"),
+                        (f"conf/{BRIDGE}/route_localnet", "1")):  # the API server is at 127.0.0.1
         with open("/proc/sys/net/ipv4/" + name, "w", encoding="ascii") as f:
             f.write(value)
 
 
 class Image:
     """root: a folder, or / for this machine. program: in place of the image's entrypoint, after which come the
-    container's arguments; env: what the image sets. is_ours: its probes are its own."""
+    container's arguments; env: what the image sets; tools: a folder of programs that it has besides. is_ours: its
+    probes are its own."""
 
-    def __init__(self, root="/", program=(), env=None, user=None, is_ours=True):
+    def __init__(self, root="/", program=(), env=None, user=None, is_ours=True, tools=None):
         self.root = root
         self.program = list(program)
         self.env = env or {}
         self.user = user
         self.is_ours = is_ours
+        self.tools = tools
 
 
 class Container:
@@ -90,6 +94,7 @@ class Container:
         self.name = spec["name"]
         self.process = None
         self.restarts = -1
+        self.env = {}  # of its start
         self.log = os.path.join(pod.folder, self.name + ".log")
         self.not_before = 0
 
@@ -98,9 +103,6 @@ class Container:
         found = [image for key, image in self.pod.machine.images.items() if key in name]
         assert len(found) == 1, f"no image for {name}"
         return found[0]
-
-    def environment(self):
-        return {"PATH": PATH, **self.image().env, **self.pod.variables(self.spec)}
 
     def words(self, image):
         if self.spec.get("command"):
@@ -119,18 +121,22 @@ class Container:
         if image.root == "/":  # an interpreter may lie in root's home
             script += 'chmod a+rx "$D/root/root"\n'
             script += f'echo "pod:x:{user}:0::/tmp:/bin/sh" >>"$D/root/etc/passwd"\n'
+        if image.tools:
+            script += f'cp {image.tools}/* "$D/root/usr/local/bin"\n'
         for mount in self.spec.get("volumeMounts", []):
             source = pod.volume(mount["name"])
             if mount.get("subPath"):
                 source = os.path.join(source, mount["subPath"])
                 pod.make_folder(source)
-            target = shlex.quote(mount["mountPath"])
+            # As seen inside: a link like /var/run would lead to this machine's own.
+            path = mount["mountPath"]
+            target = shlex.quote(os.path.realpath(path) if image.root == "/" else path)
             script += f'mkdir -p "$D/root"{target}\nmount --bind {source} "$D/root"{target}\n'
             if mount.get("readOnly"):
                 script += f'mount -o remount,bind,ro "$D/root"{target}\n'
         if context.get("readOnlyRootFilesystem"):
             script += 'mount -o remount,ro "$D/root"\n'
-        env = self.environment()
+        env = self.env = {"PATH": PATH, **image.env, **pod.variables(self.spec)}
         groups = f" --groups={context['fsGroup']}" if "fsGroup" in context else " --groups="
         script += (f"cd /; exec ip netns exec {pod.network} env -i " +
                    " ".join(shlex.quote(f"{k}={v}") for k, v in env.items()) +
@@ -167,7 +173,7 @@ class Container:
         if "Uid:\t0" in status:
             return False  # on its way there
         user, group = (re.search(rf"^{word}:\t(\d+)", status, re.M)[1] for word in ("Uid", "Gid"))
-        env = [f"{k}={v}" for k, v in self.environment().items()]
+        env = [f"{k}={v}" for k, v in self.env.items()]
         done = subprocess.run(["nsenter", "-t", pid, "-m", "-n", "-r", "-S", user, "-G", group, "env", "-i", *env,
                                *words], check=False, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
         return done.returncode == 0
@@ -313,7 +319,7 @@ class Pod:
                 assert source["fieldRef"]["fieldPath"] == "status.podIP", source
                 value = self.ip
             out[row["name"]] = re.sub(r"\$\(([A-Z_]+)\)", lambda m: out.get(m[1], m[0]), value)
-        out["KUBERNETES_SERVICE_HOST"], out["KUBERNETES_SERVICE_PORT"] = HOME, str(self.machine.plane.port)
+        out["KUBERNETES_SERVICE_HOST"], out["KUBERNETES_SERVICE_PORT"] = API_SERVER, "443"
         return out
 
     def drive(self, made):
@@ -326,7 +332,11 @@ class Pod:
                 continue
             if c.process is None or again == "Always" or (again == "OnFailure" and c.process.returncode):
                 c.not_before = time.monotonic() + 2  # for the next time
-                c.start()
+                try:
+                    c.start()
+                except requests.HTTPError as e:  # a Secret is not there, or not any more: later
+                    if e.response.status_code != 404:
+                        raise
         self.tell()
         return True
 
@@ -445,7 +455,9 @@ class Kubelet:
 
     def serve(self):
         """Names and ClusterIPs as Services and EndpointSlices say now."""
-        behind, names, rules = {}, [], []
+        behind, names = {}, []
+        rules = [f"-A PREROUTING -d {API_SERVER}/32 -p tcp --dport 443 -j DNAT "
+                 f"--to-destination 127.0.0.1:{self.plane.port}"]
         for s in self.get("/apis/discovery.k8s.io/v1/endpointslices")["items"]:
             service = (s["metadata"]["namespace"], s["metadata"].get("labels", {}).get("kubernetes.io/service-name"))
             ready = [e["addresses"][0] for e in s.get("endpoints") or [] if e["conditions"].get("ready")]
@@ -455,7 +467,9 @@ class Kubelet:
         for s in self.get("/api/v1/services")["items"]:
             meta, spec = s["metadata"], s["spec"]
             rows = behind.get((meta["namespace"], meta["name"]), {})
-            if spec.get("clusterIP") == "None":
+            if "clusterIP" not in spec:  # ExternalName
+                continue
+            if spec["clusterIP"] == "None":
                 names += [(meta["namespace"], meta["name"], a.partition(":")[0])
                           for a in next(iter(rows.values()), [])]
                 continue
