@@ -247,6 +247,33 @@ def test_a_grant_is_there_when_the_answer_is(stock, behind, tmp_path):
         assert grants(uri)["waiting", "gateway_secret", said["secret"]["secret_id"]] == "MANAGE"
 
 
+# -- what is judged is what is carried out --------------------------------------------------------------
+
+def test_no_content_type_or_coding_hides_what_a_call_is_about(stock, behind, tmp_path):
+    """A DELETE is read whatever its type says, and JSON may be UTF-16: by stock, so by our checks too."""
+    a, b = (stock.say("objects")[which] for which in "ab")
+    matrix.make_users(stock.pg_uri, {"denied": [
+        ("gateway_endpoint", a["endpoint_id"], "DENY"), ("experiment", a["experiment_id"], "MANAGE"),
+        ("logged_model", "*", "DENY")]})
+    stock.say("default/MANAGE")
+    point = {"key": "k", "value": 1, "timestamp": 1, "model_id": b["model_id"]}
+    calls = [("DELETE", "3.0/mlflow/gateway/endpoints/delete", kind,
+              json.dumps({"endpoint_id": a["endpoint_id"]}).encode())
+             for kind in ("application/json", "application/msgpack", "text/plain", "")]
+    calls += [("POST", "2.0/mlflow/runs/log-batch", "application/json",
+               json.dumps({"run_id": a["run_id"], "metrics": [point]}).encode(code))
+              for code in ("utf-8", "utf-16", "utf-32-be")]
+    with sluice_on(stock, behind, "MANAGE", tmp_path) as sluice:
+        stock.say("run/1")
+        for method, path, kind, body in calls:
+            for server in (stock, sluice):
+                answer = requests.request(method, f"{server.url}/api/{path}", data=body, timeout=60,
+                                          headers={"Content-Type": kind}, auth=("denied", matrix.PASSWORD))
+                assert (answer.status_code, answer.text) == (403, "Permission denied"), (
+                    server is stock, path, kind, body)
+        stock.say("run/0")
+
+
 # -- files of traces -----------------------------------------------------------------------------------
 
 def test_a_trace_shows_files_of_its_own_experiment_only(stock, behind, tmp_path):
