@@ -17,6 +17,8 @@
  */
 #include "gateway/grant_behind.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "gateway/grant_write.h"
 #include "gateway/may_input.h"
@@ -154,6 +156,12 @@ static void behind_nameless(const struct req *r, const struct grant_behind *b, c
               grant_type_name(b->row->type), why, "grant it by hand");
 }
 
+/* "*" would be all of them, and PostgreSQL ends a text at its NUL. */
+static bool names_one(struct str id)
+{
+    return !str_eq(id, STR("*")) && !(id.n && memchr(id.p, '\0', id.n));
+}
+
 /* The id that the upstream has given it; empty = none that can be read. */
 static struct str behind_read(struct req *r, const struct behind_row *row, struct str answer)
 {
@@ -164,7 +172,7 @@ static struct str behind_read(struct req *r, const struct behind_row *row, struc
     if (yyjson_is_str(id))
         text = arena_dup(&r->arena, (struct str){yyjson_get_str(id), yyjson_get_len(id)});
     yyjson_doc_free(doc);
-    return text;
+    return names_one(text) ? text : STR("");
 }
 
 static const struct stmt MADE_BY = {"grant_made_by",

@@ -6,9 +6,9 @@
  * follows them: one is written when a member is, so whichever members go the text stays JSON. White space
  * in levels is left out; inside of values it stays.
  *
- * Names are compared as they are written. That is enough for a server that escapes nothing but what JSON and
- * ASCII want, as Python's does: a name with a backslash is another one than those of rules. A name of more
- * than NAME_MOST bytes is another one, too, and is passed on as it comes.
+ * Names are compared as their reader has them: one with a backslash, which servers rarely write, is unescaped
+ * first. A name of more than NAME_MOST bytes is none of a rule's, however it is escaped, and is passed on as it
+ * comes.
  *
  * An element of a list that goes or stays by its "key" is held until its end; one that is longer than SIEVE_HELD
  * goes, since nobody has seen that it may stay. So is a value that a rule has judged; one that is longer
@@ -117,12 +117,29 @@ static void sieve_comma(struct json_sieve *s, struct buf *out)
     sieve_level(s)->has_some = true;
 }
 
+/* Which rules follow a name that is written so, quotes and all. One that is no JSON is no rule's. */
+static uint32_t sieve_follow_text(struct json_sieve *s, struct str text)
+{
+    yyjson_doc *doc;
+    yyjson_val *name;
+    uint32_t alive;
+
+    if (!memchr(text.p, '\\', text.n))
+        return sieve_follow(s, (struct str){text.p + 1, text.n - 2});
+    doc = yyjson_read(text.p, text.n, 0);
+    name = yyjson_doc_get_root(doc);
+    alive =
+        sieve_follow(s, doc ? (struct str){yyjson_get_str(name), yyjson_get_len(name)} : STR(""));
+    yyjson_doc_free(doc);
+    return alive;
+}
+
 /* The name is whole, its quotes with it. */
 static void sieve_named(struct json_sieve *s, struct buf *out)
 {
     struct str text = buf_str(&s->held);
 
-    s->alive = sieve_follow(s, (struct str){text.p + 1, text.n - 2});
+    s->alive = sieve_follow_text(s, text);
     if (!s->is_dropped) {
         sieve_comma(s, out);
         buf_add_str(out, text);

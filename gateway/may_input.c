@@ -12,6 +12,7 @@
  */
 #include "gateway/may_input.h"
 #include "gateway/may_rule.h"
+#include "gateway/route.h"
 
 #include <string.h>
 
@@ -30,12 +31,18 @@ static bool is_json_type(struct str type)
            (str_starts(kind, STR("application/")) && str_ends(kind, STR("+json")));
 }
 
+/* Of a PATCH or DELETE, and of what is passed on, the Content-Type says nothing about how it is read. */
+static bool is_msgpack(const struct req *r)
+{
+    return input_is_msgpack(&r->input) && !r->input.any_type && r->route != route_upstream_whole();
+}
+
 static yyjson_val *input_object(struct may *m)
 {
     struct req *r = m->r;
     yyjson_val *root;
 
-    if (input_is_msgpack(&r->input)) {
+    if (is_msgpack(r)) {
         struct str bytes = r->input.body;
         size_t budget = LIMIT_JSON_VALUES;
         struct document_error why;

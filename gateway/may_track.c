@@ -103,14 +103,16 @@ err_t may_ask_promptlab(struct may *m, struct fail *f)
 
 /* -- runs ------------------------------------------------------------------------------------------- */
 
-/* model_id of each item of a list. A long batch has none as a rule: then nothing is walked. */
+/* model_id of each item of a list. A long batch has none as a rule: then nothing is walked. The bytes tell
+ * so in plain JSON only: in msgpack or UTF-16 they may be others. */
 static void models_in_list(struct may *m, const char *name)
 {
+    const struct document_ahead *ahead = m->r->input.ahead;
     struct str body = m->r->input.body;
     yyjson_val *list, *item;
     size_t i, max;
 
-    if (!input_is_msgpack(&m->r->input) && !memmem(body.p, body.n, "odel", 4) &&
+    if (ahead && ahead->is_plain && !memmem(body.p, body.n, "odel", 4) &&
         !memchr(body.p, '\\', body.n))
         return;
     list = may_value(m, name);

@@ -2,9 +2,13 @@
 on the same tables: what of its answers is shown to whom, and who is granted what on things it makes."""
 
 import concurrent.futures
+import contextlib
+import http.server
 import json
 import os
 import sys
+import threading
+import types
 
 import psycopg
 import pytest
@@ -245,6 +249,67 @@ def test_a_grant_is_there_when_the_answer_is(stock, behind, tmp_path):
         status, said = answer.result(timeout=60)
         assert status == 200
         assert grants(uri)["waiting", "gateway_secret", said["secret"]["secret_id"]] == "MANAGE"
+
+
+@contextlib.contextmanager
+def upstream_that_says(answers):
+    """A server that answers each POST with the next of `answers`, as JSON."""
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.dumps(answers.pop(0)).encode()
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield types.SimpleNamespace(url=f"http://127.0.0.1:{server.server_address[1]}")
+        server.shutdown()
+
+
+def test_an_answer_grants_one_thing_only(stock, tmp_path):
+    """Whatever an upstream calls what it made: no wildcard, and no text that PostgreSQL would cut."""
+    uri = stock.pg_uri
+    matrix.make_users(uri, {"one": []})
+    said = [{"secret": {"secret_id": name}} for name in ("*", "s-\0cut", "", None, 7, "s-one")]
+    with upstream_that_says(list(said)) as behind, sluice_on(stock, behind, "READ", tmp_path) as sluice:
+        for answer in said:
+            assert ask(sluice, "one", "POST", "gateway/secrets/create", {}) == (200, answer)
+        assert "no permission could be written" in sluice.output()
+    assert [key for key in grants(uri) if key[0] == "one"] == [("one", "gateway_secret", "s-one")]
+
+
+# -- what is judged is what is carried out --------------------------------------------------------------
+
+def test_no_content_type_or_coding_hides_what_a_call_is_about(stock, behind, tmp_path):
+    """A DELETE is read whatever its type says, and JSON may be UTF-16: by stock, so by our checks too."""
+    a, b = (stock.say("objects")[which] for which in "ab")
+    matrix.make_users(stock.pg_uri, {"denied": [
+        ("gateway_endpoint", a["endpoint_id"], "DENY"), ("experiment", a["experiment_id"], "MANAGE"),
+        ("logged_model", "*", "DENY")]})
+    stock.say("default/MANAGE")
+    point = {"key": "k", "value": 1, "timestamp": 1, "model_id": b["model_id"]}
+    calls = [("DELETE", "3.0/mlflow/gateway/endpoints/delete", kind,
+              json.dumps({"endpoint_id": a["endpoint_id"]}).encode())
+             for kind in ("application/json", "application/msgpack", "text/plain", "")]
+    calls += [("POST", "2.0/mlflow/runs/log-batch", "application/json",
+               json.dumps({"run_id": a["run_id"], "metrics": [point]}).encode(code))
+              for code in ("utf-8", "utf-16", "utf-32-be")]
+    with sluice_on(stock, behind, "MANAGE", tmp_path) as sluice:
+        stock.say("run/1")
+        for method, path, kind, body in calls:
+            for server in (stock, sluice):
+                answer = requests.request(method, f"{server.url}/api/{path}", data=body, timeout=60,
+                                          headers={"Content-Type": kind}, auth=("denied", matrix.PASSWORD))
+                assert (answer.status_code, answer.text) == (403, "Permission denied"), (
+                    server is stock, path, kind, body)
+        stock.say("run/0")
 
 
 # -- files of traces -----------------------------------------------------------------------------------

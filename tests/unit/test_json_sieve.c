@@ -63,6 +63,17 @@ static void test_members_go(void **state)
     gives(" {\n \"secret\" : null , \"b\" : 1 }\n", "{\"b\":1}");
 }
 
+/* A reader of the answer has them as the same names. */
+static void test_escaped_names_are_those_of_rules(void **state)
+{
+    (void)state;
+    gives("{\"\\u0073ecret\":1,\"s\\u0065\\u0063ret\":{\"x\":[]},\"b\":2}", "{\"b\":2}");
+    gives("{\"tr\\u0061ces\":[{\"\\u0061ssessments\":[1],\"id\":\"1\"}]}",
+          "{\"tr\\u0061ces\":[{\"id\":\"1\"}]}");
+    gives("{\"\\\\u0073ecret\":1,\"secret\\\"\":2,\"\\ud800\":3}",
+          "{\"\\\\u0073ecret\":1,\"secret\\\"\":2,\"\\ud800\":3}");
+}
+
 static void test_elements_are_looked_into(void **state)
 {
     (void)state;
@@ -241,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_members_go),
+        cmocka_unit_test(test_escaped_names_are_those_of_rules),
         cmocka_unit_test(test_elements_are_looked_into),
         cmocka_unit_test(test_elements_go_by_their_key),
         cmocka_unit_test(test_the_rest_is_the_same),
