@@ -1,6 +1,8 @@
 /* artifact_local: nothing half-written is seen, nothing outside is touched. */
 #include "gateway/artifact_local.c"
 
+#include "tests/unit/openat2.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -232,8 +234,10 @@ static void test_links_lead_nowhere_else(void **state)
     expect_refused(artifact_local_remove(&arena, root, STR("links/out/secret"), &f), ERR_BAD_PARAM,
                    &f, outside);
     expect_refused(put("links/out/new", "x", &f), ERR_BAD_PARAM, &f, outside);
-    expect_content("links/same", "x");
-    assert_string_equal(names("links"), "file:1 same:1 ");
+    if (openat2_is_there()) {
+        expect_content("links/same", "x");
+        assert_string_equal(names("links"), "file:1 same:1 ");
+    }
     expect_put("links/leak", "own"); /* the link goes, not what it names */
     expect_content("links/leak", "own");
     assert_int_equal(artifact_local_remove(&arena, root, STR("links"), &f), OK);

@@ -1,6 +1,8 @@
 /* beneath: what leads out is refused, by the kernel and by the way without openat2. */
 #include "gateway/beneath.c"
 
+#include "tests/unit/openat2.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,16 +50,6 @@ static void expect(const char *path, int flags, int wanted)
         fail_msg("%s: %d, wanted %d", path, fd, wanted);
     if (fd >= 0)
         close(fd);
-}
-
-/* Valgrind, for one, has it not. */
-static bool openat2_is_there(void)
-{
-    int fd = open_once(root, ".", O_RDONLY | O_DIRECTORY);
-
-    if (fd >= 0)
-        close(fd);
-    return fd != -ENOSYS;
 }
 
 static void test_links_do_not_lead_out(void **state)
