@@ -10,7 +10,7 @@
 #include "yyjson.h"
 
 static const struct sieve_rule NAMED = {{"a", "*", "b", NULL}, NULL};
-static const struct sieve_rule TOP = {{"s", NULL}, NULL};
+static struct sieve_rule TOP = {{"s", NULL}, NULL};
 static const struct sieve_rule KEYED = {{"l", "=k", NULL}, NULL};
 
 /* Objects with a member "x" go, of those with "y" that is taken. */
@@ -40,7 +40,7 @@ static bool sift(struct str text, size_t piece, struct buf *out)
     struct json_sieve s;
     bool is_good = true;
 
-    sieve_init(&s, rules, (void *)&TOP);
+    sieve_init(&s, rules, &TOP);
     while (text.n && is_good) {
         size_t n = piece < text.n ? piece : text.n;
         char *copy = fuzz_copy(str_head(text, n));
@@ -53,7 +53,7 @@ static bool sift(struct str text, size_t piece, struct buf *out)
     return is_good;
 }
 
-/* Nothing that a rule names is left, where no name is there twice and none is escaped. */
+/* Nothing that a rule names is left, however it is escaped. */
 static void check_sieved(yyjson_val *root)
 {
     yyjson_val *list = yyjson_obj_get(root, "a"), *item;
@@ -96,8 +96,7 @@ static void fuzz_one(struct arena *a, struct str in)
         check(is_good);
         left = yyjson_read(buf_str(&whole).p, buf_len(&whole), 0);
         check(left != NULL);
-        if (str_find(text, '\\') == text.n)
-            check_sieved(yyjson_doc_get_root(left));
+        check_sieved(yyjson_doc_get_root(left));
         yyjson_doc_free(left);
     }
     yyjson_doc_free(doc);
