@@ -18,10 +18,24 @@
 
 /* -- values ------------------------------------------------------------------------------------- */
 
+/* Of two members of one name the last one, as their readers take it. */
+static yyjson_mut_val *show_get(yyjson_mut_val *obj, const char *name)
+{
+    yyjson_mut_val *key, *value, *found = NULL;
+    size_t i, max;
+
+    yyjson_mut_obj_foreach(obj, i, max, key, value)
+    {
+        if (yyjson_mut_equals_str(key, name))
+            found = value;
+    }
+    return found;
+}
+
 /* A text or number; empty = there is none. */
 static struct str show_text(yyjson_mut_val *obj, const char *name)
 {
-    yyjson_mut_val *v = yyjson_mut_obj_get(obj, name);
+    yyjson_mut_val *v = show_get(obj, name);
 
     if (yyjson_mut_is_str(v))
         return (struct str){yyjson_mut_get_str(v), yyjson_mut_get_len(v)};
@@ -74,8 +88,8 @@ enum sieve_verdict show_scorer(void *about, yyjson_mut_doc *doc)
 
 enum sieve_verdict show_guardrail(void *about, yyjson_mut_doc *doc)
 {
-    yyjson_mut_val *rail = yyjson_mut_obj_get(yyjson_mut_doc_get_root(doc), "guardrail");
-    yyjson_mut_val *scorer = yyjson_mut_obj_get(rail, "scorer");
+    yyjson_mut_val *rail = show_get(yyjson_mut_doc_get_root(doc), "guardrail");
+    yyjson_mut_val *scorer = show_get(rail, "scorer");
 
     return changed(scorer && !shows_scorer(about, scorer) && show_clear(rail, "scorer"));
 }
@@ -117,7 +131,7 @@ enum sieve_verdict show_definition_row(void *about, yyjson_mut_doc *doc)
 /* The definition that an endpoint uses. */
 static bool clear_mapping(struct req *r, yyjson_mut_val *mapping)
 {
-    yyjson_mut_val *definition = yyjson_mut_obj_get(mapping, "model_definition");
+    yyjson_mut_val *definition = show_get(mapping, "model_definition");
     struct str id = show_text(mapping, "model_definition_id");
     bool is_cleared;
 
@@ -136,7 +150,7 @@ enum sieve_verdict show_mapping(void *about, yyjson_mut_doc *doc)
 
 enum sieve_verdict show_endpoint(void *about, yyjson_mut_doc *doc)
 {
-    yyjson_mut_val *mappings = yyjson_mut_obj_get(yyjson_mut_doc_get_root(doc), "model_mappings");
+    yyjson_mut_val *mappings = show_get(yyjson_mut_doc_get_root(doc), "model_mappings");
     yyjson_mut_val *mapping;
     size_t i, max;
     bool is_changed = false;
@@ -197,7 +211,7 @@ bool show_when_queues(struct req *r)
 enum sieve_verdict show_queue(void *about, yyjson_mut_doc *doc)
 {
     struct req *r = about;
-    yyjson_mut_val *users = yyjson_mut_obj_get(yyjson_mut_doc_get_root(doc), "users"), *user;
+    yyjson_mut_val *users = show_get(yyjson_mut_doc_get_root(doc), "users"), *user;
     struct arena own;
     struct str me;
     bool shows = false;
@@ -279,7 +293,7 @@ static bool clear_version(struct req *r, yyjson_mut_val *endpoint)
     if (server.n == 0 || shows_version(r, server))
         return false;
     for (size_t i = 0; i < array_len(fields); i++) {
-        yyjson_mut_val *v = yyjson_mut_obj_get(endpoint, fields[i]);
+        yyjson_mut_val *v = show_get(endpoint, fields[i]);
 
         if (v && !yyjson_mut_is_null(v))
             is_changed |= yyjson_mut_set_null(v);
@@ -321,7 +335,7 @@ enum sieve_verdict show_mcp_server(void *about, yyjson_mut_doc *doc)
     }
     (void)show_clear(root, "allowed_actions");
     check(yyjson_mut_obj_add_val(doc, root, "allowed_actions", may));
-    yyjson_mut_arr_foreach(yyjson_mut_obj_get(root, "access_endpoints"), i, max, endpoint)
+    yyjson_mut_arr_foreach(show_get(root, "access_endpoints"), i, max, endpoint)
     {
         (void)clear_version(about, endpoint);
     }

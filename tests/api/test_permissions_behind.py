@@ -253,16 +253,19 @@ def test_a_grant_is_there_when_the_answer_is(stock, behind, tmp_path):
 
 @contextlib.contextmanager
 def upstream_that_says(answers):
-    """A server that answers each POST with the next of `answers`, as JSON."""
+    """A server that answers each call with the next of `answers`, as JSON; a text is JSON already."""
     class Answers(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
-            body = json.dumps(answers.pop(0)).encode()
-            self.rfile.read(int(self.headers["Content-Length"]))
+            said = answers.pop(0)
+            body = (said if isinstance(said, str) else json.dumps(said)).encode()
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_GET = do_POST
 
         def log_message(self, *_):
             pass
@@ -283,6 +286,20 @@ def test_an_answer_grants_one_thing_only(stock, tmp_path):
             assert ask(sluice, "one", "POST", "gateway/secrets/create", {}) == (200, answer)
         assert "no permission could be written" in sluice.output()
     assert [key for key in grants(uri) if key[0] == "one"] == [("one", "gateway_secret", "s-one")]
+
+
+def test_rows_are_judged_as_their_readers_read_them(stock, tmp_path):
+    """However an upstream spells names and however often it says one: the last one counts."""
+    matrix.make_users(stock.pg_uri, {"reader": [("gateway_secret", "s-mine", "READ")]})
+    rows = ('{"secret_id": "s-mine"}', '{"secret_id": "s-theirs"}',
+            '{"secret_id": "s-mine", "secret_id": "s-theirs"}', '{"secret_\\u0069d": "s-theirs"}',
+            '{"secret_id": "s-theirs", "secret_id": "s-\\u006dine"}')
+    said = ['{"secrets": [%s]}' % ", ".join(rows), '{"secr\\u0065ts": [%s]}' % ", ".join(rows)]
+    with upstream_that_says(list(said)) as behind, \
+            sluice_on(stock, behind, "NO_PERMISSIONS", tmp_path) as sluice:
+        for _ in said:
+            assert ask(sluice, "reader", "GET", "gateway/secrets/list") == (
+                200, {"secrets": [{"secret_id": "s-mine"}, {"secret_id": "s-mine"}]})
 
 
 # -- what is judged is what is carried out --------------------------------------------------------------
