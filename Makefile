@@ -48,7 +48,7 @@
 # `setup` has just installed calls make once more, because pkg-config is asked while make reads
 # this file; nothing else recurses.
 
-FOLDERS := base schema ingest flush gateway loadtest
+FOLDERS := base schema ingest flush gateway $(patsubst %/,%,$(wildcard gateway/*/)) loadtest
 PROGRAMS := gateway/main.c loadtest/main.c schema/docgen.c
 SOURCES := $(filter-out $(PROGRAMS),$(wildcard $(FOLDERS:%=%/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
@@ -423,7 +423,7 @@ build/$(1)/%.o: %.c Makefile | $$(DEPS_STAMPS)
 
 # It takes the SQL in by the assembler, which -MMD does not see.
 build/$(1)/schema/sql_files.o: $$(wildcard schema/sql/*.sql)
-build/$(1)/gateway/status_page.o: gateway/status.html
+build/$(1)/gateway/status/status_page.o: gateway/status/status.html
 
 # Other people's code: their warnings are theirs. NDEBUG: hiredis asserts what its peer says.
 build/$(1)/deps/%.o: $$(DEPS_STAMPS)

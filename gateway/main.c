@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/commands.h"
+#include "gateway/command/commands.h"
 #include "gateway/version.h"
 
 /*

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "gateway/client_tls.h"
+#include "gateway/http/client_tls.h"
 #include "schema/errors.h"
 
 static err_t pod_find_redis(struct pod *p, const struct settings *s, struct fail *f)

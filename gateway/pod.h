@@ -7,9 +7,9 @@
 #ifndef GATEWAY_POD_H
 #define GATEWAY_POD_H
 
-#include "gateway/marks.h"
-#include "gateway/rate.h"
-#include "gateway/redis.h"
+#include "gateway/peers/marks.h"
+#include "gateway/peers/rate.h"
+#include "gateway/peers/redis.h"
 #include "ingest/runs.h"
 
 enum { POD_ID = 16, POD_WORKERS = 256 };

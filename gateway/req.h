@@ -2,7 +2,7 @@
  * req: one request on its way through a worker, and how a handler waits.
  *
  * A handler is err_t handler(struct req *r, struct fail *f). It reads r->input, works in r->arena,
- * and either answers (reply_ok and its kind, gateway/reply.h) or starts exactly one wait and names
+ * and either answers (reply_ok and its kind, http/reply.h) or starts exactly one wait and names
  * the step that goes on. A step has the same shape. An error return becomes MLflow's error JSON.
  * All on the worker's thread; a step is never called from within the call that started the wait unless
  * what it waits for is there already.
@@ -17,14 +17,14 @@
 
 #include "base/arena.h"
 #include "base/fail.h"
-#include "gateway/auth.h"
+#include "gateway/auth/auth.h"
+#include "gateway/auth/scope.h"
 #include "gateway/helper.h"
-#include "gateway/http.h"
+#include "gateway/http/http.h"
 #include "gateway/req_peers.h"
 #include "gateway/req_reply.h"
 #include "gateway/req_state.h"
-#include "gateway/scope.h"
-#include "gateway/sql.h"
+#include "gateway/sql/sql.h"
 #include "ingest/bind.h"
 #include "ingest/document.h"
 #include "ingest/queue.h"
@@ -48,7 +48,7 @@ struct req {
     const struct http_head *head;
     const struct auth_user *user; /* who sends it; NULL: nobody asked */
     struct may *may;              /* what he may; NULL: everything */
-    struct trace *trace;          /* NULL: nobody follows it; gateway/trace.h */
+    struct trace *trace;          /* NULL: nobody follows it; gateway/trace/trace.h */
     struct scope scope;           /* which workspace it looks at */
     struct bind_input input;      /* parameters: query, body, content type */
     struct document_ahead ahead;  /* of a long body: input.ahead points here */
@@ -59,8 +59,8 @@ struct req {
     void *data;                     /* the handler's own, in the arena */
     void *whole;                    /* what data is a part of, where a handler has parts */
     req_catch caught;               /* NULL = an error is the answer */
-    struct artifact_call *artifact; /* what it does with artifacts; gateway/artifact_store.h */
-    struct s3_call *s3;             /* its call to S3; gateway/s3.h */
+    struct artifact_call *artifact; /* what it does with artifacts; artifact/artifact_store.h */
+    struct s3_call *s3;             /* its call to S3; gateway/s3/s3.h */
     void *asked;                    /* run_search_ask's own, until its next step */
     void (*over)(struct req *r);    /* called once when the request is over; gateway/req_body.h */
 

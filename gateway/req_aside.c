@@ -7,8 +7,8 @@
  */
 #include "gateway/req_aside.h"
 
-#include "gateway/artifacts.h"
-#include "gateway/auth.h"
+#include "gateway/artifact/artifacts.h"
+#include "gateway/auth/auth.h"
 #include "gateway/req_drive.h"
 #include "gateway/req_park.h"
 #include "gateway/req_steps.h"

@@ -4,9 +4,9 @@
  */
 #include "gateway/req_body.h"
 
-#include "gateway/conn.h"
-#include "gateway/conn_steps.h"
-#include "gateway/reply.h"
+#include "gateway/http/conn.h"
+#include "gateway/http/conn_steps.h"
+#include "gateway/http/reply.h"
 #include "gateway/req_steps.h"
 
 err_t req_next_piece(struct req *r, req_step next)

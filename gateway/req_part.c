@@ -8,8 +8,8 @@
  */
 #include "gateway/req_part.h"
 
-#include "gateway/conn.h"
-#include "gateway/reply.h"
+#include "gateway/http/conn.h"
+#include "gateway/http/reply.h"
 #include "gateway/req_drive.h"
 #include "gateway/req_steps.h"
 #include "schema/errors.h"

@@ -20,7 +20,7 @@
 
 #include "gateway/req.h"
 
-/* Runs a statement that may give many rows (its text begins with SQL_STREAM, gateway/sql_stream.h):
+/* Runs a statement that may give many rows (its text begins with SQL_STREAM, sql/sql_stream.h):
  * next follows with the first of them in r->rows; values live until then. A failure does not reach
  * next. While rows are left, a session is held for the request. */
 must_check err_t req_rows(struct req *r, const struct sql_step *step, req_step next);

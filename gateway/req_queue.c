@@ -9,7 +9,7 @@
  */
 #include "gateway/req_queue.h"
 
-#include "gateway/peers.h"
+#include "gateway/peers/peers.h"
 #include "gateway/req_park.h"
 #include "gateway/req_steps.h"
 #include "gateway/worker.h"

@@ -1,7 +1,7 @@
 /*
  * req_reply: what has been made of a request's answer so far.
  *
- * Written through gateway/reply.h and gateway/req_part.h; conn_answer.c sends it. The worker's thread.
+ * Written through http/reply.h and gateway/req_part.h; conn_answer.c sends it. The worker's thread.
  */
 #ifndef GATEWAY_REQ_REPLY_H
 #define GATEWAY_REQ_REPLY_H
@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "gateway/policy.h"
+#include "gateway/auth/policy.h"
 
 struct reply {
     int status;

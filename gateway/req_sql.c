@@ -8,8 +8,8 @@
 
 #include "gateway/req_part.h"
 #include "gateway/req_steps.h"
-#include "gateway/sql_stream.h"
-#include "gateway/trace.h"
+#include "gateway/sql/sql_stream.h"
+#include "gateway/trace/trace.h"
 #include "gateway/worker.h"
 #include "gateway/worker_net.h"
 #include "schema/errors.h"

@@ -23,8 +23,8 @@
  * connections without a request close, answers close theirs; when none is left the thread ends. At the deadline what still waits is answered 503, the rest is closed.
  */
 #define _GNU_SOURCE /* accept4 */
+#include "gateway/s3/s3.h"
 #include "gateway/worker.h"
-#include "gateway/s3.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -38,20 +38,20 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/slice.h"
-#include "gateway/conn.h"
-#include "gateway/grant_ask.h"
-#include "gateway/grant_cache.h"
-#include "gateway/latency.h"
-#include "gateway/peers.h"
+#include "gateway/auth/grant_ask.h"
+#include "gateway/auth/grant_cache.h"
+#include "gateway/auth/policy.h"
+#include "gateway/auth/workspace.h"
+#include "gateway/http/conn.h"
+#include "gateway/http/route.h"
+#include "gateway/peers/peers.h"
 #include "gateway/pod.h"
-#include "gateway/policy.h"
+#include "gateway/proxy/upstream.h"
 #include "gateway/req_drive.h"
-#include "gateway/route.h"
 #include "gateway/server.h"
-#include "gateway/upstream.h"
+#include "gateway/status/latency.h"
 #include "gateway/worker_config.h"
 #include "gateway/worker_net.h"
-#include "gateway/workspace.h"
 #include "schema/errors.h"
 
 enum {

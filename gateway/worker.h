@@ -8,9 +8,9 @@
 #define GATEWAY_WORKER_H
 
 #include "base/inbox.h"
-#include "gateway/news.h"
+#include "gateway/peers/news.h"
 #include "gateway/req.h"
-#include "gateway/top.h"
+#include "gateway/status/top.h"
 #include "gateway/worker_note.h"
 #include "ingest/queue.h"
 #include "ingest/runs.h"

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "gateway/conn.h"
+#include "gateway/http/conn.h"
 
 enum { POOL_EXCHANGES = 256 }; /* kept for reuse; more are freed */
 

@@ -47,7 +47,7 @@ static const struct route_text routes[] = {
 #define MLFLOW_3(methods, path, handler, body, may)                             \
     {#methods, "/api/3.0/mlflow" path, #handler, #body, #may, "ON_CLIENT", ""}, \
         {#methods, "/ajax-api/3.0/mlflow" path, #handler, #body, #may, "ON_CLIENT", ""},
-#include "gateway/routes.def"
+#include "gateway/http/routes.def"
 #undef ROUTE
 #undef MLFLOW
 #undef MLFLOW_3
@@ -58,7 +58,7 @@ static const struct route_text routes[] = {
 
 static const struct manual_command commands[] = {
 #define COMMAND(name, words, flags, help, run) {name, words, flags, help},
-#include "gateway/commands.def"
+#include "gateway/command/commands.def"
 #undef COMMAND
 };
 
@@ -92,7 +92,7 @@ static void routes_doc(struct buf *out)
 {
     buf_add_str(out,
                 STR("# Routes\n\n"
-                    "Generated from `gateway/routes.def` by `make docs`.\n\n"
+                    "Generated from `gateway/http/routes.def` by `make docs`.\n\n"
                     "Every path that Sluice answers itself; any other goes to `upstream`, or gets "
                     "404 with MLflow's error\nJSON where that is not set. `…` stands for "
                     "`/api/2.0/mlflow` and `/ajax-api/2.0/mlflow`;\n"

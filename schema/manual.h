@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 
-/* One row of gateway/commands.def. */
+/* One row of gateway/command/commands.def. */
 struct manual_command {
     const char *name;
     const char *words;

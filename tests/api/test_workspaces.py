@@ -45,7 +45,7 @@ def unlimited_texts():
     with open(os.path.join(ROOT, "schema/sql/mlflow.sql"), encoding="utf-8") as f:
         tables = set(re.findall(r"^CREATE TABLE (\w+) \(", f.read(), re.M))
     tables -= {"alembic_version", "workspaces", "job_locks", "scheduler_leases"}
-    objects = [o for o in glob.glob(os.path.join(ROOT, "build/obj/gateway/*.o")) if not NO_REQUESTS.search(o)]
+    objects = [o for o in glob.glob(ROOT + "/build/obj/gateway/**/*.o", recursive=True) if not NO_REQUESTS.search(o)]
     assert len(objects) > 100
     for path in objects:
         with open(path, "rb") as f:
@@ -89,7 +89,7 @@ def test_every_route_is_asked_for_things_of_another_workspace():
                 if found := re.match(r"(GET|POST|PUT|PATCH|DELETE) (\S+?)(\?|\s|$)", line):
                     path = found[2] if found[2].startswith("/") else API + found[2]
                     asked.add((found[1], re.sub(r"^/ajax-api", "/api", path)))
-    with open(os.path.join(ROOT, "gateway/routes.def"), encoding="utf-8") as f:
+    with open(os.path.join(ROOT, "gateway/http/routes.def"), encoding="utf-8") as f:
         rows = re.findall(r'^(\w+)\(([A-Z| ]+), "([^"]+)", (\w+)', f.read(), re.M)
     prefixes = {"ROUTE": "", "MLFLOW": "/api/2.0/mlflow", "MLFLOW_3": "/api/3.0/mlflow",
                 "ARTIFACTS": "/api/2.0/mlflow-artifacts"}

@@ -98,7 +98,7 @@ def settings():
 
 
 def commands():
-    with open(ROOT + "/gateway/commands.def", encoding="utf-8") as f:
+    with open(ROOT + "/gateway/command/commands.def", encoding="utf-8") as f:
         return re.findall(r'^COMMAND\("([a-z-]+)"', f.read(), re.M)
 
 

@@ -3,7 +3,7 @@
  *
  * Input: a Range field, a line; a name.
  */
-#include "gateway/artifact_header.c"
+#include "gateway/artifact/artifact_header.c"
 
 #include "tests/fuzz/fuzz.h"
 

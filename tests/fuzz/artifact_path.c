@@ -3,7 +3,7 @@
  *
  * Input: a path, as the HTTP layer decoded it.
  */
-#include "gateway/artifact_path.c"
+#include "gateway/artifact/artifact_path.c"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -3,7 +3,7 @@
  *
  * Input: the location a client names, a line; the server's own root, a line; a path to append.
  */
-#include "gateway/artifact_uri.c"
+#include "gateway/artifact/artifact_uri.c"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -5,7 +5,7 @@
  * hash costs more than it may: numbers that would take long are made short before, those out of all
  * proportion are left as they are.
  */
-#include "gateway/auth_hash.h"
+#include "gateway/auth/auth_hash.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -3,7 +3,7 @@
  *
  * Input: the header's value. Credentials that are found, written as a header again, must be found again.
  */
-#include "gateway/auth_header.h"
+#include "gateway/auth/auth_header.h"
 
 #include "base/base64.h"
 #include "tests/fuzz/fuzz.h"

@@ -7,13 +7,13 @@
  * The statement must hold each value's place once and in order, and nothing of what the client
  * wrote: made again from clauses with other texts in them, it must be the same.
  */
-#include "gateway/filter.h"
+#include "gateway/search/filter.h"
 
 #include "base/buf.h"
-#include "gateway/filter_lex.h"
-#include "gateway/order.h"
-#include "gateway/query.h"
-#include "gateway/search_sql.h"
+#include "gateway/search/filter_lex.h"
+#include "gateway/search/order.h"
+#include "gateway/search/query.h"
+#include "gateway/search/search_sql.h"
 #include "schema/errors.h"
 #include "schema/tune.h"
 #include "tests/fuzz/fuzz.h"

@@ -4,13 +4,13 @@
  * Input: the variables as JSON, a line, empty for none; then the document. Whatever is refused is
  * refused in words; what is planned is as small as promised.
  */
-#include "gateway/graphql_parse.h"
+#include "gateway/graphql/graphql_parse.h"
 
-#include "gateway/graphql_check.h"
-#include "gateway/graphql_input.h"
-#include "gateway/graphql_lex.h"
-#include "gateway/graphql_limit.h"
-#include "gateway/graphql_plan.h"
+#include "gateway/graphql/graphql_check.h"
+#include "gateway/graphql/graphql_input.h"
+#include "gateway/graphql/graphql_lex.h"
+#include "gateway/graphql/graphql_limit.h"
+#include "gateway/graphql/graphql_plan.h"
 #include "ingest/document.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -4,7 +4,7 @@
  * Input: a password, a line end, the file. A file that is read has, for every line that is one, the hash of
  * the first line of that name. Hashes that are cheap are tried; those of crypt(3) cost what they say.
  */
-#include "gateway/htpasswd.c"
+#include "gateway/auth/htpasswd.c"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -9,7 +9,7 @@
  * bytes it took, and for a refusal the code. Not the words: llhttp says the same in other words
  * when it stops elsewhere. Inputs stay below FRAMING_BYTES, where refusing depends on the pieces.
  */
-#include "gateway/http.h"
+#include "gateway/http/http.h"
 
 #include "base/buf.h"
 #include "schema/errors.h"

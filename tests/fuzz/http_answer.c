@@ -5,8 +5,8 @@
  * Input: a line with the sizes of the pieces, as for http ("H" at its begin: the request was HEAD), then what the
  * upstream sends. Every piece is fed from memory of its own.
  */
-#include "gateway/http_answer.h"
-#include "gateway/proxy_head.h"
+#include "gateway/http/http_answer.h"
+#include "gateway/proxy/proxy_head.h"
 
 #include "base/buf.h"
 #include "tests/fuzz/fuzz.h"

@@ -3,7 +3,7 @@
  *
  * Input: the text. The same number written plainly must be the same number.
  */
-#include "gateway/experiment_id.h"
+#include "gateway/api/experiment_id.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -4,7 +4,7 @@
  * Input: a byte that says how long the pieces are, then the text. In one piece and in many the same stays.
  * Of JSON, JSON stays, without what the rules name, and with everything else.
  */
-#include "gateway/json_sieve.h"
+#include "gateway/auth/json_sieve.h"
 
 #include "tests/fuzz/fuzz.h"
 #include "yyjson.h"

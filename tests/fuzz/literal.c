@@ -4,7 +4,7 @@
  * Input: what stands between the brackets. What is accepted is written down again as Python would,
  * and must be the same list then.
  */
-#include "gateway/literal.h"
+#include "gateway/search/literal.h"
 
 #include "base/buf.h"
 #include "ingest/python.h"

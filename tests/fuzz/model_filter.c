@@ -5,11 +5,11 @@
  * Input: lines. Those that begin with "order " are fields of order_by, the first that begins with
  * "token " is a page token, the others together are the filter.
  */
-#include "gateway/model_filter.h"
+#include "gateway/search/model_filter.h"
 
 #include "base/buf.h"
-#include "gateway/model_search.h"
-#include "gateway/model_token.h"
+#include "gateway/search/model_search.h"
+#include "gateway/search/model_token.h"
 #include "schema/errors.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/query.h"

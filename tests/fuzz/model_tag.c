@@ -3,7 +3,7 @@
  *
  * Input: the tag's value so far, a line, empty for none; then the description.
  */
-#include "gateway/model_tag.h"
+#include "gateway/api/model_tag.h"
 
 #include "ingest/document.h"
 #include "schema/errors.h"

@@ -3,8 +3,8 @@
  *
  * Input: a list of hosts or origins, a line; an Origin, a line; a network, a line; X-Forwarded-For.
  */
-#include "gateway/forwarded.c"
-#include "gateway/guard.c"
+#include "gateway/http/forwarded.c"
+#include "gateway/http/guard.c"
 
 #include "base/glob.h"
 #include "tests/fuzz/fuzz.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "gateway/query.h"
+#include "gateway/search/query.h"
 
 /* $1 ... $n, each once and in order; no more quotes than pair up. */
 static inline void fuzz_check_query(const struct query *q)

@@ -3,7 +3,7 @@
  *
  * Input: a document.
  */
-#include "gateway/s3_xml.c"
+#include "gateway/s3/s3_xml.c"
 
 #include "gateway/say.h"
 #include "tests/fuzz/fuzz.h"

@@ -28,8 +28,8 @@ FLUSH_SEES = {"ingest/queue.h", "ingest/queue_share.h", "ingest/runs.h"}
 STARTS_FLUSHERS = {"gateway/main.c", "gateway/server.c", "gateway/server.h"}
 # What else of flush the gateway may see: `deadletter retry` takes the flushers' path, alone;
 # `journal adopt` starts flushers on a directory that no server has.
-FLUSH_SEEN = {("gateway/cmd_deadletter.c", "flush/redelivery.h"),
-              ("gateway/cmd_adopt.c", "flush/flusher.h")}
+FLUSH_SEEN = {("gateway/command/cmd_deadletter.c", "flush/redelivery.h"),
+              ("gateway/command/cmd_adopt.c", "flush/flusher.h")}
 # Sources of deps.lock, found by -isystem.
 PINNED = {"yyjson.h", "llhttp.h", "hiredis.h", "hiredis_ssl.h", "async.h"}
 
@@ -40,7 +40,7 @@ HEADER_LINES = 120
 UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK"])
                         + r")\b")
 # Programs of their own: run by the build, not linked into anything a test could include.
-DOCGEN_READS = {"gateway/routes.def", "gateway/commands.def"}
+DOCGEN_READS = {"gateway/http/routes.def", "gateway/command/commands.def"}
 PROGRAMS = {"gateway/main.c", "loadtest/main.c", "schema/docgen.c"}
 GENERATED = ["config.md", "differences.md", "errors.md", "files.md", "metrics.md", "routes.md",
              "wire.md"]

@@ -235,7 +235,7 @@ def routes_of(stock):
 
 
 def own_routes():
-    """(method, path) of every row of gateway/routes.def, as docs/routes.md lists them."""
+    """(method, path) of every row of gateway/http/routes.def, as docs/routes.md lists them."""
     found = []
     with open(os.path.join(ROOT, "docs", "routes.md"), encoding="utf-8") as f:
         rows = re.findall(r"^\| ([A-Z, ]+) \| `(\S+)` \|", f.read(), re.M)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes gateway/filter_words.def: sqlparse's keywords, merged as its lexer looks them up.
+"""Writes gateway/search/filter_words.def: sqlparse's keywords, merged as its lexer looks them up.
 
-    build/venv/bin/python tests/tools/make_filter_words.py > gateway/filter_words.def
+    build/venv/bin/python tests/tools/make_filter_words.py > gateway/search/filter_words.def
 
 Only the version that the reference server of MLflow 3.17.2 runs on gives the right table; others
 are refused.

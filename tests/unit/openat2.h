@@ -1,6 +1,6 @@
 /*
  * Is there openat2 here? Valgrind 3.19, for one, does not know it; without it no link is followed at all
- * (gateway/beneath.c).
+ * (gateway/artifact/beneath.c).
  */
 #ifndef TESTS_UNIT_OPENAT2_H
 #define TESTS_UNIT_OPENAT2_H

@@ -1,5 +1,5 @@
 /* artifact_header: held against MLflow 3.17.2 on Python 3.11 and Starlette. */
-#include "gateway/artifact_header.c"
+#include "gateway/artifact/artifact_header.c"
 
 #include "tests/unit/arena_fixture.h"
 

@@ -1,5 +1,5 @@
 /* artifact_local: nothing half-written is seen, nothing outside is touched. */
-#include "gateway/artifact_local.c"
+#include "gateway/artifact/artifact_local.c"
 
 #include "tests/unit/openat2.h"
 

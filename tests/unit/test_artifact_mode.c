@@ -1,5 +1,5 @@
 /* artifact_mode: what is off says so with the rule of its route. */
-#include "gateway/artifact_mode.c"
+#include "gateway/artifact/artifact_mode.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* artifact_path: held against validate_path_is_safe of MLflow 3.17.2. */
-#include "gateway/artifact_path.c"
+#include "gateway/artifact/artifact_path.c"
 
 #include "tests/unit/arena_fixture.h"
 

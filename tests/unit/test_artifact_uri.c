@@ -1,5 +1,5 @@
 /* artifact_uri: held against what urllib.parse made of the same locations in MLflow 3.17.2. */
-#include "gateway/artifact_uri.c"
+#include "gateway/artifact/artifact_uri.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* auth_cache: what was put in is found, the longest unused goes, what is under way stays. */
-#include "gateway/auth_cache.c"
+#include "gateway/auth/auth_cache.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* auth_config: what MLflow's read_auth_config gives for the same file and environment. */
-#include "gateway/auth_config.c"
+#include "gateway/auth/auth_config.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* auth_gate: failing has a price by address and by name, being right has none. */
-#include "gateway/auth_gate.c"
+#include "gateway/auth/auth_gate.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

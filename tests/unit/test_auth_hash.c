@@ -1,5 +1,5 @@
 /* auth_hash: what werkzeug wrote is read, and what is read wrong matches nothing. */
-#include "gateway/auth_hash.c"
+#include "gateway/auth/auth_hash.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

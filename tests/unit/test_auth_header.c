@@ -1,5 +1,5 @@
 /* auth_header: credentials exactly where werkzeug 3.1 finds them. */
-#include "gateway/auth_header.c"
+#include "gateway/auth/auth_header.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* beneath: what leads out is refused, by the kernel and by the way without openat2. */
-#include "gateway/beneath.c"
+#include "gateway/artifact/beneath.c"
 
 #include "tests/unit/openat2.h"
 

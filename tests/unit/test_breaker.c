@@ -1,5 +1,5 @@
 /* breaker: opens after failures in a row, lets one probe through, closes with the first answer. */
-#include "gateway/breaker.c"
+#include "gateway/proxy/breaker.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* cmd_deadletter: what is printed for files that are whole, torn, doubled or absent. */
-#include "gateway/cmd_deadletter.c"
+#include "gateway/command/cmd_deadletter.c"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /* cmd_journal: what is printed of a journal that is whole, damaged or absent. */
-#include "gateway/cmd_journal.c"
+#include "gateway/command/cmd_journal.c"
 
 #include "tests/unit/queue_fixture.h"
 

@@ -1,7 +1,7 @@
 /*
- * Tests of gateway/csrf.c: which forms are taken, and the words for the others.
+ * Tests of gateway/auth/csrf.c: which forms are taken, and the words for the others.
  */
-#include "gateway/csrf.c"
+#include "gateway/auth/csrf.c"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* entity: rows of a real PostgreSQL to MLflow's JSON, byte for byte. */
-#include "gateway/entity.c"
+#include "gateway/api/entity.c"
 
 #include "tests/unit/pgtest.h"
 #include "unscoped.h"

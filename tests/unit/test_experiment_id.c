@@ -1,5 +1,5 @@
 /* experiment_id: Python's integers within four bytes. */
-#include "gateway/experiment_id.c"
+#include "gateway/api/experiment_id.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

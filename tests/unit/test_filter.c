@@ -1,5 +1,5 @@
 /* filter: MLflow 3.17.2's verdict on filters; the examples that were tried on it, and more. */
-#include "gateway/filter.c"
+#include "gateway/search/filter.c"
 
 #include "tests/unit/verdict.h"
 

@@ -1,5 +1,5 @@
 /* filter_group: sqlparse's trees. Each row was compared with sqlparse 0.6.1. */
-#include "gateway/filter_group.c"
+#include "gateway/search/filter_group.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
-#include "gateway/filter_split.h"
+#include "gateway/search/filter_split.h"
 
 static const char *const class_names[] = {
     "",     "stmt",  "comment", "brackets", "paren", "case", "if",     "for",  "begin", "over",

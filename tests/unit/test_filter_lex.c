@@ -1,5 +1,5 @@
 /* filter_lex: sqlparse's tokens. Each row was compared with sqlparse 0.6.1. */
-#include "gateway/filter_lex.c"
+#include "gateway/search/filter_lex.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* filter_split: where statements end. Each row was compared with sqlparse 0.6.1. */
-#include "gateway/filter_split.c"
+#include "gateway/search/filter_split.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

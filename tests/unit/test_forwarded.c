@@ -1,8 +1,8 @@
 /*
- * Tests of gateway/forwarded.c: what X-Forwarded-* fields say, by uvicorn's rules. The peer is a real
+ * Tests of http/forwarded.c: what X-Forwarded-* fields say, by uvicorn's rules. The peer is a real
  * connection of this machine, so it is 127.0.0.1.
  */
-#include "gateway/forwarded.c"
+#include "gateway/http/forwarded.c"
 
 #include <arpa/inet.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* gc_options: ages and lists as `mlflow gc` reads them; the numbers are Python's. */
-#include "gateway/gc_options.c"
+#include "gateway/gc/gc_options.c"
 
 #include "tests/unit/arena_fixture.h"
 

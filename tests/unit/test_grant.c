@@ -1,7 +1,7 @@
 /*
- * Tests of gateway/grant.c: the rules of MLflow's permissions as a table.
+ * Tests of gateway/auth/grant.c: the rules of MLflow's permissions as a table.
  */
-#include "gateway/grant.c"
+#include "gateway/auth/grant.c"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /*
- * Tests of gateway/grant_ask.c: what counts how long, who asks again, and who waits. Time and the database are
+ * Tests of auth/grant_ask.c: what counts how long, who asks again, and who waits. Time and the database are
  * the test's; the waits are written down.
  */
-#include "gateway/grant_ask.c"
+#include "gateway/auth/grant_ask.c"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,12 +1,12 @@
 /*
- * Tests of gateway/grant_behind.c: which calls that go on change permissions, of what, and for whom.
+ * Tests of auth/grant_behind.c: which calls that go on change permissions, of what, and for whom.
  */
 /* What it calls is here instead: the rest of grant_write.c and req_sql.c is the program's. */
 #define grant_own_now   noted_own_now
 #define grant_own_first noted_own_first
 #define grant_gone      noted_gone
 #define req_sql_try     noted_sql_try
-#include "gateway/grant_behind.c"
+#include "gateway/auth/grant_behind.c"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "gateway/auth.h"
+#include "gateway/auth/auth.h"
 #include "schema/errors.h"
 
 static struct auth_user user;

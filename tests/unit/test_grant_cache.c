@@ -1,7 +1,7 @@
 /*
- * Tests of gateway/grant_cache.c: what is trusted, what a change takes away, what is bounded.
+ * Tests of gateway/auth/grant_cache.c: what is trusted, what a change takes away, what is bounded.
  */
-#include "gateway/grant_cache.c"
+#include "gateway/auth/grant_cache.c"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /*
- * Tests of gateway/grant_write.c: in whose transaction a grant is written, that it is tried again behind a commit,
+ * Tests of auth/grant_write.c: in whose transaction a grant is written, that it is tried again behind a commit,
  * and that what was known is not known any more afterwards.
  */
-#include "gateway/grant_write.c"
+#include "gateway/auth/grant_write.c"
 
 #include <stdarg.h>
 #include <stddef.h>

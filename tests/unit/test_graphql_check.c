@@ -1,6 +1,6 @@
 /* graphql_check and what goes with it, _usage, _limit, _plan and _input: the words of a stock server
  * row by row (graphql_rows.def), plans, and the work that hostile documents make. */
-#include "gateway/graphql_check.c"
+#include "gateway/graphql/graphql_check.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,10 +9,10 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "gateway/graphql_input.h"
-#include "gateway/graphql_lex.h"
-#include "gateway/graphql_limit.h"
-#include "gateway/graphql_plan.h"
+#include "gateway/graphql/graphql_input.h"
+#include "gateway/graphql/graphql_lex.h"
+#include "gateway/graphql/graphql_limit.h"
+#include "gateway/graphql/graphql_plan.h"
 #include "ingest/document.h"
 
 struct row {

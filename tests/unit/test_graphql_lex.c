@@ -1,5 +1,5 @@
 /* graphql_lex: tokens as graphql-core cuts them, strings, blocks, and what is refused. */
-#include "gateway/graphql_lex.c"
+#include "gateway/graphql/graphql_lex.c"
 
 #include "tests/unit/arena_fixture.h"
 

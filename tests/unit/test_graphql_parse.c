@@ -1,5 +1,5 @@
 /* graphql_parse: documents written back from their trees, what is refused, and the bounds. */
-#include "gateway/graphql_parse.c"
+#include "gateway/graphql/graphql_parse.c"
 
 #include "tests/unit/arena_fixture.h"
 

@@ -1,5 +1,5 @@
 /* graphql_schema: the table's own rules, and what a misspelt name may have meant. */
-#include "gateway/graphql_schema.c"
+#include "gateway/graphql/graphql_schema.c"
 
 #include "tests/unit/arena_fixture.h"
 

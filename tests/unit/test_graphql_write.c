@@ -1,5 +1,5 @@
 /* graphql_write: what a plan asks for of an entity's JSON, and what stands where there is nothing. */
-#include "gateway/graphql_write.c"
+#include "gateway/graphql/graphql_write.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "gateway/graphql_parse.h"
+#include "gateway/graphql/graphql_parse.h"
 
 struct row {
     const char *fragment; /* a selection on the type */

@@ -1,8 +1,8 @@
 /*
- * Tests of gateway/guard.c: hosts of origins, and which origins are echoed. What comes out on the wire
+ * Tests of http/guard.c: hosts of origins, and which origins are echoed. What comes out on the wire
  * stands in tests/wire/security.case, and beside stock in tests/conform/edge.py.
  */
-#include "gateway/guard.c"
+#include "gateway/http/guard.c"
 
 #include <stdarg.h>
 #include <stddef.h>

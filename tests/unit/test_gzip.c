@@ -1,5 +1,5 @@
 /* gzip: what goes in comes out of zlib's own reader, and only for those who asked. */
-#include "gateway/gzip.c"
+#include "gateway/http/gzip.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* htpasswd: every kind of hash that Apache writes is read, and the file is read whole or not at all. */
-#include "gateway/htpasswd.c"
+#include "gateway/auth/htpasswd.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /*
- * Tests of gateway/http.c: every rule on whole requests and byte by byte, because a peer chooses
+ * Tests of http/http.c: every rule on whole requests and byte by byte, because a peer chooses
  * where a read ends.
  */
-#include "gateway/http.c"
+#include "gateway/http/http.c"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* http_answer: every cut of an answer's bytes gives the same head, content and end. */
-#include "gateway/http_answer.c"
+#include "gateway/http/http_answer.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* ini: the values that Python's configparser finds, and its errors. */
-#include "gateway/ini.c"
+#include "gateway/auth/ini.c"
 
 #include "tests/unit/arena_fixture.h"
 

@@ -1,5 +1,5 @@
 /* journal_backlog: what waits is what no position of its partition has passed. */
-#include "gateway/journal_backlog.c"
+#include "gateway/command/journal_backlog.c"
 
 #include "ingest/journal_dir.h"
 #include "tests/unit/queue_fixture.h"

@@ -1,7 +1,7 @@
 /*
- * Tests of gateway/json_sieve.c: what goes, that what stays is the same, in pieces of any length.
+ * Tests of auth/json_sieve.c: what goes, that what stays is the same, in pieces of any length.
  */
-#include "gateway/json_sieve.c"
+#include "gateway/auth/json_sieve.c"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* latency: every answer is in one cell, and cells add up by route and by method and status. */
-#include "gateway/latency.c"
+#include "gateway/status/latency.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* literal: lists as ast.literal_eval and MLflow read them. Each row was tried on MLflow 3.17.2. */
-#include "gateway/literal.c"
+#include "gateway/search/literal.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

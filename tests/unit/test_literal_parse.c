@@ -1,5 +1,5 @@
 /* literal_parse: which texts are Python expressions, and of what class. */
-#include "gateway/literal_parse.c"
+#include "gateway/search/literal_parse.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

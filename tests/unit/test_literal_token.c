@@ -1,5 +1,5 @@
 /* literal_token: Python's tokens, its line count and its limit on brackets. */
-#include "gateway/literal_token.c"
+#include "gateway/search/literal_token.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* local_path: what is local, and where links lead. */
-#include "gateway/local_path.c"
+#include "gateway/artifact/local_path.c"
 
 #include "tests/unit/arena_fixture.h"
 

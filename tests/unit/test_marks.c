@@ -1,5 +1,5 @@
 /* marks: a position only rises, and what is forgotten is unknown, not wrong. */
-#include "gateway/marks.c"
+#include "gateway/peers/marks.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

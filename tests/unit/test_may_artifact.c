@@ -1,7 +1,7 @@
 /*
- * Tests of gateway/may_artifact.c: whose an artifact is, by every spelling of its path.
+ * Tests of gateway/auth/may_artifact.c: whose an artifact is, by every spelling of its path.
  */
-#include "gateway/may_artifact.c"
+#include "gateway/auth/may_artifact.c"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /*
- * Tests of gateway/may_find.c: one statement a kind, and rows to the things that were asked for.
+ * Tests of auth/may_find.c: one statement a kind, and rows to the things that were asked for.
  */
-#include "gateway/may_find.c"
+#include "gateway/auth/may_find.c"
 
 #include <stdarg.h>
 #include <stddef.h>

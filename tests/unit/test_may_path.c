@@ -1,7 +1,7 @@
 /*
- * Tests of gateway/may_path.c: which rule a path has, and that what is native has one.
+ * Tests of gateway/auth/may_path.c: which rule a path has, and that what is native has one.
  */
-#include "gateway/may_path.c"
+#include "gateway/auth/may_path.c"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "gateway/route.h"
+#include "gateway/http/route.h"
 
 static enum may_rule rule_of(unsigned method, const char *path)
 {

@@ -1,5 +1,5 @@
 /* model_filter: MLflow 3.17.2's verdict on filters of logged models; each row was tried on it. */
-#include "gateway/model_filter.c"
+#include "gateway/search/model_filter.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* model_search: the statement, and MLflow 3.17.2's verdict on order_by. */
-#include "gateway/model_search.c"
+#include "gateway/search/model_search.c"
 #include "unscoped.h"
 
 #include <setjmp.h>

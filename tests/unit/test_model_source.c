@@ -1,5 +1,5 @@
 /* model_source: the rules one by one, answered as a stock server of MLflow 3.17.2 does. */
-#include "gateway/model_source.c"
+#include "gateway/api/model_source.c"
 
 #include "tests/unit/arena_fixture.h"
 

@@ -1,5 +1,5 @@
 /* model_tag: what a stock server's tag holds after runs/log-model, byte for byte. */
-#include "gateway/model_tag.c"
+#include "gateway/api/model_tag.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

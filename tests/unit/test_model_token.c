@@ -1,5 +1,5 @@
 /* model_token: tokens of stock servers are read, ours are theirs; each message was heard there. */
-#include "gateway/model_token.c"
+#include "gateway/search/model_token.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

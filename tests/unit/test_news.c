@@ -1,5 +1,5 @@
 /* news: every worker hears what one tells, here without Redis; and what other pods would have told. */
-#include "gateway/news.c"
+#include "gateway/peers/news.c"
 
 #include "base/clock.h"
 

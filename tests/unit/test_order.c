@@ -1,5 +1,5 @@
 /* order: MLflow 3.17.2's verdict on order_by; each row was tried on it. */
-#include "gateway/order.c"
+#include "gateway/search/order.c"
 
 #include "tests/unit/verdict.h"
 

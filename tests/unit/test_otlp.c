@@ -1,5 +1,5 @@
 /* otlp: the JSON of a collector's protocol, as a whole and where it differs. */
-#include "gateway/otlp.c"
+#include "gateway/trace/otlp.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* peers_look: what Redis says is read with care, and one question holds what many reads wait for. */
-#include "gateway/peers.c"
-#include "gateway/peers_asked.c"
-#include "gateway/peers_look.c"
+#include "gateway/peers/peers.c"
+#include "gateway/peers/peers_asked.c"
+#include "gateway/peers/peers_look.c"
 
 #include "tests/unit/queue_fixture.h"
 

@@ -1,8 +1,8 @@
 /*
- * Tests of gateway/policy.c: lists, and the lines that a snapshot of the settings gives to every
+ * Tests of auth/policy.c: lists, and the lines that a snapshot of the settings gives to every
  * answer.
  */
-#include "gateway/policy.c"
+#include "gateway/auth/policy.c"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* proxy_head: what of a head goes on, and what is put in. */
-#include "gateway/proxy_head.c"
+#include "gateway/proxy/proxy_head.c"
 
 #include "tests/unit/arena_fixture.h"
 

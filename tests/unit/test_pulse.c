@@ -1,5 +1,5 @@
 /* pulse: a beat is what lies between two looks, and the ring keeps the newest. */
-#include "gateway/pulse.c"
+#include "gateway/status/pulse.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* query: text that grows, values that are bound. */
-#include "gateway/query.c"
+#include "gateway/search/query.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

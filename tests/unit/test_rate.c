@@ -1,5 +1,5 @@
 /* rate: a bucket lets through burst and limit and no more, by itself and on loan. */
-#include "gateway/rate.c"
+#include "gateway/peers/rate.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* redis: a connection to a real redis-server that refuses, hangs, dies and comes back. */
 #define _GNU_SOURCE /* RTLD_NEXT */
-#include "gateway/redis.c"
-#include "gateway/client_tls.c"
+#include "gateway/http/client_tls.c"
+#include "gateway/peers/redis.c"
 
 #include <dlfcn.h>
 #include <netdb.h>

@@ -1,7 +1,7 @@
 /*
- * Tests of gateway/reply.c: the bytes of whole answers. (fail) is ours, fail() would be cmocka's.
+ * Tests of http/reply.c: the bytes of whole answers. (fail) is ours, fail() would be cmocka's.
  */
-#include "gateway/reply.c"
+#include "gateway/http/reply.c"
 
 #include <setjmp.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* req_body: bodies in pieces and answers in parts, through a worker and real sockets, on routes of this
- * test's own (they stand in for gateway/route.c and what server.c tells a worker). */
+ * test's own (they stand in for gateway/http/route.c and what server.c tells a worker). */
 #include "gateway/req_body.c"
 
 #include <arpa/inet.h>
@@ -7,12 +7,12 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include "gateway/conn_io.h"
-#include "gateway/listen.h"
+#include "gateway/http/conn_io.h"
+#include "gateway/http/listen.h"
+#include "gateway/http/route.h"
 #include "gateway/pod.h"
 #include "gateway/req_event.h"
 #include "gateway/req_part.h"
-#include "gateway/route.h"
 #include "gateway/server.h"
 #include "gateway/worker.h"
 #include "gateway/worker_config.h"

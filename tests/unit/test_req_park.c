@@ -2,7 +2,7 @@
 #include "gateway/req_park.c"
 
 #include "base/clock.h"
-#include "gateway/conn.h"
+#include "gateway/http/conn.h"
 #include "gateway/worker_net.h"
 
 #include <setjmp.h>

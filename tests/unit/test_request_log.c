@@ -1,5 +1,5 @@
 /* request_log: which requests have a line, and what stands in it. */
-#include "gateway/request_log.c"
+#include "gateway/http/request_log.c"
 
 #include "tests/unit/log_capture.h"
 

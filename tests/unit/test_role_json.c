@@ -1,7 +1,7 @@
 /*
- * Tests of gateway/role_json.c: rows of roles and their permissions as MLflow's JSON, wherever they stand.
+ * Tests of auth/role_json.c: rows of roles and their permissions as MLflow's JSON, wherever they stand.
  */
-#include "gateway/role_json.c"
+#include "gateway/auth/role_json.c"
 
 #include <stdarg.h>
 #include <stddef.h>

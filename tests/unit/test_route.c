@@ -1,8 +1,8 @@
 /*
- * Tests of gateway/route.c: exact paths, both prefixes, methods, listeners, the static prefix. The
+ * Tests of http/route.c: exact paths, both prefixes, methods, listeners, the static prefix. The
  * handlers are never called, so they are names only.
  */
-#include "gateway/route.c"
+#include "gateway/http/route.c"
 
 #include <stdarg.h>
 #include <stddef.h>

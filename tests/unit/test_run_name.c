@@ -1,5 +1,5 @@
 /* run_name: every name that can be made fits; ids are UUIDs of version 4. */
-#include "gateway/run_name.c"
+#include "gateway/api/run_name.c"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* s3_conf: the variables and files of boto3 and MLflow. */
-#include "gateway/s3_conf.c"
+#include "gateway/s3/s3_conf.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

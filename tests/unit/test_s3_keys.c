@@ -1,5 +1,5 @@
 /* s3_keys: which keys are below a path, and what S3 is asked about them. */
-#include "gateway/s3_keys.c"
+#include "gateway/s3/s3_keys.c"
 
 #include "tests/unit/arena_fixture.h"
 

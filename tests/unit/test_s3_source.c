@@ -1,5 +1,5 @@
 /* s3_source: the order in which credentials are looked for, and what is refused at the start. */
-#include "gateway/s3_source.c"
+#include "gateway/s3/s3_source.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

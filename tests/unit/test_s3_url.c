@@ -1,5 +1,5 @@
 /* s3_url: held against the example in Amazon's documentation of signature version 4. */
-#include "gateway/s3_url.c"
+#include "gateway/s3/s3_url.c"
 
 #include "tests/unit/arena_fixture.h"
 

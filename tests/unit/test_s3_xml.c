@@ -1,5 +1,5 @@
 /* s3_xml: documents as S3 servers send them, and as nobody should. */
-#include "gateway/s3_xml.c"
+#include "gateway/s3/s3_xml.c"
 
 #include "tests/unit/arena_fixture.h"
 

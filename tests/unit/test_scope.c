@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "gateway/scope.c"
+#include "gateway/auth/scope.c"
 
 static struct buf out;
 

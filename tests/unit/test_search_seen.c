@@ -1,8 +1,8 @@
 /*
- * Tests of gateway/search_seen.c: which rows a page shows to somebody who may not see all, and where the next one
+ * Tests of search/search_seen.c: which rows a page shows to somebody who may not see all, and where the next one
  * begins. Rows are letters: y shows, n does not.
  */
-#include "gateway/search_seen.c"
+#include "gateway/search/search_seen.c"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* search_sql: the statement and the values of a search. */
-#include "gateway/search_sql.c"
+#include "gateway/search/search_sql.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

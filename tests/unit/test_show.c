@@ -1,7 +1,7 @@
 /*
- * Tests of gateway/show.c: which rows a caller sees, and what is cleared in those.
+ * Tests of gateway/auth/show.c: which rows a caller sees, and what is cleared in those.
  */
-#include "gateway/show.c"
+#include "gateway/auth/show.c"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "gateway/auth.h"
+#include "gateway/auth/auth.h"
 
 static struct auth_user user = {.id = 7, .name = STR_INIT("Ann")};
 static struct http_head head;

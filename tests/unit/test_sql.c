@@ -1,6 +1,6 @@
 /* sql: calls against a real PostgreSQL that errs, stalls, drops connections and goes away. */
-#include "gateway/sql.c"
-#include "gateway/sql_conn.c"
+#include "gateway/sql/sql.c"
+#include "gateway/sql/sql_conn.c"
 
 #include "tests/unit/pgtest.h"
 

@@ -1,8 +1,8 @@
 /* sql_stream: cursors on a real PostgreSQL, their sessions, and what becomes of them. */
-#include "gateway/sql_stream.c"
+#include "gateway/sql/sql_stream.c"
 
-#include "gateway/sql_pool.h"
 #include "base/clock.h"
+#include "gateway/sql/sql_pool.h"
 #include "schema/errors.h"
 #include "tests/unit/pgtest.h"
 

@@ -1,5 +1,5 @@
 /* sql_value: array literals come back from PostgreSQL's own parser in test_sql; here the bytes. */
-#include "gateway/sql_value.c"
+#include "gateway/sql/sql_value.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

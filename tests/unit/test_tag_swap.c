@@ -1,5 +1,5 @@
 /* tag_swap: on a real PostgreSQL, with somebody who writes between the read and the write. */
-#include "gateway/tag_swap.c"
+#include "gateway/api/tag_swap.c"
 
 #include <event2/event.h>
 
@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "gateway/conn.h"
+#include "gateway/http/conn.h"
 #include "gateway/req_aside.h"
 #include "gateway/req_drive.h"
 #include "gateway/worker.h"

@@ -1,8 +1,8 @@
 /*
- * Tests of gateway/tls.c: contexts from files, and tickets over their keys' life. The client is OpenSSL's,
+ * Tests of http/tls.c: contexts from files, and tickets over their keys' life. The client is OpenSSL's,
  * beside the server in one process; certificates are made here.
  */
-#include "gateway/tls.c"
+#include "gateway/http/tls.c"
 
 #include <openssl/pem.h>
 #include <openssl/x509.h>

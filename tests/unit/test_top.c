@@ -1,5 +1,5 @@
 /* top: who sends most is found in bounded memory, and nobody is counted too low. */
-#include "gateway/top.c"
+#include "gateway/status/top.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

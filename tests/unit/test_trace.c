@@ -1,5 +1,5 @@
 /* trace: who is followed, under which ids, and what is noted of the waits. */
-#include "gateway/trace.c"
+#include "gateway/trace/trace.c"
 
 #include "gateway/req_drive.h"
 

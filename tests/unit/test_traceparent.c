@@ -1,5 +1,5 @@
 /* traceparent: what the standard calls valid is read, and written back as it was. */
-#include "gateway/traceparent.c"
+#include "gateway/trace/traceparent.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* tracer: more spans than it holds are dropped and counted, and its end comes though nobody takes them. */
-#include "gateway/tracer.c"
+#include "gateway/trace/tracer.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

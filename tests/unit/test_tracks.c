@@ -1,5 +1,5 @@
 /* tracks: a flush finds the requests whose points it holds, and no others. */
-#include "gateway/tracks.c"
+#include "gateway/trace/tracks.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* Tests of gateway/ui_files.c: which names are served, with which types. */
-#include "gateway/ui_files.c"
+/* Tests of gateway/artifact/ui_files.c: which names are served, with which types. */
+#include "gateway/artifact/ui_files.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

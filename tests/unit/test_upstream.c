@@ -1,5 +1,5 @@
 /* upstream: the URL it is given, and the pool beside a server that is not there. */
-#include "gateway/upstream.c"
+#include "gateway/proxy/upstream.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* upstream_address: connections spread, and those that fail are passed over. */
-#include "gateway/upstream_address.c"
+#include "gateway/proxy/upstream_address.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

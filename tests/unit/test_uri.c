@@ -1,5 +1,5 @@
 /* uri: held against urllib.parse of Python 3.11. */
-#include "gateway/uri.c"
+#include "gateway/artifact/uri.c"
 
 #include "tests/unit/arena_fixture.h"
 

@@ -1,5 +1,5 @@
 /* version_tag: the list that grows, as MLflow's json.dumps writes it. */
-#include "gateway/version_tag.c"
+#include "gateway/api/version_tag.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

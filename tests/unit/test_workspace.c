@@ -1,5 +1,5 @@
 /* workspace: which names are names, and what is remembered of them. */
-#include "gateway/workspace.c"
+#include "gateway/auth/workspace.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

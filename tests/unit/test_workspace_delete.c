@@ -1,5 +1,5 @@
 /* workspace_delete: every table that lies in workspaces by itself is looked at, in every mode. */
-#include "gateway/workspace_delete.c"
+#include "gateway/auth/workspace_delete.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

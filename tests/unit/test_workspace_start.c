@@ -1,5 +1,5 @@
 /* workspace_start: what a server does not start with. */
-#include "gateway/workspace_start.c"
+#include "gateway/auth/workspace_start.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

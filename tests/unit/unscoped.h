@@ -5,7 +5,7 @@
 #define TESTS_UNSCOPED_H
 
 #include "base/arena.h"
-#include "gateway/scope.h"
+#include "gateway/auth/scope.h"
 
 /* In the arena. */
 static inline const char *unscoped(struct arena *a, const char *text)

@@ -4,7 +4,7 @@
 #ifndef TESTS_UNIT_VERDICT_H
 #define TESTS_UNIT_VERDICT_H
 
-#include "gateway/filter.h"
+#include "gateway/search/filter.h"
 
 struct verdict {
     enum filter_dialect dialect;
