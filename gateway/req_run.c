@@ -95,9 +95,18 @@ static void run_query_row(struct worker *w, const PGresult *res, int row, struct
         runs_put(w->runs, &id, w->run_asked_us, run);
 }
 
-/* Everybody who asked learns it, and goes on. */
-static void run_query_answer(struct worker *w, const PGresult *res)
+/* A standby need not have replayed yet what a client was told of: no row of it proves nothing, and a 404 would
+ * end a training job in the middle of a failover. */
+static void run_query_doubt(struct req *r)
 {
+    if (!req_go_on_recalled(r))
+        req_give_up(r, ERR_PG, "this run is not known to a standby server, which may be behind");
+}
+
+/* Everybody who asked learns it, and goes on. */
+static void run_query_answer(struct worker *w, const struct sql_call *call)
+{
+    const PGresult *res = call->results[0];
     int count = PQntuples(res);
     struct run *found = arena_array(&w->run_arena, (size_t)count, sizeof(*found));
     struct idmap rows;
@@ -112,6 +121,10 @@ static void run_query_answer(struct worker *w, const PGresult *res)
     while ((r = w->runs_asked.first)) {
         const uint64_t *row = idmap_get(&rows, run_id_str(&r->wait_run));
 
+        if (row == NULL && call->is_of_standby) {
+            run_query_doubt(r);
+            continue;
+        }
         r->has_run = row != NULL && found[*row].workspace == r->scope.mark;
         if (row)
             r->run = found[*row];
@@ -127,7 +140,7 @@ static void run_query_on_done(struct sql_call *call)
 
     worker_touch(w);
     if (call->err == OK) {
-        run_query_answer(w, call->results[0]);
+        run_query_answer(w, call);
     } else {
         char why[256];
 

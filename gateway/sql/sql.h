@@ -27,8 +27,8 @@ struct sql_pool;
 enum { SQL_STEPS_MAX = 8, SQL_VALUES_MAX = 8192 };
 
 /* Static and constant; the address is its identity, and no two have the same name. text uses
- * $1..$n, and says in marks which workspace it looks at (auth/scope.h). With name NULL it is not prepared, and need live until done only: for text that is put
- * together for one request. */
+ * $1..$n, and says in marks which workspace it looks at (auth/scope.h). With name NULL it is not
+ * prepared, and need live until done only: for text that is put together for one request. */
 struct stmt {
     const char *name;
     const char *text;
@@ -70,6 +70,8 @@ struct sql_call {
     struct str message; /* PostgreSQL's words, or the pool's */
     unsigned failed_step;
     PGresult *results[SQL_STEPS_MAX]; /* NULL after a failure */
+    /* By a server in recovery, which may lack what is committed; PostgreSQL 14 and later say so. */
+    bool is_of_standby;
 
     /* private */
     struct sql_call *next;

@@ -657,6 +657,9 @@ static void conn_hand_over(struct sql_conn *c, struct sql_call *call)
     call->error = c->error;
     c->error = NULL;
     if (call->err == OK) {
+        const char *is_standby = PQparameterStatus(c->pg, "in_hot_standby");
+
+        call->is_of_standby = is_standby && strcmp(is_standby, "on") == 0;
         memcpy(call->results, c->results, sizeof(call->results));
         memset(c->results, 0, sizeof(c->results));
     }

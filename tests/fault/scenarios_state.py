@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 
 import psycopg
 
@@ -60,8 +61,13 @@ def failover(suite):
                 scene.accepts()
                 scene.has_backlog()
                 scene.answers_reads()
+                # It may have yet to replay what made a run: no 404 before it is promoted.
+                wait_until(lambda: scene.answers_reads() == 200, 30, "the standby answers")
+                scene.refuses_unknown_runs()
                 standby.promote()
                 scene.is_ready(True)
+                unknown = scene.log_metric(uuid.uuid4().hex)
+                assert unknown.status_code == 404, unknown.text
                 assert scene.new_run(), "sessions of workers reach the new primary"
                 return scene.sound()
 
