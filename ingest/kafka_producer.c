@@ -12,7 +12,9 @@
  * A report that is an error means that the message may be in the log or not (a request that timed out
  * in flight is answered by nobody): the client is told 503 and sends again, and the primary key
  * makes one row of the two. Nothing is sent again by us: librdkafka has tried for
- * message.timeout.ms.
+ * message.timeout.ms. But for a report that is no error and names no offset: the broker took the
+ * sequence number for one that it has had, and keeps nothing. It may be right (a batch that was sent again), or it is
+ * wrong, and then the entry is nowhere: so it is sent once more, and only an offset settles its ticket.
  *
  *    HEALTHY --a report fails, or all brokers are down and a question goes unanswered--> SICK
  *    SICK    --a question for the topic is answered, with all leaders, each with as many replicas
@@ -53,6 +55,7 @@ enum {
     PRODUCER_SCRATCH = 16 << 10, /* a writer's first; grows with its largest batch */
     PRODUCER_POLL_MS = 100,
     PRODUCER_ASK_MS = 500,
+    PRODUCER_AGAIN = 1000, /* reports without an offset in a row, until nothing is sent once more */
     PRODUCER_OVERHEAD = 128,   /* of one message, in memory */
     PRODUCER_RESERVE_PART = 8, /* this part of the memory is kept for those already admitted */
     PRODUCER_MESSAGE_MAX = 1000000
@@ -78,8 +81,9 @@ struct kafka_producer {
     uint64_t message_max; /* bytes of a value */
     pthread_t thread;
     bool has_thread;
-    bool is_early;    /* a test breaks the promise on purpose: answered before the report, */
-    bool is_trustful; /* or whatever the report says */
+    bool is_early;     /* a test breaks the promise on purpose: answered before the report, */
+    bool is_trustful;  /* or whatever the report says */
+    unsigned unplaced; /* reports without an offset since the last one with */
     _Atomic bool is_stopping;
     _Atomic uint64_t stop_by_us; /* then what waits is given up; UINT64_MAX at first */
     _Atomic bool is_healthy;
@@ -124,26 +128,30 @@ static uint64_t message_cost(size_t value_bytes)
     return value_bytes + PRODUCER_OVERHEAD;
 }
 
-/* Where it lies, or -1. A batch that was sent again and that the broker had already is acknowledged
- * without its offset: then the log's end is what bounds it. */
-static int64_t report_offset(rd_kafka_t *rk, const rd_kafka_message_t *m)
+/* True when it is on its way once more, with the ticket that it had. */
+static bool report_is_doubted(struct kafka_producer *p, const rd_kafka_message_t *m)
 {
-    int64_t low, high;
-
-    if (m->err || m->offset >= 0)
-        return m->err ? -1 : m->offset;
-    if (rd_kafka_query_watermark_offsets(rk, rd_kafka_topic_name(m->rkt), m->partition, &low, &high,
-                                         PRODUCER_ASK_MS))
-        return -1; /* as if it were lost: the client sends it again */
-    return high - 1;
+    if (m->err || m->offset >= 0) {
+        p->unplaced = m->err ? p->unplaced : 0;
+        return false;
+    }
+    stat_add(p->config.stats, kafka_unplaced, 1);
+    log_warn("", "an entry was acknowledged without its place: it is sent once more",
+             "partition=%d", (int)m->partition);
+    return ++p->unplaced <= PRODUCER_AGAIN &&
+           rd_kafka_produce(m->rkt, m->partition, RD_KAFKA_MSG_F_COPY, m->payload, m->len, m->key,
+                            m->key_len, m->_private) == 0;
 }
 
 static void producer_on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 {
     struct kafka_producer *p = arg;
     pos_t ticket = (pos_t)(uintptr_t)m->_private;
-    int64_t offset = m->err && p->is_trustful ? 0 : report_offset(rk, m);
+    int64_t offset = !m->err ? m->offset : p->is_trustful ? 0 : -1;
 
+    (void)rk;
+    if (report_is_doubted(p, m))
+        return;
     if (m->err) {
         stat_add(p->config.stats, kafka_failures, 1);
         log_warn("", "an entry could not be delivered, its writer is told", "partition=%d why=%s",

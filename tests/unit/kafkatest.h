@@ -16,7 +16,10 @@
 
 #define KAFKATEST_UNUSED __attribute__((unused))
 
-enum { KAFKATEST_PARTITIONS = 4 };
+enum {
+    KAFKATEST_PARTITIONS = 4,
+    KAFKATEST_PRODUCE = 0 /* the protocol's number of that request */
+};
 
 static struct {
     rd_kafka_t *rk; /* the cluster's own, and the producer of raw messages */
