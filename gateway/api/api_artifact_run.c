@@ -110,14 +110,20 @@ static err_t take_path(struct req *r, const struct opt_str *path, struct fail *f
     return artifact_path_check(&r->arena, path->s, &c->path, f);
 }
 
+static err_t take_query(struct req *r, struct msg_artifact_query *m, struct fail *f)
+{
+    err_t e = bind_request(&r->arena, &r->input, &MSG_artifact_query, m, f);
+
+    return e ? e : take_path(r, &m->path, f);
+}
+
 err_t api_run_artifact_get(struct req *r, struct fail *f)
 {
     struct msg_artifact_query m;
     struct run_call *c;
     err_t e;
 
-    if ((e = bind_request(&r->arena, &r->input, &MSG_artifact_query, &m, f)) ||
-        (e = take_path(r, &m.path, f)))
+    if ((e = take_query(r, &m, f)))
         return e;
     c = r->data;
     if (m.run_id.s.n == 0 && m.run_uuid.s.n == 0)
@@ -131,8 +137,7 @@ err_t api_version_artifact_get(struct req *r, struct fail *f)
     struct run_call *c;
     err_t e;
 
-    if ((e = bind_request(&r->arena, &r->input, &MSG_artifact_query, &m, f)) ||
-        (e = take_path(r, &m.path, f)))
+    if ((e = take_query(r, &m, f)))
         return e;
     c = r->data;
     return artifact_root_of_version(r, m.name.s, m.version.s, &c->uri, get_found);
