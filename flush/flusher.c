@@ -9,9 +9,11 @@
  * After that the reader stays open over losses of the connection, with its window in hand. Of a shared
  * queue partitions come and go while it takes; their positions are read when they come.
  *
- * A window is flush_rows points, or what came within flush_interval. With a backlog it grows
- * to FLUSHER_GROWTH times that, bounded by FLUSHER_ROWS_MAX: the fixed costs of a window are spread
- * further, and neighbours in the indexes meet more often.
+ * A window is flush_rows points, or what came within flush_interval. While FLUSHER_BUSY_POINTS and more
+ * come in each of these it goes on to half of flush_rows or flush_interval_busy, so that a row of
+ * latest_metrics is written once for several of its points. With a backlog it grows to
+ * FLUSHER_GROWTH times flush_rows, bounded by FLUSHER_ROWS_MAX: the fixed costs of a window are
+ * spread further, and neighbours in the indexes meet more often.
  */
 #define _GNU_SOURCE /* pthread_setname_np */
 
@@ -33,7 +35,8 @@
 enum {
     FLUSHER_GROWTH = 4,
     FLUSHER_ROWS_MAX = 200000, /* of a grown window: about 15 MiB with all its tables */
-    FLUSHER_PAUSE_US = 200000  /* after an error of the queue */
+    FLUSHER_BUSY_POINTS = 1000,
+    FLUSHER_PAUSE_US = 200000 /* after an error of the queue */
 };
 
 struct flusher {
@@ -45,19 +48,38 @@ struct flusher {
     _Atomic(struct queue_reader *) reader; /* NULL until the first connection */
     _Atomic uint64_t rows;                 /* flush_rows and flush_interval, as last reloaded */
     _Atomic uint64_t interval_us;
+    _Atomic uint64_t busy_us; /* flush_interval_busy */
+    uint64_t taken_us;        /* when the last take ended */
+    bool has_backlog;         /* then */
     _Atomic bool has_ended;
     char log_ctx[24];
 };
 
-static uint64_t flusher_rows(const struct flusher *fl, bool has_backlog)
+static uint64_t flusher_rows(const struct flusher *fl)
 {
     uint64_t rows = atomic_load(&fl->rows);
     uint64_t grown = rows * FLUSHER_GROWTH;
 
-    if (!has_backlog)
+    if (!fl->has_backlog)
         return rows;
     grown = grown < FLUSHER_ROWS_MAX ? grown : FLUSHER_ROWS_MAX;
     return grown > rows ? grown : rows;
+}
+
+/* The interval is counted from the end of the last take: what came while its window was applied has waited. */
+static struct take_terms flusher_terms(const struct flusher *fl)
+{
+    uint64_t interval_us = atomic_load(&fl->interval_us);
+    struct take_terms terms = take_until(flusher_rows(fl), clock_us());
+
+    if (link_is_asked_to_stop(&fl->link))
+        return terms;
+    terms.deadline_us = fl->taken_us + interval_us;
+    terms.busy_points = FLUSHER_BUSY_POINTS;
+    terms.enough_points = atomic_load(&fl->rows) / 2;
+    terms.busy_step_us = interval_us;
+    terms.busy_deadline_us = fl->taken_us + atomic_load(&fl->busy_us);
+    return terms;
 }
 
 /* Nothing to write (the queue moves its marks by itself): the connection is looked after. */
@@ -106,24 +128,24 @@ static err_t flusher_own(struct flusher *fl, struct take *take)
 }
 
 /* One window. */
-static err_t flusher_turn(struct flusher *fl, bool *has_backlog)
+static err_t flusher_turn(struct flusher *fl)
 {
-    uint64_t until = clock_us();
+    struct take_terms terms;
     struct take take;
     struct fail f;
     err_t e;
 
-    if (!link_is_asked_to_stop(&fl->link))
-        until += atomic_load(&fl->interval_us);
-    else if (until >= atomic_load(&fl->link.halt.deadline_us))
+    if (link_is_asked_to_stop(&fl->link) && clock_us() >= atomic_load(&fl->link.halt.deadline_us))
         return ERR_CLOSING;
+    terms = flusher_terms(fl);
     fail_init(&f, NULL);
-    e = queue_take(fl->reader, flusher_rows(fl, *has_backlog), until, &take, &f);
+    e = queue_take(fl->reader, terms, &take, &f);
     if (e) {
         log_error(fl->log_ctx, "the queue cannot be read", "why=%.*s", STR_ARG(f.text));
         return link_pause(&fl->link, FLUSHER_PAUSE_US, true);
     }
-    *has_backlog = take.has_more;
+    fl->has_backlog = take.has_more;
+    fl->taken_us = clock_us();
     if (take.has_moved && (e = flusher_own(fl, &take)))
         return e;
     if (take.count == 0 && !take.has_gap)
@@ -136,11 +158,10 @@ static err_t flusher_turn(struct flusher *fl, bool *has_backlog)
 static void *flusher_main(void *arg)
 {
     struct flusher *fl = arg;
-    bool has_backlog = false;
     err_t e = flusher_open_reader(fl);
 
     while (!e)
-        e = flusher_turn(fl, &has_backlog);
+        e = flusher_turn(fl);
     stat_set(fl->config.stats, flusher_connected, 0);
     log_info(fl->log_ctx, "flusher ends", "backlog_points=%llu",
              (unsigned long long)queue_backlog_points(fl->config.queue));
@@ -219,6 +240,7 @@ void flusher_reload(struct flusher *fl, const struct settings *s)
 {
     atomic_store(&fl->rows, s->flush_rows);
     atomic_store(&fl->interval_us, s->flush_interval);
+    atomic_store(&fl->busy_us, s->flush_interval_busy);
     load_limit(&fl->load, s->deadletter_max_bytes);
     flusher_wake(fl); /* the window under way may have been begun with an hour to fill */
 }

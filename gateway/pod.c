@@ -76,6 +76,6 @@ void pod_ring(struct pod *p)
 const char *pod_trouble(const struct pod *p)
 {
     return p->has_redis && atomic_load(&p->pulse.away) > 0
-               ? "away; reads may be behind other pods by their flush_interval"
+               ? "away; reads may be behind other pods by their flush interval"
                : NULL;
 }

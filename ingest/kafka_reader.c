@@ -258,11 +258,11 @@ static bool reader_has_moved(const struct kafka_reader *r)
     return r->arriving != NULL || r->owned != r->told;
 }
 
-static void reader_gather(struct kafka_reader *r, uint64_t max_points, uint64_t deadline_us)
+static void reader_gather(struct kafka_reader *r, const struct take_terms *terms)
 {
-    for (unsigned n = 1; !reader_is_full(r, max_points) && reader_poll(r); n++) {
-        if (n % READER_LOOK_UP == 0 &&
-            (atomic_load(&r->slot->is_woken) || clock_us() >= deadline_us))
+    for (unsigned n = 1; !reader_is_full(r, terms->max_points) && reader_poll(r); n++) {
+        if (n % READER_LOOK_UP == 0 && (atomic_load(&r->slot->is_woken) ||
+                                        (r->count == 0 && clock_us() >= terms->deadline_us)))
             return;
     }
 }
@@ -300,28 +300,27 @@ static bool reader_see_ends(struct kafka_reader *r)
     return has_more && !atomic_load(&q->is_closing);
 }
 
-err_t kafka_reader_take(struct queue_reader *reader, uint64_t max_points, uint64_t deadline_us,
-                        struct take *out, struct fail *f)
+err_t kafka_reader_take(struct queue_reader *reader, struct take_terms terms, struct take *out,
+                        struct fail *f)
 {
     struct kafka_reader *r = kafka_reader_of(reader);
     struct kafka_queue *q = r->queue;
     bool is_hurried = false;
 
     (void)f;
-    max_points = max_points > 0 ? max_points : 1;
     arena_reset(&r->arena);
     r->count = r->points = r->bytes = 0;
     memcpy(r->begin, r->cursors, sizeof(r->begin));
     reader_find_astray(r);
     while (!atomic_load(&q->is_closing)) {
-        reader_gather(r, max_points, deadline_us);
+        reader_gather(r, &terms);
         is_hurried |= reader_is_wanted(r, r->begin);
-        if (reader_is_full(r, max_points) || reader_has_moved(r) ||
+        if (reader_is_full(r, terms.max_points) || reader_has_moved(r) ||
             (is_hurried && !reader_is_wanted(r, r->cursors)))
             break;
-        if (atomic_exchange(&r->slot->is_woken, false) || clock_us() >= deadline_us)
+        if (atomic_exchange(&r->slot->is_woken, false) || take_is_over(&terms, r->points))
             break;
-        (void)inbox_wait(&r->slot->inbox, deadline_us);
+        (void)inbox_wait(&r->slot->inbox, terms.deadline_us);
     }
     atomic_fetch_add(&q->read_entries, r->count);
     atomic_fetch_add(&q->read_points, r->points);

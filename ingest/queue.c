@@ -180,10 +180,11 @@ void queue_reader_close(struct queue_reader *r)
         reader_ops(r)->reader_close(r);
 }
 
-err_t queue_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_us,
-                 struct take *out, struct fail *f)
+err_t queue_take(struct queue_reader *r, struct take_terms terms, struct take *out, struct fail *f)
 {
-    return reader_ops(r)->take(r, max_points, deadline_us, out, f);
+    if (terms.max_points == 0)
+        terms.max_points = 1;
+    return reader_ops(r)->take(r, terms, out, f);
 }
 
 void queue_reader_wake(struct queue_reader *r)

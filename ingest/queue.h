@@ -21,11 +21,10 @@
 #include "base/arena.h"
 #include "base/fail.h"
 #include "base/inbox.h"
+#include "ingest/take.h"
 #include "schema/batch.h"
 #include "schema/settings.h"
 #include "schema/stats.h"
-
-typedef uint64_t pos_t;
 
 enum {
     QUEUE_PARTITIONS = 16,     /* the ring's; part of the stored format: run id hash modulo this */
@@ -37,25 +36,6 @@ struct queue;
 struct queue_reader;
 
 enum queue_outcome { QUEUE_PENDING, QUEUE_DURABLE, QUEUE_LOST };
-/* One entry as a flusher sees it; payload lives until the next queue_take on the same reader. */
-struct entry {
-    pos_t pos, end; /* where it begins, and where the next one may */
-    unsigned partition, version; /* version: of the payload's record */
-    struct str payload;
-};
-
-/* What one queue_take gathered. */
-struct take {
-    struct entry *entries; /* owned by the reader, like their payloads */
-    size_t count;
-    pos_t cursor;         /* everything before it, of these partitions, has been handed out */
-    bool is_hurried;      /* a reader of a run waits: write now */
-    bool has_more;        /* durable entries are waiting: there is a backlog */
-    const pos_t *cursors; /* of each partition; NULL (the ring): cursor is every partition's */
-    uint64_t mask;        /* 0 (the ring): the reader's partitions are what they were */
-    bool has_moved;       /* partitions have come or gone: queue_reader_begin */
-    bool has_gap;         /* cursors have passed what is no more: apply it, even when empty */
-};
 
 /* Opens the queue that the settings name, replays what is there and starts its thread. producers
  * = number of threads that will append, each under its own index. stats: that thread's block. */
@@ -78,8 +58,8 @@ unsigned queue_partition(struct str run_id);
 must_check err_t queue_headroom(const struct queue *q, size_t bytes, struct fail *f);
 /* Appends the batch's points as one entry; *end is what to wait for. Never blocks. Only the
  * thread that owns index producer. ERR_BUSY when the ring or the disk budget is full. */
-must_check err_t queue_append(struct queue *q, unsigned producer, const struct batch *b,
-                              pos_t *end, struct fail *f);
+must_check err_t queue_append(struct queue *q, unsigned producer, const struct batch *b, pos_t *end,
+                              struct fail *f);
 /* What became of the entry that ends there; asked in the loop turn in which the inbox rang. */
 enum queue_outcome queue_outcome(const struct queue *q, pos_t end);
 /* End of the newest entry that anybody appended / that is durable / that is committed. Any thread. */
@@ -104,11 +84,11 @@ must_check err_t queue_reader_open(struct queue *q, uint64_t mask,
                                    const pos_t from[QUEUE_PARTITIONS], struct queue_reader **out,
                                    struct fail *f);
 void queue_reader_close(struct queue_reader *r);
-/* Gathers durable entries until max_points, a hurry, queue_reader_wake, or deadline_us; blocks
+/* Gathers durable entries until the terms, a hurry or queue_reader_wake end it; blocks
  * meanwhile. An empty take is normal: when all before its cursor is committed it moves the marks by
  * itself. An error gives no entries and may pass: call again. Advances the reader. */
-must_check err_t queue_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_us,
-                            struct take *out, struct fail *f);
+must_check err_t queue_take(struct queue_reader *r, struct take_terms terms, struct take *out,
+                            struct fail *f);
 /* Makes a blocked queue_take return. Any thread. */
 void queue_reader_wake(struct queue_reader *r);
 /* The take up to cursor is committed in PostgreSQL: moves the partitions' marks, rings the

@@ -59,8 +59,8 @@ uint64_t kafka_lag(const struct kafka_queue *q, unsigned partition);
 must_check err_t kafka_reader_open(struct queue *q, uint64_t mask, const pos_t *from,
                                    struct queue_reader **out, struct fail *f);
 void kafka_reader_close(struct queue_reader *r);
-must_check err_t kafka_reader_take(struct queue_reader *r, uint64_t max_points,
-                                   uint64_t deadline_us, struct take *out, struct fail *f);
+must_check err_t kafka_reader_take(struct queue_reader *r, struct take_terms terms,
+                                   struct take *out, struct fail *f);
 void kafka_reader_wake(struct queue_reader *r);
 must_check err_t kafka_reader_begin(struct queue_reader *r, const pos_t *from, struct fail *f);
 void kafka_reader_commit(struct queue_reader *r, const pos_t *cursors, uint64_t points);

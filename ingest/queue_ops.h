@@ -39,8 +39,8 @@ struct queue_ops {
     err_t (*reader_open)(struct queue *q, uint64_t mask, const pos_t *from,
                          struct queue_reader **out, struct fail *f);
     void (*reader_close)(struct queue_reader *r);
-    err_t (*take)(struct queue_reader *r, uint64_t max_points, uint64_t deadline_us,
-                  struct take *out, struct fail *f);
+    err_t (*take)(struct queue_reader *r, struct take_terms terms, struct take *out,
+                  struct fail *f);
     void (*reader_wake)(struct queue_reader *r);
     void (*commit)(struct queue_reader *r, pos_t cursor, uint64_t points);
     /* NULL for the ring. */

@@ -356,10 +356,10 @@ static bool reader_is_full(const struct queue_reader *r, uint64_t max_points)
 }
 
 /* Sleeps until something happened that a take must look at, or until the deadline. */
-static void reader_sleep(struct queue_reader *r, uint64_t max_points, uint64_t deadline_us)
+static void reader_sleep(struct queue_reader *r, const struct take_terms *terms)
 {
     struct queue *q = r->queue;
-    pos_t wake_at = r->cursor + (max_points - r->points) * READER_POINT_LEAST;
+    pos_t wake_at = r->cursor + (terms->max_points - r->points) * READER_POINT_LEAST;
     pos_t hurry = reader_hurry(r);
 
     /* A hurry whose entries are not durable yet: the next sync is what it waits for. */
@@ -371,27 +371,27 @@ static void reader_sleep(struct queue_reader *r, uint64_t max_points, uint64_t d
                   atomic_load(&r->slot->is_woken);
 
     if (!is_due)
-        (void)inbox_wait(&r->slot->inbox, deadline_us);
+        (void)inbox_wait(&r->slot->inbox, terms->deadline_us);
     atomic_store(&r->slot->wake_at, RING_NOTHING);
 }
 
 /* Steps until the window is full, all is handed out, or time is up in a long stretch of nothing. */
-static err_t reader_gather(struct queue_reader *r, pos_t durable, uint64_t max_points,
-                           uint64_t deadline_us, struct fail *f)
+static err_t reader_gather(struct queue_reader *r, pos_t durable, const struct take_terms *terms,
+                           struct fail *f)
 {
     err_t e = OK;
 
-    for (unsigned steps = 1; r->cursor < durable && !reader_is_full(r, max_points) && !e; steps++) {
+    for (unsigned steps = 1; r->cursor < durable && !reader_is_full(r, terms->max_points) && !e;
+         steps++) {
         e = reader_step(r, durable, f);
-        if (steps % READER_LOOK_UP == 0 &&
-            (atomic_load(&r->slot->is_woken) || clock_us() >= deadline_us))
+        if (steps % READER_LOOK_UP == 0 && (atomic_load(&r->slot->is_woken) ||
+                                            (r->count == 0 && clock_us() >= terms->deadline_us)))
             break;
     }
     return e;
 }
 
-err_t ring_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_us, struct take *out,
-                struct fail *f)
+err_t ring_take(struct queue_reader *r, struct take_terms terms, struct take *out, struct fail *f)
 {
     struct queue *q = r->queue;
     pos_t begin = r->cursor;
@@ -400,21 +400,20 @@ err_t ring_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_u
 
     arena_reset(&r->arena);
     r->count = r->points = r->bytes = 0;
-    max_points = max_points > 0 ? max_points : 1;
     for (;;) {
         pos_t hurry = reader_hurry(r);
 
         /* Also when it is among what this take has gathered already. */
         is_hurried |= hurry > begin;
-        e = reader_gather(r, atomic_load(&q->durable), max_points, deadline_us, f);
-        if (e || reader_is_full(r, max_points) || (is_hurried && r->cursor >= hurry))
+        e = reader_gather(r, atomic_load(&q->durable), &terms, f);
+        if (e || reader_is_full(r, terms.max_points) || (is_hurried && r->cursor >= hurry))
             break;
-        if (atomic_exchange(&r->slot->is_woken, false) || clock_us() >= deadline_us)
+        if (atomic_exchange(&r->slot->is_woken, false) || take_is_over(&terms, r->points))
             break;
         /* Nothing in hand: whoever waits for what lies behind need not wait for the deadline. */
         if (r->count == 0 && !r->has_uncommitted)
             reader_commit_marks(r, r->cursor);
-        reader_sleep(r, max_points, deadline_us);
+        reader_sleep(r, &terms);
     }
     if (r->count > 0) {
         r->has_uncommitted = true;

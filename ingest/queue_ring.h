@@ -94,8 +94,8 @@ void ring_tell(struct queue *q);
 must_check err_t ring_reader_open(struct queue *q, uint64_t mask, const pos_t *from,
                                   struct queue_reader **out, struct fail *f);
 void ring_reader_close(struct queue_reader *r);
-must_check err_t ring_take(struct queue_reader *r, uint64_t max_points, uint64_t deadline_us,
-                           struct take *out, struct fail *f);
+must_check err_t ring_take(struct queue_reader *r, struct take_terms terms, struct take *out,
+                           struct fail *f);
 void ring_reader_wake(struct queue_reader *r);
 void ring_commit(struct queue_reader *r, pos_t cursor, uint64_t points);
 extern const struct queue_ops ring_ops;

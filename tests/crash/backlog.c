@@ -158,7 +158,7 @@ static void read_back(const char *dir)
     watch_start(&taking);
     check(queue_reader_open(q, (1 << QUEUE_PARTITIONS) - 1, from, &r, &why) == OK);
     while (take.has_more) {
-        check(queue_take(r, 50000, clock_us(), &take, &why) == OK);
+        check(queue_take(r, take_until(50000, clock_us()), &take, &why) == OK);
         for (size_t i = 0; i < take.count; i++)
             taken += take.entries[i].payload.n;
     }

@@ -325,7 +325,7 @@ static err_t recover_entries(struct queue *q, struct queue_reader *r, struct fai
 
     arena_init(&a, 64 << 10);
     while (take.has_more || take.count > 0 || take.cursor < queue_durable(q)) {
-        if ((e = queue_take(r, 100000, clock_us(), &take, f)))
+        if ((e = queue_take(r, take_until(100000, clock_us()), &take, f)))
             break;
         for (size_t i = 0; i < take.count; i++) {
             const struct entry *entry = &take.entries[i];

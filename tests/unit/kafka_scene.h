@@ -50,7 +50,7 @@ static int tear_down_alone(void **state)
 static void take_once(uint64_t max_points, uint64_t wait_us)
 {
     assert_true(clock_us() < until_us);
-    assert_ok(queue_take(reader, max_points, clock_us() + wait_us, &take, &fixture_fail));
+    assert_ok(queue_take(reader, take_until(max_points, clock_us() + wait_us), &take, &fixture_fail));
     if (take.has_moved)
         assert_ok(queue_reader_begin(reader, from, &fixture_fail));
 }

@@ -372,14 +372,40 @@ static void test_windows_grow_with_the_backlog_within_bounds(void **state)
 
     (void)state;
     flusher_reload(&fl, &s);
-    assert_int_equal(flusher_rows(&fl, false), 50000);
-    assert_int_equal(flusher_rows(&fl, true), 200000);
+    assert_int_equal(flusher_rows(&fl), 50000);
+    fl.has_backlog = true;
+    assert_int_equal(flusher_rows(&fl), 200000);
     s.flush_rows = 10;
     flusher_reload(&fl, &s);
-    assert_int_equal(flusher_rows(&fl, true), 40);
+    assert_int_equal(flusher_rows(&fl), 40);
     s.flush_rows = 1000000;
     flusher_reload(&fl, &s);
-    assert_int_equal(flusher_rows(&fl, true), 1000000);
+    assert_int_equal(flusher_rows(&fl), 1000000);
+}
+
+/* From the end of the last take; asked to stop, at once. */
+static void test_when_a_window_closes(void **state)
+{
+    struct settings s = {
+        .flush_rows = 50000, .flush_interval = 200000, .flush_interval_busy = 1000000};
+    struct flusher fl = {.taken_us = 7000000};
+    struct take_terms t;
+    uint64_t before;
+
+    (void)state;
+    flusher_reload(&fl, &s);
+    t = flusher_terms(&fl);
+    assert_int_equal(t.max_points, 50000);
+    assert_int_equal(t.deadline_us, 7200000);
+    assert_int_equal(t.busy_points, FLUSHER_BUSY_POINTS);
+    assert_int_equal(t.enough_points, 25000);
+    assert_int_equal(t.busy_step_us, 200000);
+    assert_int_equal(t.busy_deadline_us, 8000000);
+    atomic_store(&fl.link.halt.is_asked, true);
+    before = clock_us();
+    t = flusher_terms(&fl);
+    assert_true(t.deadline_us >= before && t.deadline_us <= clock_us());
+    assert_int_equal(t.enough_points, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -401,6 +427,7 @@ int main(void)
         TEST(test_positions_moved_by_somebody_else_hold),
         TEST(test_a_hurry_closes_the_window),
         cmocka_unit_test(test_windows_grow_with_the_backlog_within_bounds),
+        cmocka_unit_test(test_when_a_window_closes),
     };
 
     return cmocka_run_group_tests(tests, group_setup, NULL);

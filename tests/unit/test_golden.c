@@ -83,7 +83,7 @@ static void test_format_1_is_read_for_ever(void **state)
     assert_string_equal(queue_id(q), golden_id);
     assert_int_equal(queue_backlog_points(q), 45);
     assert_ok(queue_reader_open(q, (1 << QUEUE_PARTITIONS) - 1, from, &r, &fixture_fail));
-    assert_ok(queue_take(r, 1000, clock_us(), &take, &fixture_fail));
+    assert_ok(queue_take(r, take_until(1000, clock_us()), &take, &fixture_fail));
     assert_int_equal(take.count, 3);
     arena_init(&a, 4096);
     for (unsigned i = 0; i < take.count; i++) {

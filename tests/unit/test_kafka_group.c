@@ -29,7 +29,7 @@ static void test_partitions_go_to_another_and_come_back(void **state)
     do {
         assert_true(clock_us() < until);
         take_once(1000, 20000);
-        assert_ok(queue_take(second, 1000, clock_us() + 20000, &other, &fixture_fail));
+        assert_ok(queue_take(second, take_until(1000, clock_us() + 20000), &other, &fixture_fail));
         if (other.has_moved)
             assert_ok(queue_reader_begin(second, from, &fixture_fail));
     } while (!(take.mask && other.mask && (take.mask | other.mask) == ALL && !take.has_moved &&

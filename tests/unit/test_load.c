@@ -49,7 +49,7 @@ static void apply(void)
     pos_t end = queue_durable(flushtest.queue);
     struct take take;
 
-    assert_int_equal(queue_take(flushtest.reader, 1000000, clock_us(), &take, NULL), OK);
+    assert_int_equal(queue_take(flushtest.reader, take_until(1000000, clock_us()), &take, NULL), OK);
     assert_int_equal(load_apply(&load, flushtest.reader, &take), OK);
     assert_int_equal(queue_committed_all(flushtest.queue), end);
     assert_int_equal(pgtest_number("SELECT min(position) FROM sluice.positions"), end);
@@ -234,7 +234,7 @@ static void test_what_an_unknown_schema_refuses_is_held(void **state)
     flushtest_point("run02", "k", 1, 1);
     pgtest_sql("BEGIN; ALTER TABLE metrics ADD COLUMN later int NOT NULL;"
                "UPDATE alembic_version SET version_num = 'future'; COMMIT");
-    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    assert_int_equal(queue_take(flushtest.reader, take_until(100, clock_us()), &take, NULL), OK);
     atomic_store(&link_.halt.is_asked, true); /* one look, no wait */
     assert_int_equal(load_apply(&load, flushtest.reader, &take), ERR_CLOSING);
     assert_int_equal(counted(&flushtest.stats->flusher_held), 1);
@@ -258,12 +258,12 @@ static void test_positions_that_move_during_the_search_are_judged(void **state)
 
     (void)state;
     flushtest_append("run01", points, 2);
-    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    assert_int_equal(queue_take(flushtest.reader, take_until(100, clock_us()), &take, NULL), OK);
     assert_int_equal(load_apply(&load, flushtest.reader, &take), OK);
     flushtest_append("run01", points, 2);
     link_.newest = queue_appended(flushtest.queue);
     pgtest_sql("UPDATE sluice.positions SET position = position * 2");
-    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    assert_int_equal(queue_take(flushtest.reader, take_until(100, clock_us()), &take, NULL), OK);
     load.take = take;
     atomic_store(&link_.halt.is_asked, true); /* one look, no wait */
     assert_int_equal(load_isolate(&load, 0, &why), ERR_CLOSING);
@@ -450,7 +450,7 @@ static void test_stopping_leaves_the_rest_for_the_next(void **state)
 
     (void)state;
     flushtest_point("run01", "k", 1, 1);
-    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    assert_int_equal(queue_take(flushtest.reader, take_until(100, clock_us()), &take, NULL), OK);
     atomic_store(&link_.halt.deadline_us, clock_us());
     atomic_store(&link_.halt.is_asked, true);
     assert_int_equal(load_apply(&load, flushtest.reader, &take), ERR_CLOSING);
@@ -470,7 +470,7 @@ static void test_no_room_for_letters_holds_the_window(void **state)
     assert_int_equal(flushtest_letters(letter), 1);
     flushtest_point("gone", "k", 2, 2);
     flushtest_point("run01", "k", 1, 1);
-    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    assert_int_equal(queue_take(flushtest.reader, take_until(100, clock_us()), &take, NULL), OK);
     atomic_store(&link_.halt.is_asked, true); /* one look, no wait */
     assert_int_equal(load_apply(&load, flushtest.reader, &take), ERR_CLOSING);
     assert_int_equal(counted(&flushtest.stats->deadletter_held), 1);
@@ -497,7 +497,7 @@ static void test_a_lock_that_is_never_given_back_is_a_hold(void **state)
     apply();
     assert_int_equal(letterbox_lock(load.quarantine.folder, &lock, NULL), OK);
     flushtest_point("gone", "k", 2, 2);
-    assert_int_equal(queue_take(flushtest.reader, 100, clock_us(), &take, NULL), OK);
+    assert_int_equal(queue_take(flushtest.reader, take_until(100, clock_us()), &take, NULL), OK);
     atomic_store(&link_.halt.deadline_us, clock_us() + FLUSHTEST_PATIENCE_US);
     atomic_store(&link_.halt.is_asked, true);
     assert_int_equal(load_apply(&load, flushtest.reader, &take), ERR_CLOSING);

@@ -68,7 +68,7 @@ static void wait_durable(void)
 
 static void take_now(uint64_t max_points)
 {
-    assert_ok(queue_take(reader, max_points, clock_us(), &take, &fixture_fail));
+    assert_ok(queue_take(reader, take_until(max_points, clock_us()), &take, &fixture_fail));
 }
 
 static int64_t serial_of(const struct entry *e)
@@ -285,7 +285,7 @@ static void test_an_empty_take_ends_at_its_deadline_and_moves_the_marks(void **s
 
     open_reader((uint64_t)1 << other, 0);
     deadline = clock_us() + 30000;
-    assert_ok(queue_take(reader, 10, deadline, &take, &fixture_fail));
+    assert_ok(queue_take(reader, take_until(10, deadline), &take, &fixture_fail));
     assert_true(clock_us() >= deadline);
     assert_int_equal(take.count, 0);
     assert_int_equal(queue_committed(queue, other), queue_appended(queue));
@@ -331,7 +331,7 @@ static void test_a_hurry_ends_the_wait(void **state)
 
         append(1, 1, round);
         assert_int_equal(pthread_create(&thread, NULL, hurry_soon, &asked), 0);
-        assert_ok(queue_take(reader, 1000, begin + DEADLINE_US, &take, &fixture_fail));
+        assert_ok(queue_take(reader, take_until(1000, begin + DEADLINE_US), &take, &fixture_fail));
         pthread_join(thread, NULL);
         assert_true(take.is_hurried);
         assert_int_equal(take.count, 1);
@@ -353,7 +353,7 @@ static void test_a_hurry_waits_for_the_sync_it_needs(void **state)
         pos_t end = append(1, 1, i);
 
         queue_hurry(queue, QUEUE_PARTITIONS);
-        assert_ok(queue_take(reader, 1000, begin + DEADLINE_US, &take, &fixture_fail));
+        assert_ok(queue_take(reader, take_until(1000, begin + DEADLINE_US), &take, &fixture_fail));
         assert_true(clock_us() < begin + DEADLINE_US / 2);
         assert_int_equal(take.cursor, end);
         queue_commit(reader, take.cursor, take.count);
@@ -375,7 +375,7 @@ static void test_a_wake_ends_the_wait(void **state)
 
     open_reader(ALL_PARTITIONS, 0);
     assert_int_equal(pthread_create(&thread, NULL, wake_soon, reader), 0);
-    assert_ok(queue_take(reader, 1000, begin + DEADLINE_US, &take, &fixture_fail));
+    assert_ok(queue_take(reader, take_until(1000, begin + DEADLINE_US), &take, &fixture_fail));
     pthread_join(thread, NULL);
     assert_true(clock_us() < begin + DEADLINE_US / 2);
     assert_int_equal(take.count, 0);
@@ -399,10 +399,40 @@ static void test_a_full_window_ends_the_wait(void **state)
 
     open_reader(ALL_PARTITIONS, 0);
     assert_int_equal(pthread_create(&thread, NULL, append_soon, NULL), 0);
-    assert_ok(queue_take(reader, 1000, begin + DEADLINE_US, &take, &fixture_fail));
+    assert_ok(queue_take(reader, take_until(1000, begin + DEADLINE_US), &take, &fixture_fail));
     pthread_join(thread, NULL);
     assert_true(clock_us() < begin + DEADLINE_US / 2);
     assert_int_equal(take.count, 100);
+}
+
+/* What is there at the deadline is enough to wait a step for more; nothing comes, so it is one step. */
+static void test_a_busy_take_goes_on_while_points_come(void **state)
+{
+    (void)state;
+    uint64_t begin = clock_us();
+    struct take_terms terms = {.max_points = 100000,
+                               .deadline_us = begin,
+                               .busy_points = 100,
+                               .enough_points = 10000,
+                               .busy_step_us = 30000,
+                               .busy_deadline_us = begin + DEADLINE_US};
+
+    for (int i = 0; i < 10; i++)
+        append(10, 1, i);
+    wait_durable();
+    open_reader(ALL_PARTITIONS, 0);
+    assert_ok(queue_take(reader, terms, &take, &fixture_fail));
+    assert_int_equal(take.count, 10);
+    assert_true(clock_us() >= begin + 30000);
+    assert_true(clock_us() < begin + DEADLINE_US / 2);
+    append(10, 1, 10);
+    wait_durable();
+    begin = clock_us();
+    terms.deadline_us = begin;
+    terms.busy_step_us = terms.busy_deadline_us = begin + DEADLINE_US;
+    assert_ok(queue_take(reader, terms, &take, &fixture_fail));
+    assert_int_equal(take.count, 1);
+    assert_true(clock_us() < begin + DEADLINE_US / 2);
 }
 
 /* Damage that came after the start costs what it hit. */
@@ -465,7 +495,7 @@ static void test_a_transient_read_error_costs_nothing(void **state)
     reopen_queue();
     open_reader(ALL_PARTITIONS, 0);
     for (;;) {
-        err_t e = queue_take(reader, 10000, clock_us(), &take, &fixture_fail);
+        err_t e = queue_take(reader, take_until(10000, clock_us()), &take, &fixture_fail);
 
         if (e) {
             assert_int_equal(e, ERR_DISK);
@@ -539,7 +569,8 @@ static void test_a_page_that_is_half_committed_is_waited_for(void **state)
     reopen_queue();
     open_reader(ALL_PARTITIONS, ends[next++]);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(queue_take(reader, 10000, clock_us(), &take, &fixture_fail), ERR_DISK);
+        assert_int_equal(queue_take(reader, take_until(10000, clock_us()), &take, &fixture_fail),
+                         ERR_DISK);
     bad_disk_end();
     free(bases);
     take_now(10000);
@@ -564,6 +595,7 @@ int main(void)
         CASE(test_a_hurry_waits_for_the_sync_it_needs),
         CASE(test_a_wake_ends_the_wait),
         CASE(test_a_full_window_ends_the_wait),
+        CASE(test_a_busy_take_goes_on_while_points_come),
         CASE(test_damage_in_a_file_is_passed_over),
         CASE(test_a_transient_read_error_costs_nothing),
         CASE(test_what_is_committed_need_not_be_readable),

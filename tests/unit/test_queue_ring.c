@@ -174,7 +174,7 @@ static void test_a_full_budget_is_busy_until_something_is_committed(void **state
     struct queue_reader *r = open_reader(ALL_PARTITIONS);
     struct take take;
 
-    assert_ok(queue_take(r, UINT32_MAX, soon(0), &take, &fixture_fail));
+    assert_ok(queue_take(r, take_until(UINT32_MAX, soon(0)), &take, &fixture_fail));
     assert_int_equal(take.count, appended);
     queue_commit(r, take.cursor, appended * 1000);
     wait_for(queue_headroom(queue, 64 << 10, &fixture_fail) == OK);
@@ -228,7 +228,7 @@ static void test_a_failing_disk_is_told_and_recovers_by_itself(void **state)
     struct queue_reader *r = open_reader(ALL_PARTITIONS);
     struct take take;
 
-    assert_ok(queue_take(r, 12, soon(DEADLINE_US), &take, &fixture_fail));
+    assert_ok(queue_take(r, take_until(12, soon(DEADLINE_US)), &take, &fixture_fail));
     assert_int_equal(take.count, 2);
     assert_int_equal(take.entries[0].end, good);
     assert_int_equal(take.entries[1].end, after);
@@ -238,7 +238,7 @@ static void test_a_failing_disk_is_told_and_recovers_by_itself(void **state)
     open_queue(1);
     r = open_reader(ALL_PARTITIONS);
     assert_int_equal(queue_backlog_points(queue), 12);
-    assert_ok(queue_take(r, 12, soon(DEADLINE_US), &take, &fixture_fail));
+    assert_ok(queue_take(r, take_until(12, soon(DEADLINE_US)), &take, &fixture_fail));
     assert_int_equal(take.count, 2);
     assert_int_equal(take.entries[0].end, good);
     assert_int_equal(take.entries[1].end, after);
@@ -275,14 +275,14 @@ static void test_it_starts_on_a_full_disk_and_flushes(void **state)
     assert_int_equal(queue_headroom(queue, 1, &fixture_fail), ERR_DISK);
     struct queue_reader *r = open_reader(ALL_PARTITIONS);
 
-    assert_ok(queue_take(r, 5, soon(DEADLINE_US), &take, &fixture_fail));
+    assert_ok(queue_take(r, take_until(5, soon(DEADLINE_US)), &take, &fixture_fail));
     assert_int_equal(take.count, 1);
     queue_commit(r, take.cursor, 5);
     assert_int_equal(queue_backlog_points(queue), 0);
     limit_files(RLIM_INFINITY);
     wait_for(queue_is_healthy(queue));
     (void)append(0, 6, 1, 0);
-    assert_ok(queue_take(r, 6, soon(DEADLINE_US), &take, &fixture_fail));
+    assert_ok(queue_take(r, take_until(6, soon(DEADLINE_US)), &take, &fixture_fail));
     assert_int_equal(take.count, 1);
     queue_reader_close(r);
     close_queue();
@@ -307,11 +307,11 @@ static void test_backlog_age_is_that_of_the_oldest(void **state)
     assert_in_range(queue_backlog_us(queue), 50000, clock_us() - begin);
     struct queue_reader *r = open_reader(ALL_PARTITIONS);
 
-    assert_ok(queue_take(r, 1, soon(DEADLINE_US), &take, &fixture_fail));
+    assert_ok(queue_take(r, take_until(1, soon(DEADLINE_US)), &take, &fixture_fail));
     assert_int_equal(take.count, 1);
     queue_commit(r, take.cursor, 1);
     wait_for(queue_backlog_us(queue) <= clock_us() - second_us + 50000);
-    assert_ok(queue_take(r, 1, soon(DEADLINE_US), &take, &fixture_fail));
+    assert_ok(queue_take(r, take_until(1, soon(DEADLINE_US)), &take, &fixture_fail));
     queue_commit(r, take.cursor, 1);
     assert_int_equal(queue_backlog_us(queue), 0);
     queue_reader_close(r);
@@ -336,7 +336,7 @@ static void test_an_old_backlog_is_busy_until_it_is_committed(void **state)
     assert_int_equal(queue_append(queue, 0, &b, &end, &fixture_fail), ERR_BUSY);
     struct queue_reader *r = open_reader(ALL_PARTITIONS);
 
-    assert_ok(queue_take(r, 1, soon(DEADLINE_US), &take, &fixture_fail));
+    assert_ok(queue_take(r, take_until(1, soon(DEADLINE_US)), &take, &fixture_fail));
     queue_commit(r, take.cursor, 1);
     assert_ok(queue_headroom(queue, 100, &fixture_fail));
     assert_ok(queue_append(queue, 0, &b, &end, &fixture_fail));
@@ -402,7 +402,7 @@ static void *drain(void *data)
 
         /* Before the take: then a take with nothing left means that nothing is left. */
         may_end = atomic_load(d->is_over);
-        if (queue_take(r, 2000, soon(may_end ? 0 : 20000), &take, &f))
+        if (queue_take(r, take_until(2000, soon(may_end ? 0 : 20000)), &take, &f))
             d->is_ordered = false;
         may_end = may_end && !take.has_more;
         for (size_t i = 0; i < take.count; i++) {
