@@ -33,13 +33,13 @@ import json
 import os
 import platform
 import re
+import selectors
 import shutil
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.parse
 
@@ -49,7 +49,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tools"))
 
 from charts import write as write_docs  # noqa: E402
-from cluster import Cluster, bin_dir  # noqa: E402
+from cluster import BENCH_SETTINGS, Cluster, bin_dir  # noqa: E402
 from queues import measure_queues  # noqa: E402
 from exchange import artifact_table, measure_artifacts  # noqa: E402
 from reads import AROUND_POINTS, measure_reads  # noqa: E402
@@ -187,50 +187,68 @@ def request_bytes(run, points):
     return head.encode() + body
 
 
-def read_answer(sock):
-    """One answer off a keep-alive connection: its status and its body."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = sock.recv(65536)
+class Sender:
+    """One keep-alive connection of send_all: one request under way."""
+
+    def __init__(self, address):
+        self.socket = socket.create_connection(address, timeout=120)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request, self.data = None, b""
+
+    def send(self, request):
+        self.request, self.data = request, b""
+        self.socket.sendall(request)
+
+    def receive(self):
+        """What there is of the answer: (status, body) when that is all of it."""
+        piece = self.socket.recv(65536)
         if not piece:
             raise ConnectionError("closed in the middle of an answer")
-        data += piece
-    head, _, rest = data.partition(b"\r\n\r\n")
-    length = int(re.search(rb"(?i)content-length: *(\d+)", head)[1])
-    while len(rest) < length:
-        rest += sock.recv(65536)
-    return int(head.split()[1]), rest
+        self.data += piece
+        head, end, body = self.data.partition(b"\r\n\r\n")
+        if not end:
+            return None
+        length = int(re.search(rb"(?i)content-length: *(\d+)", head)[1])
+        return (int(head.split(None, 2)[1]), body) if len(body) >= length else None
 
 
 def send_all(url, prepared, connections=8, may_fail=False):
     """Sends prepared requests over some connections; every one must be answered 200. With may_fail,
-    [(request, status)] of those that were not."""
+    [(request, status)] of those that were not. One thread for all: what the sender takes of the
+    processors is taken from the servers."""
     address = (urllib.parse.urlsplit(url).hostname, urllib.parse.urlsplit(url).port)
-    failures = []
+    failures, left = [], iter(prepared)
+    with selectors.EpollSelector() as selector:
 
-    def work(share):
-        try:
-            with socket.create_connection(address, timeout=120) as sock:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for request in share:
-                    while True:
-                        sock.sendall(request)
-                        status, body = read_answer(sock)
-                        if status != 429:
-                            break
-                        time.sleep(0.05)  # told to come back: a client does so
-                    if status != 200:
-                        failures.append((request if may_fail else body[:500], status))
-        except OSError as error:
-            failures.append(error)
+        def go_on(sender, request):
+            if request is None:
+                selector.unregister(sender.socket)
+                sender.socket.close()
+            else:
+                sender.send(request)
 
-    threads = [threading.Thread(target=work, args=(prepared[i::connections],))
-               for i in range(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures and (not may_fail or not isinstance(failures[0], tuple)):
+        for _, request in zip(range(connections), left):
+            sender = Sender(address)
+            selector.register(sender.socket, selectors.EVENT_READ, sender)
+            sender.send(request)
+        while selector.get_map():
+            events = selector.select(120)
+            if not events:
+                raise RuntimeError("no answer within two minutes")
+            for key, _ in events:
+                sender = key.data
+                answer = sender.receive()
+                if answer is None:
+                    continue
+                status, body = answer
+                if status == 429:
+                    time.sleep(0.05)  # told to come back: a client does so
+                    sender.send(sender.request)
+                    continue
+                if status != 200:
+                    failures.append((sender.request if may_fail else body[:500], status))
+                go_on(sender, next(left, None))
+    if failures and not may_fail:
         raise RuntimeError(f"{len(failures)} requests failed, the first: {failures[0]}")
     return failures
 
@@ -485,7 +503,7 @@ def main():
     found = {"machine": machine(), "options": vars(options)}
     folder = tempfile.mkdtemp(prefix="bench-")
     try:
-        with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
+        with Cluster(BENCH_SETTINGS, fsync=True) as cluster:
             if options.only in (None, "writes", "table"):
                 measure(cluster, folder, options, found)
             if options.only in (None, "kafka"):

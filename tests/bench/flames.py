@@ -34,7 +34,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "../tools")]
 
 import bench  # noqa: E402
-from cluster import Cluster  # noqa: E402
+from cluster import BENCH_SETTINGS, Cluster  # noqa: E402
 from server import ROOT, Sluice  # noqa: E402
 
 WIDTH, ROW, LEAST = 1200, 17, 1.0  # pixels; narrower boxes are left out
@@ -248,7 +248,7 @@ def main():
     options = parser.parse_args()
     folder, results = tempfile.mkdtemp(prefix="flames-"), {}
     try:
-        with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
+        with Cluster(BENCH_SETTINGS, fsync=True) as cluster:
             for name, measure in (("accept", accept), ("flush", flush)):
                 if options.only in (None, name):
                     stacks, results[name], title = measure(cluster, folder, options)

@@ -28,7 +28,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "../tools")]
 
 import bench  # noqa: E402
 from charts import STYLE  # noqa: E402
-from cluster import Cluster  # noqa: E402
+from cluster import BENCH_SETTINGS, Cluster  # noqa: E402
 from flames import backends, counted, wal_bytes  # noqa: E402
 from server import ROOT, Sluice  # noqa: E402
 from targets import blow, tune  # noqa: E402
@@ -180,7 +180,7 @@ def main():
         print(f"{name:<12}{count:>12,}  " + "  ".join(f"{k} {v:,.4g}" for k, v in result.items()), flush=True)
 
     try:
-        with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
+        with Cluster(BENCH_SETTINGS, fsync=True) as cluster:
             shapes = [(f"rows{n}", 1000, 10, n) for n in options.rows]
             shapes += [(f"runs{n}", n, 10, 0) for n in options.runs]
             shapes += [(f"keys{n}", 1000, n, 0) for n in options.keys]

@@ -29,7 +29,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "../tools")]
 
 import bench  # noqa: E402
-from cluster import Cluster  # noqa: E402
+from cluster import BENCH_SETTINGS, Cluster  # noqa: E402
 from flames import on_cpu_s, wal_bytes  # noqa: E402
 from server import Sluice  # noqa: E402
 from targets import tune  # noqa: E402
@@ -129,7 +129,7 @@ def main():
     parser.add_argument("--text", action="store_true")
     options = parser.parse_args()
     names = [name.replace("+", ", ") for name in options.only.split(",")]
-    with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
+    with Cluster(BENCH_SETTINGS, fsync=True) as cluster:
         with Sluice(cluster.create_database("indexes")):  # makes the schema
             pass
         ids, _ = bench.make_runs(cluster, cluster.uri("indexes"), cluster.folder, "indexes")

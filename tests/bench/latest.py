@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "../tools")]
 
 import bench  # noqa: E402
-from cluster import Cluster  # noqa: E402
+from cluster import BENCH_SETTINGS, Cluster  # noqa: E402
 from flames import on_cpu_s  # noqa: E402
 from server import ROOT, Sluice  # noqa: E402
 from targets import tune  # noqa: E402
@@ -35,7 +35,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=12)
     options = parser.parse_args()
     found = {"as it comes": [], "tuned": []}
-    with Cluster({"shared_buffers": "256MB", "max_wal_size": "4GB"}, fsync=True) as cluster:
+    with Cluster(BENCH_SETTINGS, fsync=True) as cluster:
         sessions = {}
         for number, name in enumerate(found):
             uri = cluster.create_database(f"latest{number}")

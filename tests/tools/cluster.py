@@ -19,6 +19,8 @@ import time
 import psycopg
 
 USER = "tester"
+# What benchmarks are run with, for whoever writes: docs/sizing.md says why.
+BENCH_SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB", "wal_buffers": "64MB"}
 
 
 def bin_dir():
