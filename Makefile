@@ -273,7 +273,7 @@ bench: setup-bench
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
 bench-table: setup-bench
 	@$(MAKE) --no-print-directory all venv
-	@$(VENV)/bin/python tests/bench/bench.py --only table --seconds 3 --rounds 3 --points 300000 \
+	@$(VENV)/bin/python tests/bench/bench.py --only table --seconds 3 --rounds 3 --points 600000 \
 		--stock-points 20000 $(ARGS)
 # Before a release, on a quiet machine; no part of the tests.
 bench-guard: bench-table

@@ -52,8 +52,8 @@ enum {
     SEALER_AGES = 1024,
     SEALER_SLICE_US = 200, /* it is mostly asleep, and everybody waits for it */
     GATHER_LEAST = 4,      /* entries of a group that others are waited for */
-    GATHER_US = 240,
-    GATHER_NAP_US = 60,
+    GATHER_US = 120,
+    GATHER_NAP_US = 30,
     GATHER_SLACK_NS = 5000 /* of 50 000 that a nap may last longer otherwise */
 };
 
