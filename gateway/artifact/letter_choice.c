@@ -4,8 +4,9 @@
  * and was refused no earlier than --since says. --since takes a time that has passed (90s, 2h) or
  * a moment in UTC: 2026-01-31, 2026-01-31T12:00, 2026-01-31T12:00:00Z.
  *
- * Letters are dropped by it, so what would fit all of them by mistake is refused: empty words (a variable of
- * the shell that is not set), a year before there were letters; and so is a day that its month does not have.
+ * Letters are dropped by it, so what would fit all of them by mistake is refused: empty words (a
+ * variable of the shell that is not set), a year before there were letters; and so is a day that
+ * its month does not have.
  */
 #define _GNU_SOURCE /* strptime, timegm, memmem */
 #include "gateway/artifact/letter_choice.h"

@@ -6,8 +6,9 @@
  * the query; what the path says comes before all. may_field is that of the message which the handler
  * reads: the query of a GET that has one, else the body, a field by its own name or in camel case. A field
  * that is sent under both names is one that handler and check could see differently, so who sends it is
- * refused. So is a DELETE whose query and body disagree: most of their handlers read the body whatever its
- * type, so a thing that may be deleted, named in the query, would open the way to any other.
+ * refused. So is a DELETE whose query and body disagree: most of their handlers read the body
+ * whatever its type, so a thing that may be deleted, named in the query, would open the way to any
+ * other.
  *
  * The body is read once: what was read here is where the handler looks, as if a helper had read it ahead.
  */
@@ -145,8 +146,8 @@ size_t may_query_all(struct may *m, const char *name, struct str **out)
 
 /* -- Flask's way ---------------------------------------------------------------------------------- */
 
-/* The query of a DELETE without JSON is what is judged; does its handler, which may read the body, see the
- * same? */
+/* The query of a DELETE without JSON is what is judged; does its handler, which may read the body,
+ * see the same? */
 static void param_judge_delete(struct may *m, const char *name, struct str text)
 {
     yyjson_val *v = may_member(m, m->body, name);

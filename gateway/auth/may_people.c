@@ -111,8 +111,8 @@ err_t may_people_ask(struct may *m, struct str values[3], struct fail *f)
     return OK;
 }
 
-/* A role, a permission and a workspace in one request may lie in different places, and which of them the
- * call takes is its handler's affair: whoever names two is refused. */
+/* A role, a permission and a workspace in one request may lie in different places, and which of
+ * them the call takes is its handler's affair: whoever names two is refused. */
 static void role_judge_names(struct may *m)
 {
     static const char *const names[] = {"role_id", "role_permission_id", "workspace"};

@@ -84,7 +84,7 @@ static void keys_failed(struct s3_credentials *k, const char *what, const char *
     k->came(k->owner);
 }
 
-/* "2026-11-28T20:00:00Z", with or without a fraction, or with another zone than UTC; 0 = cannot be read. */
+/* "2026-11-28T20:00:00Z", with or without a fraction, or in another zone; 0 = cannot be read. */
 static int64_t parse_time(struct arena *a, struct str s)
 {
     struct tm tm = {0}, zone = {0};

@@ -1,5 +1,6 @@
 /*
- * Tests of gateway/artifact/artifact_place.c: which store a location is in, and whose folder a path is in.
+ * Tests of gateway/artifact/artifact_place.c: which store a location is in, and whose folder a path
+ * is in.
  */
 #include "gateway/artifact/artifact_place.c"
 

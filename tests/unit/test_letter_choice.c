@@ -1,5 +1,6 @@
 /*
- * Tests of gateway/artifact/letter_choice.c: which letters go, and that no slip of the keyboard takes all of them.
+ * Tests of gateway/artifact/letter_choice.c: which letters go, and that no slip of the keyboard
+ * takes all of them.
  */
 #include "gateway/artifact/letter_choice.c"
 

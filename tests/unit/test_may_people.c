@@ -1,5 +1,6 @@
 /*
- * Tests of gateway/auth/may_people.c: a chief's call reaches no further than the workspace he is chief of.
+ * Tests of gateway/auth/may_people.c: a chief's call reaches no further than the workspace he is
+ * chief of.
  */
 #include "gateway/auth/may_people.c"
 

@@ -1,5 +1,6 @@
 /*
- * Tests of gateway/api/model_value.c: Python literals as values of SQL, by the first item of a list.
+ * Tests of gateway/api/model_value.c: Python literals as values of SQL, by the first item of a
+ * list.
  */
 #include "gateway/api/model_value.c"
 

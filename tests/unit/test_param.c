@@ -1,5 +1,6 @@
 /*
- * Tests of gateway/search/param.c: one parameter as Flask reads it. Types were compared with werkzeug's is_json.
+ * Tests of gateway/search/param.c: one parameter as Flask reads it. Types were compared with
+ * werkzeug's is_json.
  */
 #include "gateway/search/param.c"
 

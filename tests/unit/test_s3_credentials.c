@@ -1,6 +1,6 @@
 /*
- * Tests of gateway/s3/s3_credentials.c: which answers are keys, until when, and which files are tokens. The requests
- * themselves are tests/api's.
+ * Tests of gateway/s3/s3_credentials.c: which answers are keys, until when, and which files are
+ * tokens. The requests themselves are tests/api's.
  */
 #include "gateway/s3/s3_credentials.c"
 

@@ -1,5 +1,6 @@
 /*
- * Tests of gateway/search/search_page.c: where a page ends and the next one begins, at the edges of max_results.
+ * Tests of gateway/search/search_page.c: where a page ends and the next one begins, at the edges of
+ * max_results.
  */
 #include "gateway/search/search_page.c"
 
@@ -45,7 +46,8 @@ static PGresult *keys(int n)
     return rows_of(1, cells, (size_t)n);
 }
 
-/* max_results, keys that came, keys that are shown, the next page's place behind offset 100; -1: none */
+/* max_results, keys that came, keys that are shown, the next page's place behind offset 100; -1:
+ * none */
 static const int64_t pages[][4] = {
     {2, 0, 0, -1},  {2, 1, 1, -1}, {2, 2, 2, -1},  {2, 3, 2, 102}, {1, 1, 1, -1},
     {1, 2, 1, 101}, {0, 0, 0, -1}, {0, 1, 0, 100}, {-1, 0, 0, 99},

@@ -1,5 +1,6 @@
 /*
- * Tests of gateway/auth/withhold.c: the table fits the sieve, and each kind that is denied takes out its own.
+ * Tests of gateway/auth/withhold.c: the table fits the sieve, and each kind that is denied takes
+ * out its own.
  */
 #include "gateway/auth/withhold.c"
 
