@@ -36,25 +36,25 @@ void log_set_json(bool on);
 void log_line(struct log_site *site, const char *ctx, const char *msg, const char *pairs, ...)
     __attribute__((format(printf, 4, 5)));
 
-#define LOG_AT(lvl, ctx, msg, ...)                                                                 \
-    do {                                                                                           \
-        static struct log_site log_site_ = {.file = __FILE__, .line = __LINE__, .level = (lvl)};   \
-        if (log_is_on(lvl))                                                                        \
-            log_line(&log_site_, (ctx), (msg), __VA_ARGS__);                                       \
+#define LOG_AT(lvl, ctx, msg, ...)                                                               \
+    do {                                                                                         \
+        static struct log_site log_site_ = {.file = __FILE__, .line = __LINE__, .level = (lvl)}; \
+        if (log_is_on(lvl))                                                                      \
+            log_line(&log_site_, (ctx), (msg), __VA_ARGS__);                                     \
     } while (0)
 
 /* The answer to a person, who asked twice to hear twice: repeats do not collapse. */
-#define log_each(lvl, ctx, msg, ...)                                                               \
-    do {                                                                                           \
-        struct log_site log_site_ = {.file = __FILE__, .line = __LINE__, .level = (lvl)};          \
-        if (log_is_on(lvl))                                                                        \
-            log_line(&log_site_, (ctx), (msg), __VA_ARGS__);                                       \
+#define log_each(lvl, ctx, msg, ...)                                                      \
+    do {                                                                                  \
+        struct log_site log_site_ = {.file = __FILE__, .line = __LINE__, .level = (lvl)}; \
+        if (log_is_on(lvl))                                                               \
+            log_line(&log_site_, (ctx), (msg), __VA_ARGS__);                              \
     } while (0)
 
 /* log_warn(ctx, "message", "key=%d", value); the pairs may be "%s" with "". */
 #define log_error(ctx, msg, ...) LOG_AT(LOG_ERROR, ctx, msg, __VA_ARGS__)
-#define log_warn(ctx, msg, ...) LOG_AT(LOG_WARN, ctx, msg, __VA_ARGS__)
-#define log_info(ctx, msg, ...) LOG_AT(LOG_INFO, ctx, msg, __VA_ARGS__)
+#define log_warn(ctx, msg, ...)  LOG_AT(LOG_WARN, ctx, msg, __VA_ARGS__)
+#define log_info(ctx, msg, ...)  LOG_AT(LOG_INFO, ctx, msg, __VA_ARGS__)
 #define log_debug(ctx, msg, ...) LOG_AT(LOG_DEBUG, ctx, msg, __VA_ARGS__)
 
 #endif

@@ -26,9 +26,9 @@ struct reply {
     int file;                     /* behind the part in body come bytes of this file: */
     uint64_t file_at, file_left;
     enum policy_lines lines; /* those that stand on every answer of its kind */
-    struct str interim;  /* a head of 1xx that goes out before; of the request's arena */
-    struct str trailers; /* CRLF, the last chunk, lines, an empty one; likewise */
-    bool is_relayed;     /* headers holds all lines but those of framing and connection */
+    struct str interim;      /* a head of 1xx that goes out before; of the request's arena */
+    struct str trailers;     /* CRLF, the last chunk, lines, an empty one; likewise */
+    bool is_relayed;         /* headers holds all lines but those of framing and connection */
 };
 
 #endif

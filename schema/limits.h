@@ -8,11 +8,11 @@
 #define SCHEMA_LIMITS_H
 
 enum {
-    LIMIT_KEY = 250,               /* metric, param, tag and experiment tag names */
-    LIMIT_PARAM_VALUE = 6000,      /* longer ones are cut */
-    LIMIT_TAG_VALUE = 8000,        /* longer ones are cut */
-    LIMIT_EXPERIMENT_TAG = 20000,  /* longer ones are refused */
-    LIMIT_EXPERIMENT_NAME = 500,   /* by check; the column takes 256 */
+    LIMIT_KEY = 250,              /* metric, param, tag and experiment tag names */
+    LIMIT_PARAM_VALUE = 6000,     /* longer ones are cut */
+    LIMIT_TAG_VALUE = 8000,       /* longer ones are cut */
+    LIMIT_EXPERIMENT_TAG = 20000, /* longer ones are refused */
+    LIMIT_EXPERIMENT_NAME = 500,  /* by check; the column takes 256 */
     LIMIT_ARTIFACT_LOCATION = 2048,
     LIMIT_BATCH_METRICS = 1000,
     LIMIT_BATCH_PARAMS = 100,
@@ -28,7 +28,7 @@ enum {
     LIMIT_DATASET_PROFILE = 16777215, /* more than LIMIT_BODY_LARGE lets in */
     LIMIT_INPUT_TAG_KEY = 255,
     LIMIT_INPUT_TAG_VALUE = 500,
-    LIMIT_REGISTRY_TAG = 100000,   /* by check; a model's column takes 5000 */
+    LIMIT_REGISTRY_TAG = 100000, /* by check; a model's column takes 5000 */
     LIMIT_MODEL_ALIAS = 255,
     LIMIT_RUN_ID = 32,             /* bytes we keep of a run id: the column is varchar(32) */
     LIMIT_ARTIFACT_LIST = 200000,  /* artifacts that one directory may show */
@@ -36,7 +36,7 @@ enum {
     LIMIT_JSON_VALUES = 1 << 16,   /* values and keys in it; 1000 full metrics are 17 000 */
     LIMIT_FILTER = 256 << 10,      /* bytes of a filter, and of an order_by's items together */
     LIMIT_NUMBER = 32 << 10,       /* of a text that may be a number; int() takes 4300 digits */
-    LIMIT_GRANT_CACHE = 16 << 20, /* of a worker: permissions of users who called lately */
+    LIMIT_GRANT_CACHE = 16 << 20,  /* of a worker: permissions of users who called lately */
     LIMIT_BODY_ASIDE = 256 << 10,  /* a longer body is read by the helper thread */
     LIMIT_SEARCH_ASIDE = 16 << 10, /* a longer search is parsed by it: 250 KiB can take 50 ms */
     LIMIT_BODY_SMALL = 1 << 20,    /* body bytes of most calls */

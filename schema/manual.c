@@ -5,8 +5,8 @@
  * stands once, as a paragraph with its tag: in sluice(1) as flags, in sluice.conf(5) as names. What
  * is more than a sentence is in the documents that the package installs.
  *
- * groff reads '\', and '.' or ''' at the start of a line, as its own; a plain '-' may be printed as a
- * hyphen that cannot be searched for or copied. So all text goes through add_text.
+ * groff reads '\', and '.' or ''' at the start of a line, as its own; a plain '-' may be printed as
+ * a hyphen that cannot be searched for or copied. So all text goes through add_text.
  */
 #include "schema/manual.h"
 
@@ -262,8 +262,9 @@ static void add_sample(struct buf *out, const struct setting_row *row)
 
 void manual_sample(struct buf *out)
 {
-    buf_add_str(out, STR("# Settings of sluice, see sluice.conf(5). What is a comment is the default.\n"
-                         "# After a change: sluice config check FILE, then systemctl reload sluice.\n"));
+    buf_add_str(out,
+                STR("# Settings of sluice, see sluice.conf(5). What is a comment is the default.\n"
+                    "# After a change: sluice config check FILE, then systemctl reload sluice.\n"));
     for (int i = 0; i < SETTING_COUNT; i++)
         add_sample(out, &setting_rows[i]);
 }

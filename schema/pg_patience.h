@@ -8,14 +8,14 @@
  * us: what we held is free then, and no deadlock has come to be. It needs no privilege, and lets
  * stock win.
  *
- * An SQL expression for lock_timeout: a fifth to three tenths of deadlock_timeout, at most those of a
- * second; by chance, so that two sessions that meet do not meet again.
+ * An SQL expression for lock_timeout: a fifth to three tenths of deadlock_timeout, at most those of
+ * a second; by chance, so that two sessions that meet do not meet again.
  */
 #ifndef SCHEMA_PG_PATIENCE_H
 #define SCHEMA_PG_PATIENCE_H
 
-#define PG_LOCK_PATIENCE                                                                           \
-    "(SELECT greatest(1, least(setting::int, 1000) * (0.2 + random() / 10))::int::text"            \
+#define PG_LOCK_PATIENCE                                                                \
+    "(SELECT greatest(1, least(setting::int, 1000) * (0.2 + random() / 10))::int::text" \
     " FROM pg_settings WHERE name = 'deadlock_timeout')"
 
 #endif

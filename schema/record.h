@@ -20,9 +20,9 @@ enum { RECORD_VERSION = 1 };
 size_t record_bound(const struct batch *b);
 /* Writes into out (at least record_bound bytes) and returns the length. */
 size_t record_encode(const struct batch *b, void *out);
-/* Slices of *b point into bytes or into a; ERR_CORRUPT when it is not a record of a known version. */
-must_check err_t record_decode(struct str bytes, unsigned version, struct arena *a,
-                               struct batch *b, struct fail *f);
+/* Slices of *b point into bytes or into a; ERR_CORRUPT when it is no record of a known version. */
+must_check err_t record_decode(struct str bytes, unsigned version, struct arena *a, struct batch *b,
+                               struct fail *f);
 /* Points in an encoded record without decoding it whole; 0 when it is malformed. */
 uint32_t record_points(struct str bytes, unsigned version);
 

@@ -14,11 +14,11 @@
 #include "base/buf.h"
 #include "base/fail.h"
 
-#define SETTING_C_SIZE uint64_t
-#define SETTING_C_TIME uint64_t /* microseconds */
-#define SETTING_C_COUNT uint64_t
-#define SETTING_C_BOOL bool
-#define SETTING_C_TEXT const char *   /* owned by the snapshot, never NULL */
+#define SETTING_C_SIZE   uint64_t
+#define SETTING_C_TIME   uint64_t /* microseconds */
+#define SETTING_C_COUNT  uint64_t
+#define SETTING_C_BOOL   bool
+#define SETTING_C_TEXT   const char * /* owned by the snapshot, never NULL */
 #define SETTING_C_SECRET const char * /* same, never shown */
 
 enum setting {

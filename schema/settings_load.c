@@ -35,7 +35,8 @@ const struct setting_fallback setting_fallbacks[] = {
     {"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", SETTING_cors_allowed_origins},
     {"MLFLOW_SERVER_X_FRAME_OPTIONS", SETTING_x_frame_options},
     {"MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", SETTING_disable_security_middleware},
-    {"FORWARDED_ALLOW_IPS", SETTING_trusted_proxies}, /* uvicorn's own, MLflow's server being that */
+    /* uvicorn's own, MLflow's server being that */
+    {"FORWARDED_ALLOW_IPS", SETTING_trusted_proxies},
     {"MLFLOW_TRUNCATE_LONG_VALUES", SETTING_truncate_long_values},
     {"MLFLOW_AUTH_CONFIG_PATH", SETTING_auth_config},
     {"MLFLOW_FLASK_SERVER_SECRET_KEY", SETTING_auth_secret_key},

@@ -4,13 +4,13 @@
  *   body > document (graphql_lex, _parse) > limits (_limit) > types (_check, _usage) > plan (_plan)
  *        > variables (_input) > root fields, one after the other (graphql_roots.c, graphql_runs.c)
  *
- * What is wrong before anything is answered gives {"data": null, "errors": [...]}; what goes wrong in
- * a root field makes it null and adds a text. Both are 200, as MLflow does it. A request that is no
- * GraphQL at all is a 400, where MLflow breaks with 500. When PostgreSQL is away, the whole answer is
- * a 503, so that the page asks again.
+ * What is wrong before anything is answered gives {"data": null, "errors": [...]}; what goes wrong
+ * in a root field makes it null and adds a text. Both are 200, as MLflow does it. A request that is
+ * no GraphQL at all is a 400, where MLflow breaks with 500. When PostgreSQL is away, the whole
+ * answer is a 503, so that the page asks again.
  *
- * The answer is Flask's jsonify: keys sorted, no blanks, a line feed at the end. As keys are sorted,
- * root fields are answered in that order too; they only read, so nobody can tell.
+ * The answer is Flask's jsonify: keys sorted, no blanks, a line feed at the end. As keys are
+ * sorted, root fields are answered in that order too; they only read, so nobody can tell.
  */
 #include "gateway/api/api.h"
 
@@ -194,8 +194,7 @@ err_t api_graphql(struct req *r, struct fail *f)
 
     if ((e = input_check_type(&r->input, f)))
         return e;
-    body = r->input.ahead ? r->input.ahead->root
-                          : document_read(&r->arena, r->input.body, &why);
+    body = r->input.ahead ? r->input.ahead->root : document_read(&r->arena, r->input.body, &why);
     if (!yyjson_is_obj(body))
         return fail(f, ERR_BAD_PARAM, "The body of a GraphQL request must be a JSON object.");
     query = body_member(body, STR("query"));

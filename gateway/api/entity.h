@@ -1,10 +1,10 @@
 /*
  * entity: MLflow's Experiment, Run, RunInfo and Metric as JSON, from rows of PostgreSQL.
  *
- * The column lists and statements stand here beside the code that reads them. Rows that belong to an
- * experiment or a run come in results of their own, whose first column names the owner, and are
- * grouped by it: no joins that multiply rows. Everything lives in the caller's arena and points into
- * the results. One thread.
+ * The column lists and statements stand here beside the code that reads them. Rows that belong to
+ * an experiment or a run come in results of their own, whose first column names the owner, and are
+ * grouped by it: no joins that multiply rows. Everything lives in the caller's arena and points
+ * into the results. One thread.
  */
 #ifndef GATEWAY_ENTITY_H
 #define GATEWAY_ENTITY_H
@@ -30,9 +30,9 @@
     " r.user_id, r.status, r.start_time, r.end_time, r.artifact_uri, r.lifecycle_stage"
 /* What is left out of entities, since the reader may not see it: bits of struct json's hides. */
 enum entity_hidden {
-    HIDE_RUNS = 1,           /* which run a version or logged model is from */
-    HIDE_LOGGED = 2,         /* which logged models a run read or made */
-    HIDE_MODEL_VERSIONS = 4, /* the latest versions in a registered model */
+    HIDE_RUNS = 1,            /* which run a version or logged model is from */
+    HIDE_LOGGED = 2,          /* which logged models a run read or made */
+    HIDE_MODEL_VERSIONS = 4,  /* the latest versions in a registered model */
     HIDE_PROMPT_VERSIONS = 8, /* the same in a prompt */
     HIDE_ASSESSMENTS = 16     /* of traces */
 };
@@ -75,7 +75,8 @@ struct entity_details {
     bool has_model_inputs;                /* searches never show them */
 };
 
-/* Groups res by its first column; owner i is the one whose id stands in column of row i of owners. */
+/* Groups res by its first column; owner i is the one whose id stands in that column of row i of
+ * owners. */
 void entity_group(struct arena *a, const PGresult *owners, int nowners, int column,
                   const PGresult *res, struct entity_group *out);
 

@@ -120,9 +120,9 @@ static bool parse_ref(struct arena *a, struct str source, struct model_source *o
     if (at < rest.n) {
         if (is_blank(second))
             return false;
-        out->ref = is_number(second)                     ? REF_VERSION
+        out->ref = is_number(second)                ? REF_VERSION
                    : str_ieq(second, STR("latest")) ? REF_LATEST
-                                                         : REF_STAGE;
+                                                    : REF_STAGE;
         return true;
     }
     if (str_find(first, '@') == first.n)

@@ -34,7 +34,7 @@ struct model_source {
 /* The run or logged model that the request says the source belongs to. */
 struct model_owner {
     bool is_model;
-    struct str id;   /* empty = none is named */
+    struct str id; /* empty = none is named */
     bool is_found;
     struct str root; /* its artifact location */
 };

@@ -3,6 +3,10 @@
  * the run, holds the words of --reason in its reason (letter case aside) or has it as its SQLSTATE,
  * and was refused no earlier than --since says. --since takes a time that has passed (90s, 2h) or
  * a moment in UTC: 2026-01-31, 2026-01-31T12:00, 2026-01-31T12:00:00Z.
+ *
+ * Letters are dropped by it, so what would fit all of them by mistake is refused: empty words (a
+ * variable of the shell that is not set), a year before there were letters; and so is a day that
+ * its month does not have.
  */
 #define _GNU_SOURCE /* strptime, timegm, memmem */
 #include "gateway/artifact/letter_choice.h"
@@ -27,6 +31,14 @@ static bool choice_is_id(const char *word)
            strspn(word, "0123456789abcdef") == (size_t)LETTER_ID - 1;
 }
 
+/* timegm makes 3 March of 31 February. */
+static bool choice_is_day(const struct tm *tm)
+{
+    struct tm day = {.tm_year = tm->tm_year, .tm_mon = tm->tm_mon, .tm_mday = tm->tm_mday};
+
+    return timegm(&day) >= 0 && day.tm_mday == tm->tm_mday;
+}
+
 static bool choice_moment(const char *text, int64_t *ms)
 {
     static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M",
@@ -36,7 +48,7 @@ static bool choice_moment(const char *text, int64_t *ms)
         struct tm tm = {0};
         const char *end = strptime(text, forms[i], &tm);
 
-        if (end && *end == 0) {
+        if (end && *end == 0 && choice_is_day(&tm)) {
             *ms = (int64_t)timegm(&tm) * 1000;
             return true;
         }
@@ -76,6 +88,8 @@ err_t letter_choice_parse(struct letter_choice *c, int argc, char **argv, int64_
             c->run = argv[++i];
         } else if (strcmp(word, "--reason") == 0 && has_next) {
             c->reason = argv[++i];
+            if (!c->reason[0])
+                return fail(f, ERR_SETTING, "--reason: want words of the reason, or a SQLSTATE");
         } else if (strcmp(word, "--since") == 0 && has_next) {
             if ((e = choice_since(c, argv[++i], now_ms, f)))
                 return e;

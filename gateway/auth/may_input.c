@@ -6,13 +6,16 @@
  * the query; what the path says comes before all. may_field is that of the message which the handler
  * reads: the query of a GET that has one, else the body, a field by its own name or in camel case. A field
  * that is sent under both names is one that handler and check could see differently, so who sends it is
- * refused.
+ * refused. So is a DELETE whose query and body disagree: most of their handlers read the body
+ * whatever its type, so a thing that may be deleted, named in the query, would open the way to any
+ * other.
  *
  * The body is read once: what was read here is where the handler looks, as if a helper had read it ahead.
  */
 #include "gateway/auth/may_input.h"
 #include "gateway/auth/may_rule.h"
 #include "gateway/http/route.h"
+#include "gateway/search/param.h"
 
 #include <string.h>
 
@@ -22,14 +25,6 @@
 #include "schema/errors.h"
 #include "schema/limits.h"
 #include "yyjson.h"
-
-static bool is_json_type(struct str type)
-{
-    struct str kind = str_trim(str_cut(&type, ';'));
-
-    return str_ieq(kind, STR("application/json")) ||
-           (str_starts(kind, STR("application/")) && str_ends(kind, STR("+json")));
-}
 
 /* Of a PATCH or DELETE, and of what is passed on, the Content-Type says nothing about how it is read. */
 static bool is_msgpack(const struct req *r)
@@ -66,7 +61,7 @@ void may_input(struct may *m)
     struct req *r = m->r;
 
     m->is_get = r->head->method == HTTP_M_GET;
-    m->has_json = r->input.has_content_type && is_json_type(r->input.content_type);
+    m->has_json = param_is_json(r); /* as handlers that read Flask's way judge it */
     m->query = input_query(&r->arena, r->head->query, &m->nquery);
     m->body = input_object(m);
 }
@@ -151,6 +146,16 @@ size_t may_query_all(struct may *m, const char *name, struct str **out)
 
 /* -- Flask's way ---------------------------------------------------------------------------------- */
 
+/* The query of a DELETE without JSON is what is judged; does its handler, which may read the body,
+ * see the same? */
+static void param_judge_delete(struct may *m, const char *name, struct str text)
+{
+    yyjson_val *v = may_member(m, m->body, name);
+
+    if (v && !str_eq(may_text(m, v), text))
+        may_refuse(m);
+}
+
 static bool param_find(struct may *m, const char *name, struct str *out)
 {
     bool is_delete = m->r->head->method == HTTP_M_DELETE;
@@ -162,8 +167,14 @@ static bool param_find(struct may *m, const char *name, struct str *out)
             return true;
         }
     }
-    if (m->is_get || (is_delete && !m->has_json))
+    if (m->is_get)
         return may_query(m, name, out);
+    if (is_delete && !m->has_json) {
+        if (!may_query(m, name, out))
+            return false;
+        param_judge_delete(m, name, *out);
+        return true;
+    }
     v = m->has_json && m->body ? document_get(m->body, str_of(name)) : NULL;
     *out = may_text(m, v);
     return v != NULL;

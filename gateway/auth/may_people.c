@@ -111,6 +111,23 @@ err_t may_people_ask(struct may *m, struct str values[3], struct fail *f)
     return OK;
 }
 
+/* A role, a permission and a workspace in one request may lie in different places, and which of
+ * them the call takes is its handler's affair: whoever names two is refused. */
+static void role_judge_names(struct may *m)
+{
+    static const char *const names[] = {"role_id", "role_permission_id", "workspace"};
+    unsigned n = 0;
+
+    for (size_t i = 0; i < array_len(names); i++) {
+        yyjson_val *value;
+        struct str text;
+
+        n += people_param(m, names[i], &text, &value);
+    }
+    if (n > 1)
+        may_refuse(m);
+}
+
 /* The workspace that the request is about; p NULL: of a role that does not exist. */
 static err_t role_workspace(struct may *m, struct str *out, struct fail *f)
 {
@@ -142,6 +159,7 @@ static err_t settle_role(struct may *m, const char *kind, struct fail *f)
 
     if (e)
         return e;
+    role_judge_names(m);
     if (workspace.p == NULL || !people_say(m, kind, workspace))
         may_refuse(m);
     return OK;

@@ -70,13 +70,15 @@ err_t may_ask_inputs_search(struct may *m, struct fail *f)
     return OK;
 }
 
+/* A GET with a query is carried out by the query, whatever lies in a body beside it. */
 err_t may_ask_experiments(struct may *m, struct fail *f)
 {
+    bool in_body = m->has_json && !(m->is_get && m->nquery > 0);
     struct str *ids;
-    size_t n = m->has_json ? 0 : may_query_all(m, "experiment_ids", &ids);
+    size_t n = in_body ? 0 : may_query_all(m, "experiment_ids", &ids);
 
     (void)f;
-    if (m->has_json)
+    if (in_body)
         (void)experiments_in_body(m);
     may_about_all(m, ids, n);
     return OK;

@@ -4,14 +4,16 @@
  *     LOOKING -address-> CONNECTING -connected-> GREETING -AUTH, SELECT, PING answered-> UP
  *     any -lost, refused, silent-> DOWN -after a pause-> LOOKING
  *
- * Nothing blocks: the name is looked up aside, TLS shakes hands in the loop. Each command's done is called
- * once, on the loop, with the reply or, when the connection was lost before, with NULL. A connection is
- * either for commands or for subscriptions (Redis answers nothing else on one that has subscribed).
+ * Nothing blocks: the name is looked up aside, TLS shakes hands in the loop. Each command's done is
+ * called once, on the loop, with the reply or, when the connection was lost before, with NULL. A
+ * connection is either for commands or for subscriptions (Redis answers nothing else on one that
+ * has subscribed).
  *
- * Good means: a command that is sent now will probably be answered soon. It is not when the connection is
- * not UP, when what was sent is unanswered for redis_wait already (a Redis that hangs costs that once), or
- * when Redis refused the last command (out of memory, read-only). All connections of the process share a
- * pulse, which counts those that are away and says so once at each change.
+ * Good means: a command that is sent now will probably be answered soon. It is not when the
+ * connection is not UP, when what was sent is unanswered for redis_wait already (a Redis that hangs
+ * costs that once), or when Redis refused the last command (out of memory, read-only). All
+ * connections of the process share a pulse, which counts those that are away and says so once at
+ * each change.
  *
  * Order of calls: redis_open, then any, redis_close (not from within done). The loop's thread.
  */
@@ -38,7 +40,7 @@ struct redis_pulse {
 
 struct redis_config {
     struct event_base *base;
-    struct redis_uri uri;  /* its texts outlive the connection, as all pointers here do */
+    struct redis_uri uri;   /* its texts outlive the connection, as all pointers here do */
     struct client_tls *tls; /* NULL: none */
     struct redis_pulse *pulse;
     uint64_t timeout_us; /* to connect, and without an answer until the connection is given up */
@@ -60,12 +62,13 @@ bool redis_is_up(const struct redis *r);
 /* False: it is not UP, nothing was sent and done is not called. */
 must_check bool redis_send(struct redis *r, const struct str *words, unsigned n, redis_done done,
                            void *arg);
-/* Hears what is published there, until the connection is lost: to be called by on_up. done is called
- * for each message, as its reply, and never with NULL. */
+/* Hears what is published there, until the connection is lost: to be called by on_up. done is
+ * called for each message, as its reply, and never with NULL. */
 must_check bool redis_subscribe(struct redis *r, struct str channel, redis_done done, void *arg);
 /* What a message says; p is NULL when the reply is none (Redis confirms the subscription). */
 struct str redis_message(const struct redisReply *reply);
-/* Is the reply there, and no error? An error makes the connection not good until the next that is none. */
+/* Is the reply there, and no error? An error makes the connection not good until the next that is
+ * none. */
 bool redis_is_fine(struct redis *r, const struct redisReply *reply);
 struct str redis_text(const struct redisReply *reply);
 

@@ -84,13 +84,16 @@ static void keys_failed(struct s3_credentials *k, const char *what, const char *
     k->came(k->owner);
 }
 
-/* "2026-11-28T20:00:00Z", with or without a fraction; 0 = cannot be read. */
+/* "2026-11-28T20:00:00Z", with or without a fraction, or in another zone; 0 = cannot be read. */
 static int64_t parse_time(struct arena *a, struct str s)
 {
-    struct tm tm = {0};
+    struct tm tm = {0}, zone = {0};
     const char *end = strptime(arena_cstr(a, s), "%Y-%m-%dT%H:%M:%S", &tm);
 
-    return end && (*end == 'Z' || *end == '.' || *end == '+') ? (int64_t)timegm(&tm) * 1000 : 0;
+    if (end && *end == '.')
+        end += 1 + strspn(end + 1, "0123456789");
+    end = end ? strptime(end, "%z", &zone) : NULL;
+    return end && *end == '\0' ? ((int64_t)timegm(&tm) - zone.tm_gmtoff) * 1000 : 0;
 }
 
 static int64_t least(int64_t a, int64_t b)

@@ -16,7 +16,7 @@ bool param_is_json(const struct req *r)
 
     return r->input.has_content_type &&
            (str_ieq(kind, STR("application/json")) ||
-            (kind.n > 17 && str_ieq(str_head(kind, 12), STR("application/")) &&
+            (kind.n >= 17 && str_ieq(str_head(kind, 12), STR("application/")) &&
              str_ieq(str_skip(kind, kind.n - 5), STR("+json"))));
 }
 

@@ -329,6 +329,52 @@ def test_no_content_type_or_coding_hides_what_a_call_is_about(stock, behind, tmp
         stock.say("run/0")
 
 
+def test_a_name_in_two_places_opens_nothing(stock, behind, tmp_path):
+    """What a user may have, named where the check looks, and another thing where the handler does."""
+    a, b = (stock.say("objects")[which] for which in "ab")
+    matrix.make_users(stock.pg_uri, {"two-faced": [
+        ("registered_model", a["model"], "MANAGE"), ("gateway_endpoint", a["endpoint_id"], "MANAGE"),
+        ("experiment", a["experiment_id"], "MANAGE")], "two-chief": [("workspace", "*", "MANAGE")]})
+    with psycopg.connect(stock.pg_uri) as pg:
+        (far,), = pg.execute("INSERT INTO roles (name, workspace) VALUES ('far', 'elsewhere') RETURNING id")
+        (row,), = pg.execute("INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission)"
+                             " VALUES (%s, 'experiment', '*', 'READ') RETURNING id", (far,))
+        (near,), = pg.execute("SELECT id FROM roles WHERE name = 'role-two-chief-0'")
+    model, end = "registered-models/delete-tag", "gateway/endpoints/delete"
+    calls = [("DELETE", model, {"name": a["model"], "key": "k"}, kind, {"name": b["model"], "key": "k"})
+             for kind in ("text/plain", "", "application/json,x")]
+    calls += [("DELETE", model, {"name": b["model"], "key": "k"}, kind, {"name": a["model"], "key": "k"})
+              for kind in ("text/plain", "")]
+    calls += [("DELETE", model, {"name": a["model"]}, kind, {"name": b["model"], "key": "k"})
+              for kind in ("application/json", "application/x+JSON", "Application/+json")]
+    calls += [("DELETE", end, {"endpoint_id": a["endpoint_id"]}, kind, {name: b["endpoint_id"]})
+              for kind in ("text/plain", "") for name in ("endpoint_id", "endpointId")]
+    calls += [("GET", "datasets/search", {"experiment_ids": b["experiment_id"]}, "application/json",
+               {"experiment_ids": [a["experiment_id"]]}),
+              ("GET", "datasets/search", {"max_results": 5}, "application/json",
+               {"experiment_ids": [a["experiment_id"]]}),
+              ("POST", "roles/create", {}, "application/json",
+               {"role_id": near, "workspace": "elsewhere", "name": "made"}),
+              ("PATCH", "roles/permissions/update", {}, "application/json",
+               {"role_id": near, "role_permission_id": row, "permission": "MANAGE"}),
+              ("DELETE", "roles/permissions/remove", {"role_id": near, "role_permission_id": row}, "", {}),
+              ("DELETE", "roles/permissions/remove", {}, "application/x+JSON",
+               {"role_id": near, "role_permission_id": row})]
+    with sluice_on(stock, behind, "NO_PERMISSIONS", tmp_path) as sluice:
+        def send(method, path, query, kind, body):
+            prefix, who = "2.0" if path == model else "3.0", "two-chief" if "role" in path else "two-faced"
+            return requests.request(method, f"{sluice.url}/api/{prefix}/mlflow/{path}", params=query, timeout=60,
+                                    data=json.dumps(body), headers={"Content-Type": kind},
+                                    auth=(who, matrix.PASSWORD))
+        assert [call for call in calls if send(*call).text != "Permission denied"] == []
+        own = {"name": a["model"], "key": "k"}
+        assert send("DELETE", model, own, "text/plain", own).status_code == 200
+        assert send("GET", "datasets/search", {"experiment_ids": a["experiment_id"]}, "", {}).status_code == 200
+    with psycopg.connect(stock.pg_uri) as pg:
+        assert pg.execute("SELECT permission FROM role_permissions WHERE id = %s", (row,)).fetchone() == ("READ",)
+        assert not pg.execute("SELECT 1 FROM roles WHERE name = 'made'").fetchone()
+
+
 # -- files of traces -----------------------------------------------------------------------------------
 
 def test_a_trace_shows_files_of_its_own_experiment_only(stock, behind, tmp_path):

@@ -147,7 +147,8 @@ static void test_what_retention_removed_is_counted_and_passed_over(void **state)
     wait_for((take_once(1000, 50000), take.count > 0));
     first = take.entries[0].pos;
     assert_in_range(first, 5, 15);
-    assert_int_equal(atomic_load(&fixture_stats->kafka_expired), 0); /* another may have to find it */
+    /* another may have to find it */
+    assert_int_equal(atomic_load(&fixture_stats->kafka_expired), 0);
     for (seen = take.count; seen < 20 - first; seen += take.count)
         take_once(1000, 50000);
     assert_int_equal(take.cursors[2], 20);

@@ -37,10 +37,18 @@ static void test_what_is_local(void **state)
         const char *uri;
         bool is_local;
     } rows[] = {
-        {"/a", true},          {"a", true},          {"", true},
-        {"//h/a", true},       {"file:///a", true},  {"file:a", true},
-        {"FILE:///a", true},   {"s3://b/a", false},  {"databricks", false},
-        {"file://localhost:5/a", true}, {"file://./a", true}, {"c:/x", false},
+        {"/a", true},
+        {"a", true},
+        {"", true},
+        {"//h/a", true},
+        {"file:///a", true},
+        {"file:a", true},
+        {"FILE:///a", true},
+        {"s3://b/a", false},
+        {"databricks", false},
+        {"file://localhost:5/a", true},
+        {"file://./a", true},
+        {"c:/x", false},
     };
     bool is_local;
 
@@ -50,8 +58,7 @@ static void test_what_is_local(void **state)
         if (is_local != rows[i].is_local)
             fail_msg("%s", rows[i].uri);
     }
-    assert_int_equal(local_path_is_local(&arena, STR("file://h/a"), &is_local, &why),
-                     ERR_INTERNAL);
+    assert_int_equal(local_path_is_local(&arena, STR("file://h/a"), &is_local, &why), ERR_INTERNAL);
     assert_true(str_starts(why.text, STR("file://h/a is not a valid remote uri.")));
 }
 
@@ -75,9 +82,8 @@ static void test_resolving(void **state)
     (void)state;
     for (size_t i = 0; i < array_len(rows); i++) {
         struct str got = local_path_resolve(&arena, str_of(rows[i][0]));
-        struct str want = rows[i][1][0] == '/'
-                              ? str_of(rows[i][1])
-                              : arena_printf(&arena, "%s/%s", real, rows[i][1]);
+        struct str want = rows[i][1][0] == '/' ? str_of(rows[i][1])
+                                               : arena_printf(&arena, "%s/%s", real, rows[i][1]);
 
         if (str_ends(want, STR("/..")))
             want = STR("/tmp");

@@ -32,7 +32,7 @@ static struct str long_text(size_t n, const char *tail)
 
 static void test_names(void **state)
 {
-    static const char *const good[] = {"m",   " m ", "a.",  "a..b", "a%2Fb",
+    static const char *const good[] = {"m",    " m ",      "a.",   "a..b", "a%2Fb",
                                        "a\\b", "\xC3\xA9", "a\nb", ".x"};
     static const struct {
         const char *name, *message;
@@ -120,8 +120,8 @@ static void test_versions(void **state)
     static const struct {
         const char *text;
         int32_t version;
-    } good[] = {{"1", 1}, {" +07 ", 7}, {"1_0", 10}, {"-2", -2}, {"\xD9\xA3", 3},
-                {"2147483647", INT32_MAX}};
+    } good[] = {{"1", 1},   {" +07 ", 7},    {"1_0", 10},
+                {"-2", -2}, {"\xD9\xA3", 3}, {"2147483647", INT32_MAX}};
     static const char *const bad[] = {"", "1.0", "x", "1 2", "0x1"};
     static const char *const beyond[] = {"2147483648", "-2147483649", "99999999999999999999"};
     int32_t version;
@@ -132,10 +132,9 @@ static void test_versions(void **state)
         assert_int_equal(version, good[i].version);
     }
     for (size_t i = 0; i < array_len(bad); i++)
-        assert_refused(model_names_version(str_of(bad[i]), &version, &why), ERR_BAD_PARAM,
-                       arena_printf(&arena, "Parameter 'version' must be an integer, got '%s'.",
-                                    bad[i])
-                           .p);
+        assert_refused(
+            model_names_version(str_of(bad[i]), &version, &why), ERR_BAD_PARAM,
+            arena_printf(&arena, "Parameter 'version' must be an integer, got '%s'.", bad[i]).p);
     for (size_t i = 0; i < array_len(beyond); i++)
         assert_int_equal(model_names_version(str_of(beyond[i]), &version, &why), ERR_BAD_REQUEST);
 }

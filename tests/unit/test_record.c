@@ -284,7 +284,8 @@ static void test_nothing_behind_the_bytes_is_read(void **state)
         BYTES("\xdd\0\0\0\x03\xa1r\x01\x90"),
         BYTES("\x93\xd9\x01r\x01\xdc\0\x01\x94\xda\0\x01k\xc0\xcc\x01\xd3\0\0\0\0\0\0\0\x01"),
         BYTES("\x93\xdb\0\0\0\x01r\xce\0\0\0\x01\x91\x97\xa1k\xcb\0\0\0\0\0\0\0\0\x01\x01"
-              "\xa1m\xa1n\xa1" "d"),
+              "\xa1m\xa1n\xa1"
+              "d"),
     };
     struct batch out;
 
@@ -293,8 +294,8 @@ static void test_nothing_behind_the_bytes_is_read(void **state)
             char *exact = malloc(n + 1); /* not n: there is nothing of size 0 */
 
             memcpy(exact + 1, heads[i].p, n);
-            err_t e = record_decode((struct str){exact + 1, n}, RECORD_VERSION, &arena, &out,
-                                    &failure);
+            err_t e =
+                record_decode((struct str){exact + 1, n}, RECORD_VERSION, &arena, &out, &failure);
             assert_int_equal(e, n == heads[i].n ? OK : ERR_CORRUPT);
             free(exact);
         }

@@ -386,12 +386,14 @@ static void test_position_first_is_the_breakage_it_claims_to_be(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-/* A shared queue: partitions come and go, and each has a position of its own, which never goes back. */
+/* A shared queue: partitions come and go, and each has a position of its own, which never goes
+ * back. */
 static void test_each_partition_may_have_its_own_cursor(void **state)
 {
     pos_t cursors[QUEUE_PARTITIONS_MAX] = {[3] = 30, [40] = 400};
-    static const char sql[] = "SELECT string_agg(partition || ':' || position, ' ' ORDER BY partition)"
-                              " FROM sluice.positions WHERE position > 0";
+    static const char sql[] =
+        "SELECT string_agg(partition || ':' || position, ' ' ORDER BY partition)"
+        " FROM sluice.positions WHERE position > 0";
     struct txn t = {.session = &session,
                     .window = &window,
                     .mode = TXN_DIRECT,

@@ -46,8 +46,9 @@ static void test_positions_become_marks(void **state)
     assert_ok(queue_append(queue, 0, &b, &second, &fixture_fail));
     wait_for(queue_durable(queue) == second);
     assert_ok(watcher_start(queue, uri, &fixture_settings, &w, &fixture_fail));
-    snprintf(sql, sizeof(sql), "INSERT INTO sluice.positions VALUES ('%s', %u, 1), ('other', %u, 9)",
-             queue_id(queue), p, p);
+    snprintf(sql, sizeof(sql),
+             "INSERT INTO sluice.positions VALUES ('%s', %u, 1), ('other', %u, 9)", queue_id(queue),
+             p, p);
     pgtest_sql(sql);
     queue_hurry(queue, p);
     wait_for(queue_committed(queue, p) == first);
@@ -73,8 +74,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_positions_become_marks, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_it_ends_while_there_is_no_database, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_it_ends_while_there_is_no_database, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, group_set_up, NULL);
