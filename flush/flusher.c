@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "flush/link.h"
 #include "flush/load.h"
@@ -158,7 +159,10 @@ static err_t flusher_turn(struct flusher *fl)
 static void *flusher_main(void *arg)
 {
     struct flusher *fl = arg;
-    err_t e = flusher_open_reader(fl);
+    err_t e;
+
+    (void)heap_give_back(); /* windows are large, and few */
+    e = flusher_open_reader(fl);
 
     while (!e)
         e = flusher_turn(fl);

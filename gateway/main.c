@@ -10,13 +10,6 @@
 #include "gateway/command/commands.h"
 #include "gateway/version.h"
 
-/*
- * Read by jemalloc at its start. Arrays that grow by doubling leave as much behind as they hold in the
- * end; from 1 MiB on what is given back goes to the kernel at once, and not within ten seconds. Those are
- * the tables of a flusher's window under backlog (flush/window.c) and nothing that a request makes.
- */
-const char *malloc_conf = "oversize_threshold:1048576";
-
 int main(int argc, char **argv)
 {
     struct command_line line = {.argc = argc, .argv = argv};
