@@ -54,7 +54,7 @@ SOURCES := $(filter-out $(PROGRAMS),$(wildcard $(FOLDERS:%=%/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 # What ThreadSanitizer looks at: the files that more than one thread is in.
 TSAN_TESTS := $(filter test_exemplar test_inbox test_journal test_queue_reader test_queue_ring test_runs \
-	test_sealer test_stats test_tickets test_tracer,$(UNIT_TESTS))
+	test_sealer test_stats test_tickets test_tracer test_workspace_table,$(UNIT_TESTS))
 FUZZ_TARGETS := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 KAFKA := build/kafka/.stamp
 KUBE := build/kube/.stamp

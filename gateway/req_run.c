@@ -173,7 +173,8 @@ static void run_query_start(struct worker *w)
     }
     values = arena_alloc(&w->run_arena, sizeof(*values));
     *values = sql_text_array(&w->run_arena, ids, n);
-    w->run_call = (struct sql_call){.nsteps = 1, .done = run_query_on_done, .owner = w};
+    w->run_call =
+        (struct sql_call){.nsteps = 1, .done = run_query_on_done, .owner = w, .asks_standby = true};
     w->run_call.steps[0] = (struct sql_step){&RUN_FIND, values, 1};
     w->is_run_call_open = true;
     w->run_asked_us = w->now_us;

@@ -43,6 +43,7 @@
 #include "gateway/auth/may.h"
 #include "gateway/auth/user.h"
 #include "gateway/auth/workspace_start.h"
+#include "gateway/auth/workspace_table.h"
 #include "gateway/helper.h"
 #include "gateway/http/listen.h"
 #include "gateway/http/route.h"
@@ -83,6 +84,7 @@ struct server {
     struct queue *queue;
     struct watcher *watcher; /* NULL: the queue is this process's own, or nobody reads here */
     struct runs *runs;
+    struct workspace_table *workspaces; /* which are known; NULL: they are off */
     struct pod *pod;
     struct helper *helper;
     struct auth_config auth_config; /* with auth = basic */
@@ -512,6 +514,7 @@ static err_t server_start_workers(struct server *sv, struct fail *f)
                                   .settings = sv->first,
                                   .queue = sv->queue,
                                   .runs = sv->runs,
+                                  .workspaces = sv->workspaces,
                                   .pod = sv->pod,
                                   .helper = sv->helper,
                                   .pg_uri = sv->delegates_users ? NULL : sv->pg_uri,
@@ -554,6 +557,8 @@ static err_t server_start(struct server *sv, struct fail *f)
         return e;
     sv->runs = runs_new(s->run_cache_entries);
     runs_raise_floor(sv->runs, queue_appended(sv->queue)); /* reads wait for what was replayed */
+    if (s->enable_workspaces)
+        sv->workspaces = workspace_table_new();
     if ((e = pod_open(s, sv->queue, sv->runs, &sv->pod, f)))
         return e;
     if (s->otlp_endpoint[0]) {
@@ -809,6 +814,7 @@ static void server_stop(struct server *sv)
     pod_close(sv->pod);
     if (sv->runs)
         runs_free(sv->runs);
+    workspace_table_free(sv->workspaces);
     if (sv->cluster)
         cluster_close(sv->cluster);
 }

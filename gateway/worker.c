@@ -41,7 +41,6 @@
 #include "gateway/auth/grant_ask.h"
 #include "gateway/auth/grant_cache.h"
 #include "gateway/auth/policy.h"
-#include "gateway/auth/workspace.h"
 #include "gateway/http/conn.h"
 #include "gateway/http/route.h"
 #include "gateway/peers/peers.h"
@@ -572,7 +571,6 @@ void worker_free(struct worker *w)
     upstream_close(w->upstream);
     auth_free(w->auth);
     grant_cache_free(w->grants);
-    workspaces_free(w->workspaces);
     if (net->inbox_event)
         event_free(net->inbox_event);
     if (net->tick)
@@ -649,8 +647,7 @@ static err_t worker_open_sql(struct worker *w, const struct worker_config *c, st
 
     if (w->passes_all)
         return OK;
-    if (c->settings->enable_workspaces)
-        w->workspaces = workspaces_new(w);
+    w->workspaces = c->workspaces;
     e = sql_pool_open(w->base, c->settings, c->pg_uri, w->stats, &w->sql, f);
     if (e || c->auth == NULL)
         return e;

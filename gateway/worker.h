@@ -27,7 +27,7 @@ struct conn;
 struct tracer;
 struct upstream;
 struct worker_config;
-struct workspaces;
+struct workspace_table;
 
 enum {
     SHED_MAX = 64,               /* refused connections that wait until their peers have read it */
@@ -45,13 +45,13 @@ struct worker {
     struct pod *pod;
     struct peers *peers; /* NULL = no Redis */
     struct news news;
-    struct sql_pool *sql;          /* NULL: there is no PostgreSQL, or not any more */
-    struct sql_pool *users_sql;    /* of the database of the users: sql, another, or NULL */
-    struct auth *auth;             /* NULL: nobody is asked who it is */
-    struct grant_cache *grants;    /* of its users; NULL likewise */
-    struct workspaces *workspaces; /* what it knows of them; NULL: they are off */
-    struct upstream *upstream;     /* NULL: what is not answered here is 404 */
-    bool passes_all;               /* there is no PostgreSQL: every path goes upstream */
+    struct sql_pool *sql;               /* NULL: there is no PostgreSQL, or not any more */
+    struct sql_pool *users_sql;         /* of the database of the users: sql, another, or NULL */
+    struct auth *auth;                  /* NULL: nobody is asked who it is */
+    struct grant_cache *grants;         /* of its users; NULL likewise */
+    struct workspace_table *workspaces; /* shared by all workers; NULL: they are off */
+    struct upstream *upstream;          /* NULL: what is not answered here is 404 */
+    bool passes_all;                    /* there is no PostgreSQL: every path goes upstream */
     struct stats *stats;
     struct latency *latency; /* of its requests; written here only */
     struct top top;          /* who sends most; likewise */

@@ -15,6 +15,7 @@ struct settings;
 struct ssl_ctx_st;
 struct stats;
 struct tracer;
+struct workspace_table;
 
 struct worker_config {
     struct server *server;
@@ -25,6 +26,7 @@ struct worker_config {
     const struct settings *settings;
     struct queue *queue;
     struct runs *runs;
+    struct workspace_table *workspaces; /* NULL = they are off */
     struct pod *pod;
     const char *pg_uri;       /* NULL: all goes upstream */
     struct auth_shared *auth; /* NULL = auth is none */

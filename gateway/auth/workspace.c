@@ -10,73 +10,24 @@
  * and comes when it is known who asks, so nobody without credentials learns which workspaces there are. Of
  * several headers the first counts.
  *
- * A name that was found is trusted for run_cache_ttl, in a table of SLOTS names of each worker, where
- * another name with the same hash takes the place. One that was not found is asked for every time. While
- * PostgreSQL gives no answer, a name that was found once counts however long ago that was: so writes to runs
- * that are known go on (req_run.c). `default` always exists.
+ * A name that was found is trusted for run_cache_ttl, by all workers (workspace_table.c). One that was not
+ * found is asked for every time. While PostgreSQL gives no answer, a name that was found once, by whichever
+ * worker, counts however long ago that was: so writes to runs that are known go on (req_run.c). `default`
+ * always exists.
  */
 #include "gateway/auth/workspace.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "gateway/auth/workspace_table.h"
 #include "gateway/http/conn.h"
 #include "gateway/http/reply.h"
 #include "gateway/worker.h"
 #include "ingest/python.h"
 #include "schema/errors.h"
 
-enum { SLOTS = 256 };
-
-struct workspaces {
-    struct workspace_slot {
-        char name[WORKSPACE_NAME_MAX + 1]; /* "" = none */
-        uint64_t asked_us;
-        bool is_old; /* something was said of it since */
-    } slots[SLOTS];
-};
-
 static const struct stmt FIND = {"workspace_find",
                                  "SELECT 1 FROM workspaces WHERE name = $1::text"};
-
-/* -- what is known ----------------------------------------------------------------------------- */
-
-static void workspaces_on_news(void *arg, struct str name)
-{
-    struct workspaces *k = arg;
-
-    for (size_t i = 0; i < SLOTS; i++)
-        k->slots[i].is_old |= name.p == NULL || str_eq(str_of(k->slots[i].name), name);
-}
-
-struct workspaces *workspaces_new(struct worker *w)
-{
-    struct workspaces *k = calloc(1, sizeof(*k));
-
-    check(k);
-    news_hear(w, NEWS_WORKSPACE, workspaces_on_news, k);
-    return k;
-}
-
-void workspaces_free(struct workspaces *k)
-{
-    free(k);
-}
-
-void workspace_changed(struct worker *w, struct str name)
-{
-    news_tell(w, NEWS_WORKSPACE, name);
-}
-
-static struct workspace_slot *slot_of(const struct req *r)
-{
-    return &r->worker->workspaces->slots[r->scope.mark % SLOTS];
-}
-
-static bool slot_has(const struct workspace_slot *slot, const struct req *r)
-{
-    return strcmp(slot->name, r->scope.workspace) == 0;
-}
 
 /* -- names ------------------------------------------------------------------------------------- */
 
@@ -195,32 +146,41 @@ bool workspace_admits_head(struct req *r)
 
 static err_t workspace_found(struct req *r, struct fail *f)
 {
-    struct workspace_slot *slot = slot_of(r);
+    struct workspace_table *known = r->worker->workspaces;
     req_step next = r->admitted;
+    bool is_there;
 
     if (r->sql.err)
-        return slot_has(slot, r) && !slot->is_old ? next(r, f) : req_sql_fail(r, f);
-    if (PQntuples(r->sql.results[0]) == 0) {
-        if (slot_has(slot, r))
-            slot->name[0] = '\0';
-        return workspace_refuse(
-            r, ERR_NOT_FOUND,
-            arena_printf(&r->arena, "Workspace '%s' not found", r->scope.workspace));
-    }
-    str_to_cstr(str_of(r->scope.workspace), slot->name, sizeof(slot->name));
-    slot->asked_us = r->wait_since_us;
-    slot->is_old = false;
-    return next(r, f);
+        return workspace_table_find(known, r->scope.mark) ? next(r, f) : req_sql_fail(r, f);
+    is_there = PQntuples(r->sql.results[0]) > 0;
+    workspace_table_note(known, r->scope.mark, r->wait_since_us, is_there);
+    if (is_there)
+        return next(r, f);
+    return workspace_refuse(
+        r, ERR_NOT_FOUND, arena_printf(&r->arena, "Workspace '%s' not found", r->scope.workspace));
+}
+
+/* Is it there, for all that is known, or for what was known while PostgreSQL is away? */
+static bool workspace_is_known(const struct req *r)
+{
+    const struct worker *w = r->worker;
+    uint64_t asked_us = workspace_table_find(w->workspaces, r->scope.mark);
+    uint64_t ttl_us = w->settings->run_cache_ttl;
+
+    if (asked_us == 0)
+        return false;
+    /* Another worker's clock reading may be a little ahead of this turn's. */
+    if (ttl_us > 0 && w->now_us < asked_us + ttl_us)
+        return true;
+    return w->sql && !sql_is_up(w->sql);
 }
 
 err_t workspace_admit(struct req *r, req_step next)
 {
-    struct worker *w = r->worker;
-    const struct workspace_slot *slot;
     struct str *name;
 
     r->scope = (struct scope){SCOPE_DEFAULT, 0};
-    if (!w->workspaces)
+    if (!r->worker->workspaces)
         return next(r, r->fail);
     name = arena_alloc(&r->arena, sizeof(*name));
     *name = str_trim(r->head->workspace);
@@ -229,13 +189,14 @@ err_t workspace_admit(struct req *r, req_step next)
         r->scope.workspace = name->p;
     }
     r->scope.mark = scope_mark(r->scope.workspace);
-    slot = slot_of(r);
-    if (strcmp(r->scope.workspace, SCOPE_DEFAULT) == 0 ||
-        (slot_has(slot, r) && !slot->is_old &&
-         w->now_us - slot->asked_us < w->settings->run_cache_ttl))
+    if (strcmp(r->scope.workspace, SCOPE_DEFAULT) == 0 || workspace_is_known(r))
         return next(r, r->fail);
     r->admitted = next;
-    if (slot_has(slot, r) && !slot->is_old && !sql_is_up(w->sql))
-        return next(r, r->fail);
     return req_sql_try(r, &(struct sql_step){&FIND, name, 1}, 1, workspace_found);
+}
+
+void workspace_changed(struct worker *w, struct str name)
+{
+    workspace_table_forget(w->workspaces, name);
+    news_tell(w, NEWS_WORKSPACE, name);
 }

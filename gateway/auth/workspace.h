@@ -11,12 +11,6 @@
 
 enum { WORKSPACE_NAME_MAX = 63 };
 
-struct workspaces;
-
-/* What one worker knows of names. Before its loop begins; NULL is fine for the second. */
-struct workspaces *workspaces_new(struct worker *w);
-void workspaces_free(struct workspaces *k);
-
 /* MLflow's rules on names, in its words. */
 must_check err_t workspace_check_name(struct str name, struct fail *f);
 /* Of the header alone, before anything else is judged: false when the answer is made already. */
@@ -24,7 +18,7 @@ bool workspace_admits_head(struct req *r);
 /* The step before those that look at anything: next follows with r->scope set, when the workspace
  * exists. */
 must_check err_t workspace_admit(struct req *r, req_step next);
-/* It was made, changed or deleted: on every worker of every pod it is looked up again. */
+/* It was made, changed or deleted: in every pod it is looked up again. */
 void workspace_changed(struct worker *w, struct str name);
 
 #endif

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "gateway/auth/grant_cache.h"
+#include "gateway/auth/workspace_table.h"
 #include "gateway/peers/peers.h"
 #include "gateway/pod.h"
 #include "gateway/worker.h"
@@ -57,7 +58,7 @@ static void news_send(struct pod_worker *to, enum news_kind kind, struct str nam
 
 static bool news_is_shared(enum news_kind kind)
 {
-    return kind == NEWS_RUN || kind == NEWS_RUNS || kind == NEWS_GRANTS;
+    return kind == NEWS_RUN || kind == NEWS_RUNS || kind == NEWS_GRANTS || kind == NEWS_WORKSPACE;
 }
 
 /* To all workers of this process; to this one at once. */
@@ -137,6 +138,7 @@ void news_miss(struct worker *w)
     unsigned n = atomic_load_explicit(&p->worker_count, memory_order_acquire);
 
     runs_forget_all(p->runs);
+    workspace_table_forget_all(w->workspaces);
     for (unsigned i = 0; i < n; i++) {
         atomic_store(&p->workers[i].has_missed, true);
         inbox_ring(p->workers[i].inbox);
@@ -178,6 +180,8 @@ void news_on_message(struct worker *w, struct str text)
         runs_forget_all(w->runs);
     else if (str_eq(word, NEWS_NAMES[NEWS_GRANTS]))
         news_heard_grants(text);
+    else if (str_eq(word, NEWS_NAMES[NEWS_WORKSPACE]))
+        workspace_table_forget(w->workspaces, text);
     for (unsigned kind = 0; kind < NEWS_KINDS; kind++) {
         if (!news_is_shared(kind) && str_eq(word, NEWS_NAMES[kind]))
             news_spread(w, kind, text.p ? text : STR(""));

@@ -15,10 +15,10 @@
  * trust what it keeps for as long as it likes while Redis is good, and must have a time to live for when
  * it is not: nobody hears anything from other pods then.
  *
- * A new kind is a row of the enum and one of news.c's NEWS_NAMES. NEWS_RUN, NEWS_RUNS and NEWS_GRANTS are of
- * what all workers share, the run table and the counters of changed grants: who tells has changed that
- * already, and from other pods they are heard once for the process, by news.c itself. Only "anything may
- * have changed" comes to each worker.
+ * A new kind is a row of the enum and one of news.c's NEWS_NAMES. All but NEWS_USER are of what all workers
+ * share, the run table, the counters of changed grants and the table of workspaces: who tells has changed
+ * that already, and from other pods they are heard once for the process, by news.c itself. Only "anything
+ * may have changed" comes to each worker.
  */
 #ifndef GATEWAY_NEWS_H
 #define GATEWAY_NEWS_H

@@ -60,6 +60,7 @@ struct sql_call {
     const char *workspace;   /* for texts that name it; lives until done */
     struct sql_hold *hold;   /* NULL = the session goes back with the end of the call */
     bool keeps_results;      /* the owner frees them */
+    bool asks_standby;       /* is_of_standby is wanted: libpq looks for it in a list */
     const char *application; /* application_name of its transaction; NULL = the session's own */
 
     /* valid in done; the pool frees the results when done returns, and does not look at the call
@@ -70,8 +71,7 @@ struct sql_call {
     struct str message; /* PostgreSQL's words, or the pool's */
     unsigned failed_step;
     PGresult *results[SQL_STEPS_MAX]; /* NULL after a failure */
-    /* By a server in recovery, which may lack what is committed; PostgreSQL 14 and later say so. */
-    bool is_of_standby;
+    bool is_of_standby; /* with asks_standby: it may lack commits. PostgreSQL 14 and later say so */
 
     /* private */
     struct sql_call *next;

@@ -651,15 +651,21 @@ static void conn_end_session(struct sql_conn *c, const struct sql_call *call)
         sql_conn_close(c);
 }
 
+/* As the session was told with this answer or before it. */
+static bool conn_is_of_standby(const struct sql_conn *c)
+{
+    const char *is_standby = PQparameterStatus(c->pg, "in_hot_standby");
+
+    return is_standby && strcmp(is_standby, "on") == 0;
+}
+
 /* What was answered becomes the call's; of one that failed the error only. */
 static void conn_hand_over(struct sql_conn *c, struct sql_call *call)
 {
     call->error = c->error;
     c->error = NULL;
     if (call->err == OK) {
-        const char *is_standby = PQparameterStatus(c->pg, "in_hot_standby");
-
-        call->is_of_standby = is_standby && strcmp(is_standby, "on") == 0;
+        call->is_of_standby = call->asks_standby && conn_is_of_standby(c);
         memcpy(call->results, c->results, sizeof(call->results));
         memset(c->results, 0, sizeof(c->results));
     }

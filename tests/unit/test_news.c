@@ -2,6 +2,7 @@
 #include "gateway/peers/news.c"
 
 #include "base/clock.h"
+#include "gateway/auth/scope.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 enum { WORKERS = 3 };
 
 static struct pod *pod;
+static struct workspace_table *workspaces;
 static struct worker workers[WORKERS];
 static struct heard {
     unsigned count, any;
@@ -35,12 +37,14 @@ static int setup(void **state)
     check(pod);
     snprintf(pod->id, sizeof(pod->id), "0123456789abcdef");
     pod->runs = runs_new(100);
+    workspaces = workspace_table_new();
     memset(heard, 0, sizeof(heard));
     memset(workers, 0, sizeof(workers));
     for (unsigned i = 0; i < WORKERS; i++) {
         workers[i].index = i;
         workers[i].pod = pod;
         workers[i].runs = pod->runs;
+        workers[i].workspaces = workspaces;
         workers[i].stats = stats_new();
         assert_int_equal(inbox_init(&workers[i].inbox), 0);
         pod_join(pod, &workers[i].inbox);
@@ -68,6 +72,7 @@ static int teardown(void **state)
         stats_free(workers[i].stats);
     }
     runs_free(pod->runs);
+    workspace_table_free(workspaces);
     free(pod);
     return 0;
 }
@@ -130,14 +135,21 @@ static bool is_known(const char *name)
     return runs_get(pod->runs, &id, clock_us(), 1000000, &run);
 }
 
+/* What is forgotten now is as old as this microsecond. */
+static void let_it_pass(void)
+{
+    uint64_t later_us = clock_us() + 2;
+
+    while (clock_us() < later_us)
+        continue;
+}
+
 static void know(const char *name)
 {
     struct run run = {.is_active = true};
     struct run_id id;
-    uint64_t later_us = clock_us() + 2; /* what is forgotten now is as old as this microsecond */
 
-    while (clock_us() < later_us)
-        continue;
+    let_it_pass();
     assert_true(run_id_set(&id, str_of(name)));
     runs_put(pod->runs, &id, clock_us(), &run);
     assert_true(is_known(name));
@@ -156,6 +168,38 @@ static void test_runs_are_forgotten(void **state)
     know("two");
     news_miss(&workers[0]);
     assert_false(is_known("two"));
+}
+
+static bool is_there(const char *name)
+{
+    return workspace_table_find(workspaces, scope_mark(name)) > 0;
+}
+
+static void find(const char *name)
+{
+    let_it_pass();
+    workspace_table_note(workspaces, scope_mark(name), clock_us(), true);
+    assert_true(is_there(name));
+}
+
+static void test_workspaces_are_forgotten(void **state)
+{
+    (void)state;
+    find("team-a");
+    find("team-b");
+    news_tell(&workers[0], NEWS_WORKSPACE, STR("team-b")); /* who tells has forgotten it */
+    take(1);
+    news_on_message(&workers[0], STR("0123456789abcdef workspace team-a"));
+    assert_true(is_there("team-a"));
+    news_on_message(&workers[0], STR("ffffffffffffffff workspace team-a"));
+    assert_false(is_there("team-a"));
+    assert_true(is_there("team-b"));
+    news_miss(&workers[0]);
+    assert_false(is_there("team-b"));
+    for (unsigned i = 0; i < WORKERS; i++)
+        workers[i].workspaces = NULL; /* here they are off, in the pod that tells they are not */
+    news_on_message(&workers[0], STR("ffffffffffffffff workspace team-a"));
+    news_on_message(&workers[0], STR("ffffffffffffffff any "));
 }
 
 /* The counters are the process': one message of another pod moves them once, whatever workers there are. */
@@ -187,6 +231,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_pods_are_heard_and_we_are_not, setup, teardown),
         cmocka_unit_test_setup_teardown(test_runs_are_forgotten, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_workspaces_are_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(test_grants_of_other_pods_have_changed, setup, teardown),
     };
 

@@ -1,4 +1,4 @@
-/* workspace: which names are names, and what is remembered of them. */
+/* workspace: which names are names. */
 #include "gateway/auth/workspace.c"
 
 #include <setjmp.h>
@@ -60,28 +60,11 @@ static void test_a_header_is_latin_1(void **state)
     arena_fini(&a);
 }
 
-static void test_news_make_names_old(void **state)
-{
-    struct worker w = {0};
-    struct workspaces *k = workspaces_new(&w);
-
-    (void)state;
-    strcpy(k->slots[3].name, "one");
-    strcpy(k->slots[5].name, "two");
-    workspaces_on_news(k, STR("one"));
-    assert_true(k->slots[3].is_old);
-    assert_false(k->slots[5].is_old);
-    workspaces_on_news(k, (struct str){0}); /* anything may have changed */
-    assert_true(k->slots[5].is_old);
-    workspaces_free(k);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_a_header_is_latin_1),
-        cmocka_unit_test(test_news_make_names_old),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
