@@ -408,7 +408,8 @@ ALTER TABLE {table} ENABLE ALWAYS TRIGGER breakage;
 
 
 def must_be_caught(suite, name, figure, breakage):
-    with Scene(suite, name) as scene:
+    # Small windows: a repeat, and the next point of a series, must meet rows and not each other in one.
+    with Scene(suite, name, args=["--flush-interval", "5ms", "--flush-interval-busy", "0s"]) as scene:
         with psycopg.connect(scene.uri, autocommit=True) as pg:
             pg.execute(breakage)
         result = scene.storm("retry-storm", "--requests", "2000", "--jobs", "4", *SMALL,
