@@ -8,6 +8,9 @@
 
 #include <stdbool.h>
 
+/* Of a thread that works for some 20 us at a time, and others wait for it. */
+enum { SLICE_SHORT_US = 200 };
+
 /* False when the kernel does not know of it, or forbids it: the thread runs as any other. */
 bool slice_set_us(unsigned us);
 

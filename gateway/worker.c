@@ -63,7 +63,6 @@ enum {
     RECEIVE_PARTS = 3       /* of request_timeout; after each a body is looked at */
 };
 #define TICK_US        100000u
-#define SLICE_US       200u /* a turn is shorter, mostly */
 #define LINGER_US      2000000u
 #define RECEIVE_MIN_US 1000000u
 
@@ -523,7 +522,7 @@ static void *worker_main(void *arg)
     struct worker_net *net = w->net;
 
     worker_touch(w);
-    (void)slice_set_us(SLICE_US);
+    (void)slice_set_us(SLICE_SHORT_US);
     net->turn_cpu_us = clock_cpu_us();
     while (!net->is_draining || (net->open_count && w->now_us < net->drain_until_us)) {
         event_base_loop(w->base, EVLOOP_ONCE | (net->yielded ? EVLOOP_NONBLOCK : 0));

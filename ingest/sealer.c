@@ -50,8 +50,7 @@ enum {
     SEALER_RETRY_MAX_US = 2000000,
     SEALER_AGE_STEP_US = 20000,
     SEALER_AGES = 1024,
-    SEALER_SLICE_US = 200, /* it is mostly asleep, and everybody waits for it */
-    GATHER_LEAST = 4,      /* entries of a group that others are waited for */
+    GATHER_LEAST = 4, /* entries of a group that others are waited for */
     GATHER_US = 120,
     GATHER_NAP_US = 30,
     GATHER_SLACK_NS = 5000 /* of 50 000 that a nap may last longer otherwise */
@@ -364,7 +363,7 @@ static void *sealer_main(void *data)
     struct queue *q = s->queue;
 
     (void)prctl(PR_SET_TIMERSLACK, GATHER_SLACK_NS);
-    (void)slice_set_us(SEALER_SLICE_US);
+    (void)slice_set_us(SLICE_SHORT_US);
     for (;;) {
         /* Asked before the limit: what was appended before the question is sealed below. */
         bool is_closing = atomic_load(&q->is_closing);

@@ -20,8 +20,6 @@
 #include "loadtest/setup.h"
 #include "loadtest/spectrum.h"
 
-enum { MAIN_SLICE_US = 200 };
-
 static void main_on_signal(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
@@ -122,7 +120,7 @@ static int storm_of(const struct plan *p, struct fail *f)
         for (int i = 0; i < 2; i++)
             event_add(signals[i], NULL);
         /* Who measures how late others are is not to be late itself: base/slice.c. */
-        (void)slice_set_us(MAIN_SLICE_US);
+        (void)slice_set_us(SLICE_SHORT_US);
         storm_run(&storm);
         for (int i = 0; i < 2; i++)
             event_free(signals[i]);
