@@ -3,30 +3,13 @@
  * is in.
  */
 #include "gateway/artifact/artifact_place.c"
+#include "tests/unit/arena_fixture.h"
 
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-static struct arena arena;
-static struct fail f;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena, 4096);
-    fail_init(&f, &arena);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static void test_stores_by_scheme(void **state)
 {
@@ -99,7 +82,7 @@ static void test_a_workspace_has_its_own_folder(void **state)
     for (size_t i = 0; i < array_len(scoped); i++) {
         struct str out;
         err_t e =
-            artifact_place_scoped(&arena, str_of(scoped[i][0]), str_of(scoped[i][1]), &out, &f);
+            artifact_place_scoped(&arena, str_of(scoped[i][0]), str_of(scoped[i][1]), &out, &why);
 
         assert_int_equal(e, scoped[i][2] ? OK : ERR_BAD_PARAM);
         if (e == OK)
@@ -124,7 +107,7 @@ static void test_paths_of_proxied_locations(void **state)
 
     (void)state;
     for (size_t i = 0; i < array_len(rows); i++) {
-        err_t e = artifact_place_proxied_path(&arena, str_of(rows[i][0]), &path, &f);
+        err_t e = artifact_place_proxied_path(&arena, str_of(rows[i][0]), &path, &why);
 
         assert_int_equal(e, rows[i][1] ? OK : ERR_INTERNAL);
         if (e == OK)
@@ -145,5 +128,5 @@ int main(void)
         cmocka_unit_test(test_paths_of_proxied_locations),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

@@ -2,6 +2,7 @@
  * Tests of gateway/search/filter_join.c: IN, IS NULL and the like joined as MLflow joins them.
  */
 #include "gateway/search/filter_join.c"
+#include "tests/unit/arena_fixture.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,22 +12,6 @@
 
 #include "base/buf.h"
 #include "gateway/search/filter_split.h"
-
-static struct arena arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena, 4096);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static struct str part(struct str text, const struct filter_node *n)
 {
@@ -161,5 +146,5 @@ int main(void)
         cmocka_unit_test(test_upper_case_as_pythons),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

@@ -2,6 +2,7 @@
  * Tests of gateway/auth/may_input.c: what is judged is what the handler will read.
  */
 #include "gateway/auth/may_input.c"
+#include "tests/unit/req_fixture.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,43 +10,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-static struct req req;
-static struct http_head head;
 static struct may m;
-static struct fail f;
 
 /* A call of this kind; texts NULL: there is none. */
 static void call(unsigned method, const char *query, const char *type, const char *body)
 {
-    arena_reset(&req.arena);
-    memset(&m, 0, sizeof(m));
-    fail_init(&f, &req.arena);
-    head = (struct http_head){.method = method, .query = str_of(query)};
-    req.input = (struct bind_input){.is_get = (method & HTTP_M_GET) != 0,
-                                    .any_type = (method & (HTTP_M_PATCH | HTTP_M_DELETE)) != 0,
-                                    .has_content_type = type != NULL,
-                                    .content_type = str_of(type),
-                                    .query = head.query,
-                                    .body = str_of(body)};
-    m.r = &req;
+    req_call(method, query, type, body);
+    req.input.is_get = (method & HTTP_M_GET) != 0;
+    req.input.any_type = (method & (HTTP_M_PATCH | HTTP_M_DELETE)) != 0;
+    m = (struct may){.r = &req};
     m.last_find = &m.finds;
     may_input(&m);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    memset(&req, 0, sizeof(req));
-    arena_init(&req.arena, 1024);
-    req.head = &head;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&req.arena);
-    return 0;
 }
 
 static const char *param(const char *name)
@@ -204,5 +179,5 @@ int main(void)
         cmocka_unit_test(test_fields_of_the_message),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, req_begin, req_end);
 }

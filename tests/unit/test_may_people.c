@@ -3,6 +3,7 @@
  * chief of.
  */
 #include "gateway/auth/may_people.c"
+#include "tests/unit/req_fixture.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,10 +12,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-static struct req req;
-static struct http_head head;
 static struct may m;
-static struct fail f;
 
 /* What the users' database says: of role or permission 7, in "near"; the caller is chief there. */
 static struct input_pair near_role[] = {{STR_INIT("chief"), STR_INIT("near")},
@@ -25,35 +23,11 @@ static struct input_pair no_role[] = {{STR_INIT("chief"), STR_INIT("near")}};
 
 static void call(unsigned method, const char *query, const char *body)
 {
-    arena_reset(&req.arena);
-    memset(&m, 0, sizeof(m));
-    fail_init(&f, &req.arena);
-    head = (struct http_head){.method = method, .query = str_of(query)};
-    req.input = (struct bind_input){.any_type = method == HTTP_M_DELETE,
-                                    .has_content_type = body != NULL,
-                                    .content_type = STR("application/json"),
-                                    .query = head.query,
-                                    .body = str_of(body)};
-    m.r = &req;
+    req_call(method, query, body ? "application/json" : NULL, body);
+    req.input.any_type = method == HTTP_M_DELETE;
+    m = (struct may){.r = &req, .path.rule = MAY_RULE_ROLE_MANAGE};
     m.last_find = &m.finds;
-    m.path.rule = MAY_RULE_ROLE_MANAGE;
     may_input(&m);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    memset(&req, 0, sizeof(req));
-    arena_init(&req.arena, 1024);
-    req.head = &head;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&req.arena);
-    return 0;
 }
 
 static const char *verdict(struct input_pair *people, size_t n)
@@ -172,5 +146,5 @@ int main(void)
         cmocka_unit_test(test_types_that_are_granted_one_by_one),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, req_begin, req_end);
 }

@@ -3,29 +3,13 @@
  * list.
  */
 #include "gateway/api/model_value.c"
+#include "tests/unit/arena_fixture.h"
 
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-static struct arena arena;
-static struct fail f;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena, 4096);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static const char *const kinds[] = {
     [MODEL_TEXT] = "text",      [MODEL_NUMBER] = "number", [MODEL_NULL] = "null",
@@ -38,8 +22,8 @@ static const char *shown(const char *text, enum filter_op op, bool is_integer_co
     struct model_clause c = {.op = op};
     struct str out;
 
-    fail_init(&f, &arena);
-    if (model_value_literal(&arena, str_of(text), is_integer_column, &c, &f))
+    fail_init(&why, &arena);
+    if (model_value_literal(&arena, str_of(text), is_integer_column, &c, &why))
         return "(no literal)";
     out = str_of(kinds[c.kind]);
     if (c.kind == MODEL_NUMBER)
@@ -155,5 +139,5 @@ int main(void)
         cmocka_unit_test(test_lists_that_no_driver_takes),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }

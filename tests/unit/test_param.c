@@ -3,43 +3,13 @@
  * werkzeug's is_json.
  */
 #include "gateway/search/param.c"
+#include "tests/unit/req_fixture.h"
 
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-static struct req req;
-static struct http_head head;
-static struct fail f;
-
-static void call(unsigned method, const char *query, const char *type, const char *body)
-{
-    arena_reset(&req.arena);
-    fail_init(&f, &req.arena);
-    head = (struct http_head){.method = method, .query = str_of(query)};
-    req.input = (struct bind_input){.has_content_type = type != NULL,
-                                    .content_type = str_of(type),
-                                    .query = head.query,
-                                    .body = str_of(body)};
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    memset(&req, 0, sizeof(req));
-    arena_init(&req.arena, 1024);
-    req.head = &head;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&req.arena);
-    return 0;
-}
 
 static void test_types_that_are_json(void **state)
 {
@@ -69,7 +39,7 @@ static void test_types_that_are_json(void **state)
 
     (void)state;
     for (size_t i = 0; i < array_len(rows); i++) {
-        call(HTTP_M_POST, NULL, rows[i].type, NULL);
+        req_call(HTTP_M_POST, NULL, rows[i].type, NULL);
         assert_int_equal(param_is_json(&req), rows[i].is_json);
     }
 }
@@ -88,19 +58,19 @@ static void test_where_a_parameter_is_looked_for(void **state)
     static const char json[] = "application/json", two[] = "{\"a\": \"b1\", \"a\": \"b2\"}";
 
     (void)state;
-    call(HTTP_M_GET, "a=q1&a=q2", json, two);
+    req_call(HTTP_M_GET, "a=q1&a=q2", json, two);
     assert_string_equal(got("a"), "q1");
-    call(HTTP_M_HEAD, "a=q1", json, two);
+    req_call(HTTP_M_HEAD, "a=q1", json, two);
     assert_string_equal(got("a"), "q1");
-    call(HTTP_M_POST, "a=q1", json, two);
+    req_call(HTTP_M_POST, "a=q1", json, two);
     assert_string_equal(got("a"), "b2");
-    call(HTTP_M_PATCH, "a=q1", "text/plain", two);
+    req_call(HTTP_M_PATCH, "a=q1", "text/plain", two);
     assert_string_equal(got("a"), "(none)");
-    call(HTTP_M_DELETE, "a=q1", json, two);
+    req_call(HTTP_M_DELETE, "a=q1", json, two);
     assert_string_equal(got("a"), "b2");
-    call(HTTP_M_DELETE, "a=q1", NULL, two);
+    req_call(HTTP_M_DELETE, "a=q1", NULL, two);
     assert_string_equal(got("a"), "q1");
-    call(HTTP_M_GET, "b=&c&%61=%41+x", NULL, NULL);
+    req_call(HTTP_M_GET, "b=&c&%61=%41+x", NULL, NULL);
     assert_string_equal(got("a"), "A x");
     assert_string_equal(got("b"), "");
     assert_string_equal(got("c"), "");
@@ -116,10 +86,10 @@ static void test_bodies_that_have_no_members(void **state)
 
     (void)state;
     for (size_t i = 0; i < array_len(bodies); i++) {
-        call(HTTP_M_POST, NULL, "application/json", bodies[i]);
+        req_call(HTTP_M_POST, NULL, "application/json", bodies[i]);
         assert_null(param_of_body(&req, "a"));
     }
-    call(HTTP_M_POST, NULL, "application/json", "{\"a\": null}");
+    req_call(HTTP_M_POST, NULL, "application/json", "{\"a\": null}");
     assert_non_null(param_of_body(&req, "a")); /* null is there */
     assert_string_equal(got("a"), "(no text)");
 }
@@ -143,7 +113,7 @@ static void test_what_python_calls_false(void **state)
     (void)state;
     assert_true(param_is_false(NULL));
     for (size_t i = 0; i < array_len(rows); i++) {
-        call(HTTP_M_POST, NULL, "application/json", NULL);
+        req_call(HTTP_M_POST, NULL, "application/json", NULL);
         req.input.body = arena_printf(&req.arena, "{\"a\": %s}", rows[i].value);
         assert_int_equal(param_is_false(param_of_body(&req, "a")), rows[i].is_false);
     }
@@ -158,5 +128,5 @@ int main(void)
         cmocka_unit_test(test_what_python_calls_false),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, req_begin, req_end);
 }

@@ -2,30 +2,13 @@
  * Tests of gateway/s3/s3_request.c: what has a body, what is signed, and what a refusal comes to.
  */
 #include "gateway/s3/s3_request.c"
+#include "tests/unit/arena_fixture.h"
 
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-static struct arena arena;
-static struct fail f;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1024);
-    fail_init(&f, &arena);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static void test_bodies(void **state)
 {
@@ -111,10 +94,10 @@ static void test_refusals(void **state)
 
     (void)state;
     for (size_t i = 0; i < array_len(rows); i++) {
-        assert_int_equal(
-            s3_request_refused(&arena, rows[i].status, str_of(rows[i].answer), STR("Failed: "), &f),
-            rows[i].err);
-        assert_string_equal(f.text.p, rows[i].words);
+        assert_int_equal(s3_request_refused(&arena, rows[i].status, str_of(rows[i].answer),
+                                            STR("Failed: "), &why),
+                         rows[i].err);
+        assert_string_equal(why.text.p, rows[i].words);
     }
 }
 
@@ -126,5 +109,5 @@ int main(void)
         cmocka_unit_test(test_refusals),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, arena_begin, arena_end);
 }
