@@ -214,21 +214,21 @@ err_t may_param(struct may *m, const char *name, struct str *out, struct fail *f
 
 /* -- the message's way ------------------------------------------------------------------------------ */
 
-static bool from_query(const struct may *m)
+bool may_from_query(const struct may *m)
 {
     return m->is_get && m->nquery > 0;
 }
 
 yyjson_val *may_value(struct may *m, const char *name)
 {
-    return from_query(m) ? NULL : may_member(m, m->body, name);
+    return may_from_query(m) ? NULL : may_member(m, m->body, name);
 }
 
 bool may_field(struct may *m, const char *name, struct str *out)
 {
     yyjson_val *v;
 
-    if (from_query(m))
+    if (may_from_query(m))
         return may_query(m, name, out);
     v = may_value(m, name);
     *out = may_text(m, v);
@@ -248,7 +248,7 @@ size_t may_list(struct may *m, const char *name, struct str **out)
     yyjson_val *list, *item;
     size_t i, max, n = 0;
 
-    if (from_query(m))
+    if (may_from_query(m))
         return may_query_all(m, name, out);
     list = may_value(m, name);
     if (!yyjson_is_arr(list)) {
@@ -256,8 +256,7 @@ size_t may_list(struct may *m, const char *name, struct str **out)
         return 0;
     }
     *out = arena_array(&m->r->arena, yyjson_arr_size(list), sizeof(**out));
-    yyjson_arr_foreach(list, i, max, item)
-    {
+    yyjson_arr_foreach(list, i, max, item) {
         (*out)[n++] = may_text(m, item);
     }
     return n;

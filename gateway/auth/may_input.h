@@ -17,6 +17,8 @@ void may_input(struct may *m);
 must_check err_t may_param(struct may *m, const char *name, struct str *out, struct fail *f);
 /* A field of the message that the handler reads, by either spelling; NULL there, and false, when unset. */
 bool may_field(struct may *m, const char *name, struct str *out);
+/* Is that message the query? */
+bool may_from_query(const struct may *m);
 struct yyjson_val *may_value(struct may *m, const char *name);
 bool may_flag(struct may *m, const char *name, bool *out);
 /* All values of a list, in the arena. */

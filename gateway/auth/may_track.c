@@ -55,8 +55,7 @@ static size_t experiments_in_body(struct may *m)
 
     if (!yyjson_is_arr(list))
         return 0;
-    yyjson_arr_foreach(list, i, max, item)
-    {
+    yyjson_arr_foreach(list, i, max, item) {
         may_about(m, may_text(m, item));
     }
     return yyjson_arr_size(list);
@@ -73,7 +72,7 @@ err_t may_ask_inputs_search(struct may *m, struct fail *f)
 /* A GET with a query is carried out by the query, whatever lies in a body beside it. */
 err_t may_ask_experiments(struct may *m, struct fail *f)
 {
-    bool in_body = m->has_json && !(m->is_get && m->nquery > 0);
+    bool in_body = m->has_json && !may_from_query(m);
     struct str *ids;
     size_t n = in_body ? 0 : may_query_all(m, "experiment_ids", &ids);
 
@@ -120,8 +119,7 @@ static void models_in_list(struct may *m, const char *name)
     list = may_value(m, name);
     if (!yyjson_is_arr(list))
         return;
-    yyjson_arr_foreach(list, i, max, item)
-    {
+    yyjson_arr_foreach(list, i, max, item) {
         struct str id = may_text(m, may_member(m, item, "model_id"));
 
         if (id.n)
