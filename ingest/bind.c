@@ -127,8 +127,7 @@ static void bind_look(yyjson_val *obj, const struct bind_message *m, struct slot
     check(m->nfields <= FIELDS_MAX);
     memset(slots, 0, sizeof(*slots));
     slots->stop = SIZE_MAX;
-    yyjson_obj_foreach(obj, i, n, key, value)
-    {
+    yyjson_obj_foreach(obj, i, n, key, value) {
         bool is_camel;
         size_t at = bind_find(m, document_str(key), &is_camel);
         struct slot *slot = &slots->of[at];
@@ -175,8 +174,7 @@ static err_t bind_refuse_twins(yyjson_val *v, const struct bind_message *m, stru
             e = bind_refuse_twins(value, field->message, f);
             continue;
         }
-        yyjson_arr_foreach(value, at, n, item)
-        {
+        yyjson_arr_foreach(value, at, n, item) {
             if ((e = bind_refuse_twins(item, field->message, f)))
                 break;
         }
@@ -230,8 +228,7 @@ static enum bound bind_messages(struct binder *b, yyjson_val *v, const struct bi
         return ENDED;
     items = arena_array(b->arena, unsafe_yyjson_get_len(v), m->size);
     *out = (struct list_any){items, 0, true};
-    yyjson_arr_foreach(v, i, n, item)
-    {
+    yyjson_arr_foreach(v, i, n, item) {
         char *to = items + i * m->size;
 
         memset(to, 0, m->size);
@@ -291,8 +288,7 @@ static enum bound bind_no_object(yyjson_val *v, const struct bind_message *m)
         return BOUND;
     if (!yyjson_is_arr(v))
         return ENDED;
-    yyjson_arr_foreach(v, i, n, item)
-    {
+    yyjson_arr_foreach(v, i, n, item) {
         if (!yyjson_is_str(item) || bind_is_extension(document_str(item)) ||
             bind_find(m, document_str(item), &is_camel) < m->nfields)
             return ENDED;
@@ -371,8 +367,7 @@ static err_t bind_check_items(struct arena *a, const struct bind_field *field, y
 
     if (!yyjson_is_arr(list))
         return bind_invalid(a, field->name.p, list, f);
-    yyjson_arr_foreach(list, i, n, item)
-    {
+    yyjson_arr_foreach(list, i, n, item) {
         struct slots slots;
 
         if (!yyjson_is_obj(item))

@@ -113,8 +113,7 @@ static enum bound value_enum(yyjson_val *v, const struct str *names, size_t n, i
         }
         if (python_has_surrogate(document_str(v)))
             return BROKEN;
-        if (document_str(v).n > LIMIT_NUMBER ||
-            python_int(document_str(v), &i) == PYTHON_NOT_INT)
+        if (document_str(v).n > LIMIT_NUMBER || python_int(document_str(v), &i) == PYTHON_NOT_INT)
             return SKIPPED;
     } else if (yyjson_is_real(v)) {
         double d = unsafe_yyjson_get_real(v);
@@ -170,8 +169,7 @@ enum bound bind_value_strings(struct arena *a, yyjson_val *v, struct list_str *o
         return ENDED;
     *out = (struct list_str){.items = arena_array(a, unsafe_yyjson_get_len(v), sizeof(struct str)),
                              .is_set = true};
-    yyjson_arr_foreach(v, i, n, item)
-    {
+    yyjson_arr_foreach(v, i, n, item) {
         if ((bound = bind_value_string(item, &out->items[out->n])) != BOUND)
             break;
         out->n++;
@@ -215,7 +213,9 @@ bool bind_value_is_list_of_strings(yyjson_val *v)
     yyjson_val *item;
     size_t i, n;
 
-    yyjson_arr_foreach(v, i, n, item) if (!yyjson_is_str(item)) return false;
+    yyjson_arr_foreach(v, i, n, item)
+        if (!yyjson_is_str(item))
+            return false;
     return yyjson_is_arr(v);
 }
 

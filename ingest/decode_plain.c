@@ -158,8 +158,7 @@ static bool plain_points(struct arena *a, yyjson_val *list, struct batch *b)
 
     b->points = arena_array(a, unsafe_yyjson_get_len(list), sizeof(*b->points));
     b->npoints = (uint32_t)unsafe_yyjson_get_len(list);
-    yyjson_arr_foreach(list, i, n, item)
-    {
+    yyjson_arr_foreach(list, i, n, item) {
         if (!plain_point(item, &b->points[i], &run_id, NULL))
             return false;
     }
@@ -173,7 +172,9 @@ static bool plain_pairs(struct arena *a, yyjson_val *list, struct pair **out, ui
 
     *out = arena_array(a, unsafe_yyjson_get_len(list), sizeof(**out));
     *count = (uint32_t)unsafe_yyjson_get_len(list);
-    yyjson_arr_foreach(list, i, n, item) if (!plain_pair(item, &(*out)[i])) return false;
+    yyjson_arr_foreach(list, i, n, item)
+        if (!plain_pair(item, &(*out)[i]))
+            return false;
     return true;
 }
 
@@ -188,8 +189,7 @@ bool decode_plain_batch(struct arena *a, yyjson_val *root, struct decoded *out)
     *out = (struct decoded){.has_models = false};
     if (!yyjson_is_obj(root))
         return false;
-    yyjson_obj_foreach(root, i, n, key, v)
-    {
+    yyjson_obj_foreach(root, i, n, key, v) {
         struct str name = document_str(key);
         bool is_good = false;
 

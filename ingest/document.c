@@ -404,8 +404,7 @@ static yyjson_val *document_read_odd(struct arena *a, struct str text, struct do
         return NULL; /* *why stays what the strict reading said */
     v = document_bound(document_parse(a, rewritten,
                                       YYJSON_READ_ALLOW_INF_AND_NAN |
-                                          YYJSON_READ_ALLOW_INVALID_UNICODE |
-                                          YYJSON_READ_INSITU,
+                                          YYJSON_READ_ALLOW_INVALID_UNICODE | YYJSON_READ_INSITU,
                                       &odd),
                        &odd);
     if (v == NULL)
@@ -414,8 +413,7 @@ static yyjson_val *document_read_odd(struct arena *a, struct str text, struct do
 }
 
 /* bytes that the strict reading refused */
-static yyjson_val *document_read_else(struct arena *a, struct str bytes,
-                                      struct document_error *why)
+static yyjson_val *document_read_else(struct arena *a, struct str bytes, struct document_error *why)
 {
     struct str text;
 
@@ -459,7 +457,9 @@ yyjson_val *document_get(yyjson_val *obj, struct str key)
     yyjson_val *k, *v;
     size_t i, n;
 
-    yyjson_obj_foreach(obj, i, n, k, v) if (str_eq(document_str(k), key)) found = v;
+    yyjson_obj_foreach(obj, i, n, k, v)
+        if (str_eq(document_str(k), key))
+            found = v;
     return found;
 }
 
@@ -507,7 +507,8 @@ static struct document_pair *document_sorted(struct arena *a, yyjson_val *obj, s
     yyjson_val *k, *v;
     size_t i, n, kept = 0;
 
-    yyjson_obj_foreach(obj, i, n, k, v) pairs[i] = (struct document_pair){document_str(k), v, i};
+    yyjson_obj_foreach(obj, i, n, k, v)
+        pairs[i] = (struct document_pair){document_str(k), v, i};
     if (n > 1)
         qsort(pairs, n, sizeof(*pairs), pair_by_key);
     for (i = 0; i < n; i++) {
@@ -614,8 +615,7 @@ static void document_write(struct arena *a, struct buf *out, yyjson_val *v,
         return;
     if (yyjson_is_arr(v)) {
         buf_add_byte(out, '[');
-        yyjson_arr_foreach(v, i, n, item)
-        {
+        yyjson_arr_foreach(v, i, n, item) {
             if (buf_len(out) > max)
                 break;
             buf_add_str(out, str_of(i ? style->comma : ""));

@@ -321,8 +321,7 @@ static uint64_t api_latest(const struct verify *y, yyjson_val *metrics)
     size_t n;
     yyjson_val *m;
 
-    yyjson_arr_foreach(metrics, i, n, m)
-    {
+    yyjson_arr_foreach(metrics, i, n, m) {
         struct stored row;
         uint32_t key;
         const struct best *best;
@@ -349,8 +348,7 @@ static uint64_t api_history(const struct verify *y, yyjson_val *metrics, uint32_
     size_t n;
     yyjson_val *m;
 
-    yyjson_arr_foreach(metrics, i, n, m)
-    {
+    yyjson_arr_foreach(metrics, i, n, m) {
         struct stored row;
         uint32_t its_key;
         uint32_t series;

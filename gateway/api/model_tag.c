@@ -195,8 +195,7 @@ err_t model_tag_append(struct arena *a, struct str before, struct str entry, str
         return fail(f, ERR_INTERNAL, "The tag " MODEL_TAG " of the run is not a JSON list.");
     buf_init(&text);
     buf_add_byte(&text, '[');
-    yyjson_arr_foreach(list, i, n, item)
-    {
+    yyjson_arr_foreach(list, i, n, item) {
         document_dump_line(a, &text, item);
         buf_add_str(&text, STR(", "));
     }

@@ -53,11 +53,11 @@ err_t version_tag_add(struct arena *a, struct str before, struct str name, int64
         if (!yyjson_is_arr(list))
             return fail(f, ERR_INTERNAL, "The tag " VERSION_TAG " of the model is no JSON list.");
     }
-    yyjson_arr_foreach(list, i, n, item) is_there |= is_entry(a, item, name, version);
+    yyjson_arr_foreach(list, i, n, item)
+        is_there |= is_entry(a, item, name, version);
     buf_init(&text);
     buf_add_byte(&text, '[');
-    yyjson_arr_foreach(list, i, n, item)
-    {
+    yyjson_arr_foreach(list, i, n, item) {
         if (is_there)
             break;
         document_dump_line(a, &text, item);

@@ -92,8 +92,7 @@ static size_t need_definitions(struct may *m)
 
     if (!yyjson_is_arr(list))
         return 0;
-    yyjson_arr_foreach(list, i, max, item)
-    {
+    yyjson_arr_foreach(list, i, max, item) {
         struct str id = may_text(m, may_member(m, item, "model_definition_id"));
 
         if (id.n == 0)

@@ -55,8 +55,7 @@ static bool prompt_in_tags(struct may *m, bool *is_prompt)
     *is_prompt = false;
     if (!yyjson_is_arr(tags))
         return false;
-    yyjson_arr_foreach(tags, i, max, tag)
-    {
+    yyjson_arr_foreach(tags, i, max, tag) {
         if (!str_eq(may_text(m, may_member(m, tag, "key")), PROMPT_TAG))
             continue;
         is_there = true;

@@ -43,8 +43,7 @@ static size_t traces_sent(struct may *m)
         if (!yyjson_is_arr(list))
             return 0;
         ids = arena_array(&m->r->arena, yyjson_arr_size(list), sizeof(*ids));
-        yyjson_arr_foreach(list, i, max, item)
-        {
+        yyjson_arr_foreach(list, i, max, item) {
             ids[n++] = may_text(m, item);
         }
     }
@@ -136,8 +135,7 @@ err_t may_ask_traces_search(struct may *m, struct fail *f)
     (void)f;
     if (!yyjson_is_arr(list))
         return OK;
-    yyjson_arr_foreach(list, i, max, item)
-    {
+    yyjson_arr_foreach(list, i, max, item) {
         struct str id = may_text(m, inside(m, item, path));
 
         if (id.n)

@@ -24,8 +24,7 @@ static yyjson_mut_val *show_get(yyjson_mut_val *obj, const char *name)
     yyjson_mut_val *key, *value, *found = NULL;
     size_t i, max;
 
-    yyjson_mut_obj_foreach(obj, i, max, key, value)
-    {
+    yyjson_mut_obj_foreach(obj, i, max, key, value) {
         if (yyjson_mut_equals_str(key, name))
             found = value;
     }
@@ -155,8 +154,7 @@ enum sieve_verdict show_endpoint(void *about, yyjson_mut_doc *doc)
     size_t i, max;
     bool is_changed = false;
 
-    yyjson_mut_arr_foreach(mappings, i, max, mapping)
-    {
+    yyjson_mut_arr_foreach(mappings, i, max, mapping) {
         is_changed |= clear_mapping(about, mapping);
     }
     return changed(is_changed);
@@ -221,8 +219,7 @@ enum sieve_verdict show_queue(void *about, yyjson_mut_doc *doc)
         return SIEVE_GOES;
     arena_init(&own, 256);
     me = may_lowered(&own, r->user->name);
-    yyjson_mut_arr_foreach(users, i, max, user)
-    {
+    yyjson_mut_arr_foreach(users, i, max, user) {
         shows |= yyjson_mut_equals_strn(user, me.p, me.n);
     }
     arena_fini(&own);
@@ -335,8 +332,7 @@ enum sieve_verdict show_mcp_server(void *about, yyjson_mut_doc *doc)
     }
     (void)show_clear(root, "allowed_actions");
     check(yyjson_mut_obj_add_val(doc, root, "allowed_actions", may));
-    yyjson_mut_arr_foreach(show_get(root, "access_endpoints"), i, max, endpoint)
-    {
+    yyjson_mut_arr_foreach(show_get(root, "access_endpoints"), i, max, endpoint) {
         (void)clear_version(about, endpoint);
     }
     return SIEVE_CHANGED;

@@ -93,8 +93,7 @@ static void inspect_list(struct arena *a, struct buf *out, yyjson_val *v, unsign
     yyjson_val *item;
 
     buf_add_byte(out, '[');
-    yyjson_arr_foreach(v, i, max, item)
-    {
+    yyjson_arr_foreach(v, i, max, item) {
         if (n > INSPECT_ITEMS_MAX && i >= INSPECT_ITEMS_MAX / 2 &&
             i < n - (INSPECT_ITEMS_MAX / 2 - 1)) {
             if (i == INSPECT_ITEMS_MAX / 2)
@@ -235,8 +234,7 @@ static void bind_value(struct binder *b, struct graphql_slot slot, const char *p
         bind_scalar(b, slot.type, path, v);
         return;
     }
-    yyjson_arr_foreach(v, i, max, item)
-    {
+    yyjson_arr_foreach(v, i, max, item) {
         if (b->errors->is_full)
             return;
         snprintf(inner, sizeof(inner), "%s[%zu]", path, i);
@@ -375,8 +373,8 @@ static void read_list(struct arena *a, const struct graphql_bindings *b, struct 
     }
     if (s.json) {
         out->items = arena_array(a, yyjson_arr_size(s.json), sizeof(*out->items));
-        yyjson_arr_foreach(s.json, i, max, item) out->items[out->n++] =
-            source_text((struct source){NULL, item});
+        yyjson_arr_foreach(s.json, i, max, item)
+            out->items[out->n++] = source_text((struct source){NULL, item});
         return;
     }
     for (const struct graphql_value *v = s.literal->items; v; v = v->next)

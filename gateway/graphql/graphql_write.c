@@ -119,8 +119,7 @@ static void write_value(struct graphql_write *w, const struct graphql_plan *plan
         return;
     }
     json_open_list(w->json);
-    yyjson_arr_foreach(v, i, max, item)
-    {
+    yyjson_arr_foreach(v, i, max, item) {
         write_one(w, plan, item);
     }
     json_close_list(w->json);

@@ -22,7 +22,8 @@ static void check_value(struct arena *a, yyjson_val *v, unsigned depth)
         return;
     check(depth < LIMIT_JSON_DEPTH);
     if (yyjson_is_arr(v)) {
-        yyjson_arr_foreach(v, i, n, item) check_value(a, item, depth + 1);
+        yyjson_arr_foreach(v, i, n, item)
+            check_value(a, item, depth + 1);
         return;
     }
     struct document_pair *pairs = document_pairs(a, v, &n);

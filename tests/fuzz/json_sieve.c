@@ -62,18 +62,15 @@ static void check_sieved(yyjson_val *root)
     size_t i, max;
 
     check(yyjson_obj_get(root, "s") == NULL);
-    yyjson_arr_foreach(list, i, max, item)
-    {
+    yyjson_arr_foreach(list, i, max, item) {
         check(yyjson_obj_get(item, "b") == NULL);
     }
     list = yyjson_obj_get(root, "l");
-    yyjson_arr_foreach(list, i, max, item)
-    {
+    yyjson_arr_foreach(list, i, max, item) {
         check(!yyjson_equals_str(yyjson_obj_get(item, "key"), "k"));
     }
     list = yyjson_obj_get(root, "r");
-    yyjson_arr_foreach(list, i, max, item)
-    {
+    yyjson_arr_foreach(list, i, max, item) {
         check(yyjson_obj_get(item, "x") == NULL && yyjson_obj_get(item, "y") == NULL);
     }
     check(yyjson_obj_get(yyjson_obj_get(root, "m"), "y") == NULL);

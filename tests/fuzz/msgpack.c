@@ -26,11 +26,11 @@ static size_t check_value(yyjson_val *v, unsigned depth)
         return values;
     check(depth < LIMIT_JSON_DEPTH);
     if (yyjson_is_arr(v)) {
-        yyjson_arr_foreach(v, i, n, item) values += check_value(item, depth + 1);
+        yyjson_arr_foreach(v, i, n, item)
+            values += check_value(item, depth + 1);
         return values;
     }
-    yyjson_obj_foreach(v, i, n, key, item)
-    {
+    yyjson_obj_foreach(v, i, n, key, item) {
         check(yyjson_is_str(key));
         values += check_value(key, depth + 1) + check_value(item, depth + 1);
     }
@@ -46,9 +46,13 @@ static bool has_odd_number(yyjson_val *v)
     if (yyjson_is_real(v))
         return true;
     if (yyjson_is_arr(v)) {
-        yyjson_arr_foreach(v, i, n, item) if (has_odd_number(item)) return true;
+        yyjson_arr_foreach(v, i, n, item)
+            if (has_odd_number(item))
+                return true;
     } else if (yyjson_is_obj(v)) {
-        yyjson_obj_foreach(v, i, n, key, item) if (has_odd_number(item)) return true;
+        yyjson_obj_foreach(v, i, n, key, item)
+            if (has_odd_number(item))
+                return true;
     }
     return false;
 }

@@ -137,8 +137,7 @@ static void test_log_batch(void **state)
     assert_int_equal(yyjson_arr_size(yyjson_obj_get(root, "metrics")), 600);
     assert_int_equal(yyjson_arr_size(yyjson_obj_get(root, "params")), 3);
     assert_int_equal(yyjson_arr_size(yyjson_obj_get(root, "tags")), 2);
-    yyjson_arr_foreach(yyjson_obj_get(root, "metrics"), i, n, m)
-    {
+    yyjson_arr_foreach(yyjson_obj_get(root, "metrics"), i, n, m) {
         is_point(m, 9000 + i);
     }
     yyjson_doc_free(doc);
